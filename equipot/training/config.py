@@ -1,0 +1,202 @@
+"""What a training run is made of, as frozen dataclasses; importing this module does not import jax."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from equipot import config as configuration
+from equipot import errors
+from equipot.data import config as data_config
+from equipot.potential import config as potential_config
+
+
+def _check(holds: bool, key: str, expected: str, received: Any) -> None:
+    if not holds:
+        raise errors.ConfigError(f"{key}: expected {expected}, received {received!r}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the terms of the loss and how an error is counted; a weight of 0 leaves a term out.
+
+    Attributes:
+      kind: How an error is counted: mse (its square), mae (its magnitude) or huber, default mse.
+      energy: Weight of the energy per atom (errors in eV/atom), default 1.
+      forces: Weight of the force components (errors in eV/Å), default 1.
+      stress: Weight of the stress components (errors in eV/Å³), default 0.
+      huber_delta: Where huber goes from square to magnitude, in the units of the error,
+        default 0.01.
+    """
+
+    kind: Literal["mse", "mae", "huber"] = "mse"
+    energy: float = 1.0
+    forces: float = 1.0
+    stress: float = 0.0
+    huber_delta: float = 0.01
+
+    def __post_init__(self) -> None:
+        for key, weight in self.terms.items():
+            _check(weight >= 0, f"loss.{key}", "a weight of at least 0", weight)
+        _check(any(self.terms.values()), "loss", "one term with a weight above 0", self.terms)
+        _check(self.huber_delta > 0, "loss.huber_delta", "a positive number", self.huber_delta)
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The weights of the three terms by name."""
+        return {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How parameters follow the gradient.
+
+    Attributes:
+      name: adam, amsgrad or adamw, default amsgrad.
+      learning_rate: Largest learning rate, default 0.01.
+      schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
+        validation loss stops falling) or constant, default cosine.
+      warmup_steps: Steps over which the rate rises linearly from 0, default 0.
+      final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
+      weight_decay: Decay of adamw per unit of learning rate; acts on the model's matrices alone,
+        default 0.
+      clip_norm: Gradients longer than this are shortened to it; null for none, default null.
+      ema_decay: Decay per step of the moving average of the parameters, which is what is validated
+        and kept; null for none, default 0.99.
+      plateau_factor: What plateau multiplies the rate with, default 0.5.
+      plateau_patience: Validations without a better loss before plateau does so, default 10.
+    """
+
+    name: Literal["adam", "amsgrad", "adamw"] = "amsgrad"
+    learning_rate: float = 0.01
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    warmup_steps: int = 0
+    final_fraction: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    ema_decay: float | None = 0.99
+    plateau_factor: float = 0.5
+    plateau_patience: int = 10
+
+    def __post_init__(self) -> None:
+        positive = {"learning_rate": self.learning_rate, "plateau_patience": self.plateau_patience}
+        if self.clip_norm is not None:
+            positive["clip_norm"] = self.clip_norm
+        for key, value in positive.items():
+            _check(value > 0, f"optimizer.{key}", "a positive number", value)
+        for key in ("warmup_steps", "weight_decay"):
+            value = getattr(self, key)
+            _check(value >= 0, f"optimizer.{key}", "a number of at least 0", value)
+        fractions = {
+            "final_fraction": self.final_fraction,
+            "plateau_factor": self.plateau_factor,
+            "ema_decay": self.ema_decay or 0.0,
+        }
+        for key, value in fractions.items():
+            _check(0 <= value < 1, f"optimizer.{key}", "a number from 0 to below 1", value)
+        if self.weight_decay and self.name != "adamw":
+            raise errors.ConfigError(
+                f"optimizer.weight_decay: {self.name} has none; use optimizer.name=adamw"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How long to train and when to look; everything is counted in steps, nothing in seconds.
+
+    Attributes:
+      num_steps: Optimiser steps; null to count epochs, default null.
+      num_epochs: Passes over the training split, where ``num_steps`` is null, default 100.
+      batch_size: Structures per step and device, default 4.
+      eval_batch_size: Structures per device when validating; null for ``batch_size``, default null.
+      valid_every: Steps between validations; null for one each epoch, default null.
+      checkpoint_every: Steps between checkpoints; null for one at each validation (the best one is
+        kept in any case), default null.
+      keep_checkpoints: How many of the latest checkpoints are kept beside the best, default 2.
+      early_stopping_patience: Validations without a better loss before the run ends; null to go on
+        to the end, default null.
+      num_devices: Devices to spread each step over; null for all there are, default null.
+      log_every: Steps between lines of metrics.jsonl and metrics.csv, default 50.
+    """
+
+    num_steps: int | None = None
+    num_epochs: int | None = 100
+    batch_size: int = 4
+    eval_batch_size: int | None = None
+    valid_every: int | None = None
+    checkpoint_every: int | None = None
+    keep_checkpoints: int = 2
+    early_stopping_patience: int | None = None
+    num_devices: int | None = None
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            _check(value is None or value > 0, f"trainer.{field.name}", "at least 1", value)
+        if self.num_steps is None and self.num_epochs is None:
+            raise errors.ConfigError("trainer: needs num_steps or num_epochs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoggerConfig:
+    """Where the metrics go besides metrics.jsonl and metrics.csv, which are always written.
+
+    Attributes:
+      name: none or wandb, default none.
+      project: Project at Weights & Biases, default equipot.
+      mode: online, offline or disabled (Weights & Biases), default offline.
+    """
+
+    name: Literal["none", "wandb"] = "none"
+    project: str = "equipot"
+    mode: Literal["online", "offline", "disabled"] = "offline"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+      name: Name of the run and of its potential, ``<name>.equipot``, default run.
+      seed: Seed of the initial parameters and of the order of the structures, default 0.
+      run_dir: Folder of the run; null for ``runs/<name>``, default null.
+      data: Where the structures come from.
+      model: Name of the architecture and its own keys.
+      potential: What every model shares: precision, reference energies, scale.
+      optimizer: How parameters follow the gradient.
+      loss: What is made small.
+      trainer: How long to train and when to look.
+      logger: Where the metrics go.
+    """
+
+    name: str = "run"
+    seed: int = 0
+    run_dir: str | None = None
+    data: data_config.DataConfig
+    model: Mapping[str, Any]
+    potential: potential_config.PotentialConfig = dataclasses.field(
+        default_factory=potential_config.PotentialConfig
+    )
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
+    trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
+    logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)
+
+    def __post_init__(self) -> None:
+        _check(bool(self.name) and "/" not in self.name, "name", "a name without '/'", self.name)
+        _check(self.seed >= 0, "seed", "a number of at least 0", self.seed)
+        _check("name" in self.model, "model", "the key 'name'", dict(self.model))
+
+    @property
+    def folder(self) -> str:
+        """The run folder."""
+        return self.run_dir or f"runs/{self.name}"
+
+
+def train_config(mapping: Mapping[str, Any]) -> TrainConfig:
+    """Builds the configuration of a run from a plain mapping, checking every key; reads no data.
+
+    Raises:
+      ConfigError: At an unknown key or a wrong value, with the place and the nearest known key.
+    """
+    return configuration.from_mapping(TrainConfig, mapping)

@@ -1,0 +1,87 @@
+"""One labelled configuration of atoms, checked when it is made and trusted afterwards."""
+
+import dataclasses
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from equipot import errors
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Structure:
+    """Atoms with their labels; a missing label is zeros with a weight of zero.
+
+    Attributes:
+      positions: Cartesian positions in Å, [nodes, 3].
+      atomic_numbers: Z of every atom, [nodes].
+      cell: Lattice vectors in rows, Å, [3, 3]; zero rows where there is none.
+      pbc: Which directions are periodic, [3].
+      energy: Total energy in eV.
+      forces: Forces in eV/Å, [nodes, 3].
+      stress: (1/V) ∂E/∂ε in eV/Å³, tension positive, [3, 3].
+      energy_weight: Weight of the energy in the loss; 0 where there is no label.
+      forces_weight: Likewise for the forces.
+      stress_weight: Likewise for the stress.
+      source: Where it comes from, for messages: ``"water.xyz, frame 17"``.
+      group: What tables of errors are broken down by (a temperature, say); may be empty.
+
+    Raises:
+      DataError: If shapes disagree or a number is not finite.
+    """
+
+    positions: np.ndarray
+    atomic_numbers: np.ndarray
+    cell: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((3, 3)))
+    pbc: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3, bool))
+    energy: float = 0.0
+    forces: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
+    stress: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((3, 3)))
+    energy_weight: float = 0.0
+    forces_weight: float = 0.0
+    stress_weight: float = 0.0
+    source: str = ""
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        count = len(self.positions)
+        if len(self.forces) == 0 and self.forces_weight == 0.0:
+            object.__setattr__(self, "forces", np.zeros((count, 3)))
+        expected = {
+            "positions": (count, 3),
+            "atomic_numbers": (count,),
+            "cell": (3, 3),
+            "pbc": (3,),
+            "forces": (count, 3),
+            "stress": (3, 3),
+        }
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value.shape != shape:
+                raise errors.DataError(
+                    f"{self.where}: {name} has shape {value.shape}, expected {shape}"
+                )
+            if not np.all(np.isfinite(value)):
+                raise errors.DataError(
+                    f"{self.where}: {name} holds NaN or infinity; mend or remove the frame"
+                )
+        if not np.isfinite(self.energy):
+            raise errors.DataError(
+                f"{self.where}: energy is {self.energy}; mend or remove the frame"
+            )
+
+    @property
+    def formula(self) -> str:
+        """Chemical formula in Hill order, as in ``H64O32``."""
+        return Formula.from_list([chemical_symbols[z] for z in self.atomic_numbers]).format("hill")
+
+    @property
+    def where(self) -> str:
+        """Source and formula, for messages."""
+        return f"{self.source or 'structure'} ({self.formula})"
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å³; 0 unless all three directions are periodic."""
+        return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else 0.0

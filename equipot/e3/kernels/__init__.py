@@ -1,0 +1,1 @@
+"""The fast inside: operations on one array per irrep, channels last."""

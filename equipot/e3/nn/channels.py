@@ -1,0 +1,182 @@
+"""Layers on features kept as one array per irrep, channels last: ``{Irrep: [nodes, 2l+1, channels]}``.
+
+Weights are drawn from N(0, 1) and the factor that keeps the variance of the output at one stands in the forward pass,
+so that a step of an Adam-like optimiser means the same in every layer whatever its width.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from equipot.e3 import activations
+from equipot.e3.irreps import Irrep
+from equipot.e3.kernels.convolution import Path
+from equipot.typing import Array, Float, Int
+
+Channels = Mapping[Irrep, int]
+_FEW_SPECIES = 8
+
+
+class Linear(nn.Module):
+    """Mixes the channels of every irrep by a matrix of its own: y[i] = x[i] W[i] / √channels_in.
+
+    Attributes:
+      channels: Channels of the output per irrep; irreps that the input lacks are left out.
+    """
+
+    channels: Channels
+
+    @nn.compact
+    def __call__(self, features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
+        """Maps ``{irrep: [nodes, 2l+1, channels_in]}`` to ``{irrep: [nodes, 2l+1, channels_out]}``."""
+        result = {}
+        for irrep, width in self.channels.items():
+            if irrep in features:
+                x = features[irrep]
+                result[irrep] = x @ _scaled_weight(self, f"{irrep}", (x.shape[-1], width), x)
+        return result
+
+
+class PathLinear(nn.Module):
+    """The linear map after a convolution: a sum of one matrix product per path.
+
+    y[i] = Σ_{paths p → i} z[p] W[p] / √(Σ_p channels of p), times ``scale``.
+
+    Attributes:
+      channels: Channels of the output per irrep.
+    """
+
+    channels: Channels
+
+    @nn.compact
+    def __call__(self, messages: Mapping[Path, Array], scale: float = 1.0) -> dict[Irrep, Array]:
+        """Maps ``{path: [nodes, 2l+1, channels]}`` to ``{irrep: [nodes, 2l+1, channels_out]}``."""
+        result = {}
+        for irrep, width in self.channels.items():
+            incoming = {path: z for path, z in messages.items() if path.out == irrep}
+            fan_in = sum(z.shape[-1] for z in incoming.values())
+            terms = [
+                z @ _weight(self, "_".join(map(str, path)), (z.shape[-1], width), z)
+                for path, z in incoming.items()
+            ]
+            if terms:
+                result[irrep] = sum(terms[1:], terms[0]) * (scale / fan_in**0.5)
+        return result
+
+
+class SpeciesLinear(nn.Module):
+    """Mixes the channels of every irrep by a matrix that depends on the species of the node.
+
+    Attributes:
+      channels: Channels of the output per irrep; irreps that the input lacks are left out.
+      num_species: Number of species.
+    """
+
+    channels: Channels
+    num_species: int
+
+    @nn.compact
+    def __call__(
+        self, features: Mapping[Irrep, Array], species: Int[Array, " nodes"]
+    ) -> dict[Irrep, Array]:
+        """Maps ``{irrep: [nodes, 2l+1, channels_in]}`` to ``{irrep: [nodes, 2l+1, channels_out]}``."""
+        result = {}
+        for irrep, width in self.channels.items():
+            if irrep in features:
+                x = features[irrep]
+                shape = (self.num_species, x.shape[-1], width)
+                weight = _weight(self, f"{irrep}", shape, x) / x.shape[-1] ** 0.5
+                result[irrep] = _multiply_by_species(x, weight, species)
+        return result
+
+
+class RadialNetwork(nn.Module):
+    """A perceptron without biases on the radial basis, whose last layer has one matrix for each path.
+
+    Without biases and with activations that vanish at zero, an envelope in the basis is an envelope of the output.
+
+    Attributes:
+      widths: Widths of the hidden layers.
+      outputs: Channels of each path.
+    """
+
+    widths: Sequence[int]
+    outputs: Mapping[Path, int]
+
+    @nn.compact
+    def __call__(self, basis: Float[Array, "edges basis"]) -> dict[Path, Array]:
+        """Returns the weights of every path, each ``[edges, channels]``."""
+        silu = activations.normalize_function(jax.nn.silu)
+        x = basis
+        for i, width in enumerate(self.widths):
+            x = silu(x @ _scaled_weight(self, f"hidden_{i}", (x.shape[-1], width), x))
+        return {
+            path: x @ _scaled_weight(self, "_".join(map(str, path)), (x.shape[-1], width), x)
+            for path, width in self.outputs.items()
+        }
+
+
+def gate_channels(channels: Channels) -> dict[Irrep, int]:
+    """Channels that must enter ``gate`` for ``channels`` to leave it: one more even scalar for every gated channel."""
+    scalar = Irrep("0e")
+    gates = sum(width for irrep, width in channels.items() if irrep.l > 0)
+    return {**channels, scalar: channels.get(scalar, 0) + gates} if gates else dict(channels)
+
+
+def gate(features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
+    """Activates scalars (silu on 0e, tanh on 0o) and multiplies each other channel by a gate silu(0e).
+
+    The gates are the last channels of 0e, in the order of the irreps. All activations have unit second moment.
+    """
+    silu = activations.normalize_function(jax.nn.silu)
+    tanh = activations.normalize_function(jnp.tanh)
+    gated = {irrep: x for irrep, x in features.items() if irrep.l > 0}
+    count = sum(x.shape[-1] for x in gated.values())
+    scalars = silu(features[Irrep("0e")])
+    width = scalars.shape[-1] - count
+    result = {Irrep("0e"): scalars[..., :width]} if width else {}
+    if Irrep("0o") in features:
+        result[Irrep("0o")] = tanh(features[Irrep("0o")])
+    for irrep, x in gated.items():
+        result[irrep] = x * scalars[..., width : width + x.shape[-1]]
+        width += x.shape[-1]
+    return result
+
+
+def add(*terms: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
+    """Adds features irrep by irrep; an irrep that a term lacks counts as zero there."""
+    irreps: Iterable[Irrep] = dict.fromkeys(irrep for term in terms for irrep in term)
+    result = {}
+    for irrep in irreps:
+        present = [term[irrep] for term in terms if irrep in term]
+        result[irrep] = sum(present[1:], present[0])
+    return result
+
+
+def _multiply_by_species(
+    x: Float[Array, "nodes components channels_in"],
+    weight: Float[Array, "species channels_in channels_out"],
+    species: Int[Array, " nodes"],
+) -> Float[Array, "nodes components channels_out"]:
+    """Multiplies each node by the matrix of its species: all products and a choice, or a gather of matrices.
+
+    With few species one product with every matrix is cheaper than a matrix for each node.
+    """
+    num_species, channels_in, channels_out = weight.shape
+    if num_species > _FEW_SPECIES:
+        return jnp.einsum("nmi,nio->nmo", x, weight[species])
+    wide = x @ weight.transpose(1, 0, 2).reshape(channels_in, num_species * channels_out)
+    wide = wide.reshape(*x.shape[:-1], num_species, channels_out)
+    chosen = species[:, None, None, None] == jnp.arange(num_species)[None, None, :, None]
+    return jnp.sum(jnp.where(chosen, wide, 0), axis=-2)
+
+
+def _weight(module: nn.Module, name: str, shape: tuple[int, ...], like: Array) -> Array:
+    initializer: Callable[..., Array] = nn.initializers.normal(1.0)
+    return module.param(name, initializer, shape, like.dtype)
+
+
+def _scaled_weight(module: nn.Module, name: str, shape: tuple[int, ...], like: Array) -> Array:
+    return _weight(module, name, shape, like) / shape[0] ** 0.5

@@ -1,0 +1,42 @@
+"""The errors a user can meet: each says what was expected, what came, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class EquipotError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class ConfigError(EquipotError, ValueError):
+    """A configuration key or value is wrong."""
+
+
+class DataError(EquipotError, ValueError):
+    """A structure file, a label or a split is wrong."""
+
+
+class UnknownElementError(DataError):
+    """A structure holds an element that the model was not made for."""
+
+
+class GraphTooLargeError(DataError):
+    """A structure does not fit into the fixed budget of a batch."""
+
+
+class CheckpointError(EquipotError):
+    """A checkpoint or a run folder cannot be used."""
+
+
+class ArtefactError(CheckpointError, ValueError):
+    """A saved potential is damaged, foreign, or from a newer version."""
+
+
+class NonFiniteError(EquipotError, ArithmeticError):
+    """Training met a loss or a gradient that is not finite."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""

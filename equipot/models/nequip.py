@@ -1,0 +1,186 @@
+"""NequIP: message passing with tensor products of neighbours' features and spherical harmonics.
+
+Reference: Batzner et al. 2022, Nature Communications 13, 2453. DOI 10.1038/s41467-022-29939-5
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from equipot import errors
+from equipot.e3 import radial
+from equipot.e3.irreps import Irrep
+from equipot.e3.kernels.convolution import Components, convolution, paths
+from equipot.e3.nn import channels
+from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.typing import Array, Float, Int
+
+SCALAR = Irrep("0e")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of NequIP.
+
+    Attributes:
+      cutoff: Radius in Å within which atoms exchange messages.
+      num_layers: Number of interaction layers, at least 1.
+      lmax: Highest degree of features and spherical harmonics.
+      num_channels: Channels per irrep: one number, or one for each degree 0 … lmax.
+      parity: Whether irreps of both parities are kept; without, only 0e, 1o, 2e, … are. Both are equivariant
+        under inversion.
+      num_radial_basis: Number of Bessel functions.
+      polynomial_cutoff: Exponent p of the envelope.
+      radial_widths: Widths of the hidden layers of the radial networks.
+      readout_widths: Widths of hidden layers between the last features and the energy; none is a linear readout.
+    """
+
+    cutoff: float = 5.0
+    num_layers: int = 4
+    lmax: int = 2
+    num_channels: int | tuple[int, ...] = 32
+    parity: bool = False
+    num_radial_basis: int = 8
+    polynomial_cutoff: int = 6
+    radial_widths: tuple[int, ...] = (64, 64)
+    readout_widths: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in {"num_layers": 1, "lmax": 0, "num_radial_basis": 1, "polynomial_cutoff": 2}.items():
+            if getattr(self, name) < least:
+                raise errors.ConfigError(
+                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
+                )
+        if self.cutoff <= 0:
+            raise errors.ConfigError(f"model.cutoff: expected a length in Å, received {self.cutoff}")
+        if isinstance(self.num_channels, tuple) and len(self.num_channels) != self.lmax + 1:
+            raise errors.ConfigError(
+                f"model.num_channels: expected one number, or {self.lmax + 1} for the degrees 0 to {self.lmax},"
+                f" received {list(self.num_channels)}"
+            )
+        if min(self.widths) < 1:
+            raise errors.ConfigError(
+                f"model.num_channels: expected positive numbers, received {self.num_channels}"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each degree."""
+        count = self.num_channels
+        return count if isinstance(count, tuple) else (count,) * (self.lmax + 1)
+
+    @property
+    def irreps(self) -> dict[Irrep, int]:
+        """Hidden irreps with their channels."""
+        parities = (1, -1) if self.parity else (1,)
+        return {
+            Irrep(l, sign * (-1) ** l): self.widths[l]
+            for l in range(self.lmax + 1)
+            for sign in parities
+        }
+
+
+class Interaction(nn.Module):
+    """One layer: linear, convolution, linear, plus a species-dependent self-connection, then the gate.
+
+    Attributes:
+      irreps_out: Irreps and channels after the gate.
+      radial_widths: Hidden layers of the radial network.
+      num_species: Number of species.
+      avg_num_neighbors: Mean number of neighbours; the sum over neighbours is divided by its root.
+    """
+
+    irreps_out: channels.Channels
+    radial_widths: tuple[int, ...]
+    num_species: int
+    avg_num_neighbors: float
+
+    @nn.compact
+    def __call__(
+        self,
+        features: dict[Irrep, Array],
+        species: Int[Array, " nodes"],
+        basis: Float[Array, "edges basis"],
+        edge_sh: dict[Irrep, Components],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> dict[Irrep, Array]:
+        """Maps ``{irrep: [nodes, 2l+1, channels]}`` to the features of the next layer."""
+        couplings = paths(tuple(features), tuple(edge_sh), tuple(self.irreps_out))
+        reachable = {path.out for path in couplings} | set(features)
+        kept = {irrep: width for irrep, width in self.irreps_out.items() if irrep in reachable}
+        before_gate = channels.gate_channels(kept)
+
+        widths = {irrep: x.shape[-1] for irrep, x in features.items()}
+        mixed = channels.Linear(widths, name="linear_up")(features)
+        weights = channels.RadialNetwork(
+            self.radial_widths, {path: widths[path.node] for path in couplings}, name="radial"
+        )(basis)
+        messages = convolution(mixed, edge_sh, weights, senders, receivers, len(species))
+        summed = channels.PathLinear(before_gate, name="linear_down")(
+            messages, scale=self.avg_num_neighbors**-0.5
+        )
+        itself = channels.SpeciesLinear(before_gate, self.num_species, name="self_connection")(
+            features, species
+        )
+        return channels.gate(channels.add(summed, itself))
+
+
+class Model(nn.Module):
+    """NequIP as a function from edges to one interaction energy per atom.
+
+    Attributes:
+      config: Settings.
+      num_species: Number of species that the model knows.
+      avg_num_neighbors: Mean number of neighbours in the training set.
+    """
+
+    config: Config
+    num_species: int
+    avg_num_neighbors: float
+
+    @nn.compact
+    def __call__(
+        self,
+        edge_vectors: Float[Array, "edges 3"],
+        species: Int[Array, " nodes"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> Float[Array, " nodes"]:
+        """Returns the interaction energy of each atom, in units of the potential's scale.
+
+        Args:
+          edge_vectors: From sender to receiver, Å.
+          species: Index of each atom's species.
+          senders: Atom that sends.
+          receivers: Atom that receives.
+        """
+        config = self.config
+        lengths = radial.safe_norm(edge_vectors)
+        basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
+        basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
+        harmonics = spherical_harmonics_components(edge_vectors / lengths[:, None], config.lmax)
+        edge_sh = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
+
+        shape = (self.num_species, config.widths[0])
+        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
+        features = {SCALAR: embedding[species][:, None, :]}
+        for i in range(config.num_layers):
+            last = i == config.num_layers - 1
+            features = Interaction(
+                {SCALAR: config.widths[0]} if last else config.irreps,
+                config.radial_widths,
+                self.num_species,
+                self.avg_num_neighbors,
+                name=f"interaction_{i}",
+            )(features, species, basis, edge_sh, senders, receivers)
+        return self._readout(features[SCALAR][:, 0, :])
+
+    def _readout(self, scalars: Float[Array, "nodes channels"]) -> Float[Array, " nodes"]:
+        """From the last scalars to one number per atom."""
+        x = {SCALAR: scalars[:, None, :]}
+        for i, width in enumerate(self.config.readout_widths):
+            x = channels.gate(channels.Linear({SCALAR: width}, name=f"readout_{i}")(x))
+        energy = channels.Linear({SCALAR: 1}, name="readout")(x)[SCALAR]
+        return jnp.reshape(energy, scalars.shape[:1])

@@ -1,0 +1,59 @@
+"""The models by name: a file in this folder with a ``Config`` and a ``Model`` is a model."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flax import linen as nn
+
+from equipot import config, errors
+
+_NOT_MODELS = ("registry",)
+
+
+def available() -> tuple[str, ...]:
+    """Names of all models, sorted."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return tuple(sorted(m.name for m in modules if m.name not in _NOT_MODELS))
+
+
+def config_class(name: str) -> type:
+    """The dataclass of a model's settings.
+
+    Raises:
+      ConfigError: If there is no such model.
+    """
+    return _module(name).Config
+
+
+def config_from_mapping(mapping: Mapping[str, Any], where: str = "model") -> tuple[str, Any]:
+    """Splits ``{"name": "nequip", ...}`` into the name and the model's own settings.
+
+    Raises:
+      ConfigError: If the name is missing or unknown, or at a wrong key or value.
+    """
+    if "name" not in mapping:
+        raise errors.ConfigError(f"{where}: needs a name, one of {', '.join(available())}")
+    rest = {key: value for key, value in mapping.items() if key != "name"}
+    name = mapping["name"]
+    return name, config.from_mapping(config_class(name), rest, f"{where}.{name}")
+
+
+def build_model(
+    name: str, model_config: Any, num_species: int, avg_num_neighbors: float
+) -> nn.Module:
+    """Makes the flax module of a model."""
+    return _module(name).Model(
+        config=model_config, num_species=num_species, avg_num_neighbors=avg_num_neighbors
+    )
+
+
+def _module(name: str) -> Any:
+    if name not in available():
+        raise errors.ConfigError(
+            f"model.name: unknown model '{name}'.{errors.did_you_mean(str(name), available())}"
+            f" Known: {', '.join(available())}"
+        )
+    return importlib.import_module(f"equipot.models.{name}")

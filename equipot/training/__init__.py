@@ -1,0 +1,1 @@
+"""Training: loss, metrics, optimiser, state, step, checkpoints, reports, and the loop."""

@@ -1,4 +1,4 @@
-"""What a training run is made of, as frozen dataclasses; importing this module does not import jax."""
+"""What a training run is made of, as frozen dataclasses; importing it does not import jax."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def _check(holds: bool, key: str, expected: str, received: Any) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """Weights of the terms of the loss and how an error is counted; a weight of 0 leaves a term out.
+    """Weights of the terms of the loss, 0 leaving a term out, and how an error is counted.
 
     Attributes:
       kind: How an error is counted: mse (its square), mae (its magnitude) or huber, default mse.

@@ -1,7 +1,8 @@
-"""From a plain mapping to frozen dataclasses: one function, and a sentence for every wrong key or value.
+"""From a plain mapping to frozen dataclasses, with a sentence for every wrong key or value.
 
-Works for any nesting of dataclasses whose fields are annotated with ``int``, ``float``, ``bool``, ``str``,
-``Literal[...]``, ``tuple[T, ...]``, ``Mapping[str, float]``, unions of these, or another such dataclass.
+Works for any nesting of dataclasses whose fields are annotated with ``int``, ``float``, ``bool``,
+``str``, ``Literal[...]``, ``tuple[T, ...]``, ``Mapping[str, float]``, unions of these, or another
+such dataclass.
 """
 
 import dataclasses
@@ -36,9 +37,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "configu
                 f"{where}: unknown key '{key}'.{errors.did_you_mean(str(key), fields)}"
                 f" Known: {', '.join(fields)}"
             )
-    values = {
-        key: _convert(hints[key], value, f"{where}.{key}") for key, value in mapping.items()
-    }
+    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in mapping.items()}
     missing = [name for name, field in fields.items() if name not in values and _required(field)]
     if missing:
         raise errors.ConfigError(f"{where}: needs a value for {', '.join(missing)}")

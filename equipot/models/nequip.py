@@ -17,6 +17,7 @@ from equipot.e3.spherical_harmonics import spherical_harmonics_components
 from equipot.typing import Array, Float, Int
 
 SCALAR = Irrep("0e")
+_LEAST = {"num_layers": 1, "lmax": 0, "num_radial_basis": 1, "polynomial_cutoff": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,12 +29,13 @@ class Config:
       num_layers: Number of interaction layers, at least 1.
       lmax: Highest degree of features and spherical harmonics.
       num_channels: Channels per irrep: one number, or one for each degree 0 … lmax.
-      parity: Whether irreps of both parities are kept; without, only 0e, 1o, 2e, … are. Both are equivariant
-        under inversion.
+      parity: Whether irreps of both parities are kept; without, only 0e, 1o, 2e, … are. Both are
+        equivariant under inversion.
       num_radial_basis: Number of Bessel functions.
       polynomial_cutoff: Exponent p of the envelope.
       radial_widths: Widths of the hidden layers of the radial networks.
-      readout_widths: Widths of hidden layers between the last features and the energy; none is a linear readout.
+      readout_widths: Widths of hidden layers between the last features and the energy; none is a
+        linear readout.
     """
 
     cutoff: float = 5.0
@@ -47,17 +49,19 @@ class Config:
     readout_widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in {"num_layers": 1, "lmax": 0, "num_radial_basis": 1, "polynomial_cutoff": 2}.items():
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise errors.ConfigError(
                     f"model.{name}: expected at least {least}, received {getattr(self, name)}"
                 )
         if self.cutoff <= 0:
-            raise errors.ConfigError(f"model.cutoff: expected a length in Å, received {self.cutoff}")
+            raise errors.ConfigError(
+                f"model.cutoff: expected a positive length, received {self.cutoff}"
+            )
         if isinstance(self.num_channels, tuple) and len(self.num_channels) != self.lmax + 1:
             raise errors.ConfigError(
-                f"model.num_channels: expected one number, or {self.lmax + 1} for the degrees 0 to {self.lmax},"
-                f" received {list(self.num_channels)}"
+                f"model.num_channels: expected one number, or {self.lmax + 1} for the degrees"
+                f" 0 to {self.lmax}, received {list(self.num_channels)}"
             )
         if min(self.widths) < 1:
             raise errors.ConfigError(
@@ -82,7 +86,7 @@ class Config:
 
 
 class Interaction(nn.Module):
-    """One layer: linear, convolution, linear, plus a species-dependent self-connection, then the gate.
+    """One layer: linear, convolution, linear, plus the self-connection by species, then the gate.
 
     Attributes:
       irreps_out: Irreps and channels after the gate.

@@ -1,0 +1,1 @@
+"""What every model shares: references, scale, derivatives, and the saved artefact."""

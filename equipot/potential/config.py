@@ -12,13 +12,16 @@ class PotentialConfig:
     Attributes:
       dtype: Precision of parameters and features: float32 or float64.
       reference_energies: Energy of each isolated atom: "isolated" takes frames marked
-        ``config_type=IsolatedAtom``, "least_squares" fits one energy per element to the training set, "none" takes
-        zero, a mapping ``{H: -13.6, O: -432.0}`` gives them in eV; "auto" is "isolated" where all elements have such
-        a frame and "least_squares" elsewhere.
-      scale: Unit of the model's output in eV; "forces_rms" takes the root mean square of the training forces.
-      train_shift: Whether the mean binding energy per element, first fitted by least squares, is trained further.
+        ``config_type=IsolatedAtom``, "least_squares" fits one energy per element to the training
+        set, "none" takes zero, a mapping ``{H: -13.6, O: -432.0}`` gives them in eV; "auto" is
+        "isolated" where all elements have such a frame and "least_squares" elsewhere.
+      scale: Unit of the model's output in eV; "forces_rms" takes the root mean square of the
+        training forces.
+      train_shift: Whether the mean binding energy per element, first fitted by least squares, is
+        trained further.
       anchor_isolated: Whether an atom without neighbours has its reference energy exactly.
-      matmul_precision: Precision of matrix products on accelerators: highest, high (TF32 on NVIDIA) or default.
+      matmul_precision: Precision of matrix products on accelerators: highest, high (TF32 on
+        NVIDIA) or default.
     """
 
     dtype: Literal["float32", "float64"] = "float32"

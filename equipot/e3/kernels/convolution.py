@@ -1,15 +1,18 @@
-"""The hot operation of message passing: gather, couple with spherical harmonics, weight, sum at receivers.
+"""The hot operation of message passing: gather, couple to harmonics, weight, sum at receivers.
 
-Features are a mapping from irrep to an array ``[nodes, 2l+1, channels]``; the spherical harmonics of an edge are one
-array ``[edges]`` per component. For a path (l1, l2) → l3 and channel c
+Features are a mapping from irrep to an array ``[nodes, 2l+1, channels]``; the spherical harmonics
+of an edge are one array ``[edges]`` per component. For a path (l1, l2) → l3 and channel c
 
-    z[n, m3, c] = Σ_{e: receivers[e] = n} R[e, c] Σ_{m1, m2} √(2 l3 + 1) C[m1, m2, m3] x[senders[e], m1, c] Y[e, m2]
+    z[n, m3, c] = Σ_{e: receivers[e] = n} R[e, c] Σ_{m1, m2} c[m1, m2, m3] x[senders[e], m1, c]
+    Y[e, m2]
 
-with Clebsch–Gordan coefficients C of unit norm. Paths are never concatenated: each gives an array of its own, to be
-consumed by the sum of matrix products of the linear map that follows (``equipot.e3.nn.channels``).
+with c = √(2 l3 + 1) C and Clebsch–Gordan coefficients C of unit norm. Paths are never
+concatenated: each gives an array of its own, to be consumed by the sum of matrix products of the
+linear map that follows (``equipot.e3.nn.channels``).
 
-``convolution_reference`` is the contract written with dense einsums; ``convolution`` is the form that models use. Both
-must agree through the second derivative, because training on forces differentiates twice.
+``convolution_reference`` is the contract written with dense einsums; ``convolution`` is the form
+that models use. Both must agree through the second derivative, because training on forces
+differentiates twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +31,7 @@ Components = Sequence[Array]
 
 
 class Path(NamedTuple):
-    """One coupling: irrep of the neighbour's features, of the spherical harmonics, and of the message."""
+    """One coupling: irreps of the neighbour's features, of the harmonics, and of the message."""
 
     node: Irrep
     edge: Irrep
@@ -38,7 +41,7 @@ class Path(NamedTuple):
 def paths(
     irreps_in: Sequence[Irrep], irreps_edge: Sequence[Irrep], irreps_out: Sequence[Irrep]
 ) -> tuple[Path, ...]:
-    """Lists the couplings that selection rules allow, in one canonical order: by input, then edge, then output."""
+    """Lists the couplings that selection rules allow, by input, then edge, then output."""
     return tuple(
         Path(node, edge, out)
         for node in irreps_in
@@ -63,8 +66,9 @@ def convolution(
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
     """Sums weighted tensor products of neighbours' features with spherical harmonics at every node.
 
-    Every component of a message is an array of its own, so that a compiler fuses the whole expression between the
-    gather and the sum. Coefficients are first contracted with the harmonics, which have no channels.
+    Every component of a message is an array of its own, so that a compiler fuses the whole
+    expression between the gather and the sum. Coefficients are first contracted with the
+    harmonics, which have no channels.
 
     Args:
       node_feats: ``{irrep: [nodes, 2l+1, channels]}``.
@@ -113,7 +117,7 @@ def convolution_reference(
     receivers: Int[Array, " edges"],
     num_nodes: int,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
-    """The same sum with dense coefficients, one einsum per path; the oracle of every faster form."""
+    """The same sum with dense coefficients, one einsum per path: what faster forms must equal."""
     result = {}
     for path, weights in radial.items():
         neighbours = node_feats[path.node][senders]

@@ -1,7 +1,8 @@
-"""Layers on features kept as one array per irrep, channels last: ``{Irrep: [nodes, 2l+1, channels]}``.
+"""Layers on one array per irrep, channels last: ``{Irrep: [nodes, 2l+1, channels]}``.
 
-Weights are drawn from N(0, 1) and the factor that keeps the variance of the output at one stands in the forward pass,
-so that a step of an Adam-like optimiser means the same in every layer whatever its width.
+Weights are drawn from N(0, 1) and the factor that keeps the variance of the output at one stands
+in the forward pass, so that a step of an Adam-like optimiser means the same in every layer
+whatever its width.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
-        """Maps ``{irrep: [nodes, 2l+1, channels_in]}`` to ``{irrep: [nodes, 2l+1, channels_out]}``."""
+        """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
         result = {}
         for irrep, width in self.channels.items():
             if irrep in features:
@@ -81,7 +82,7 @@ class SpeciesLinear(nn.Module):
     def __call__(
         self, features: Mapping[Irrep, Array], species: Int[Array, " nodes"]
     ) -> dict[Irrep, Array]:
-        """Maps ``{irrep: [nodes, 2l+1, channels_in]}`` to ``{irrep: [nodes, 2l+1, channels_out]}``."""
+        """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
         result = {}
         for irrep, width in self.channels.items():
             if irrep in features:
@@ -93,9 +94,10 @@ class SpeciesLinear(nn.Module):
 
 
 class RadialNetwork(nn.Module):
-    """A perceptron without biases on the radial basis, whose last layer has one matrix for each path.
+    """A perceptron without biases on the radial basis, its last layer one matrix per path.
 
-    Without biases and with activations that vanish at zero, an envelope in the basis is an envelope of the output.
+    Without biases and with activations that vanish at zero, an envelope in the basis is an
+    envelope of the output.
 
     Attributes:
       widths: Widths of the hidden layers.
@@ -119,16 +121,17 @@ class RadialNetwork(nn.Module):
 
 
 def gate_channels(channels: Channels) -> dict[Irrep, int]:
-    """Channels that must enter ``gate`` for ``channels`` to leave it: one more even scalar for every gated channel."""
+    """Channels that must enter ``gate`` for ``channels`` to leave: one scalar per gated one more."""
     scalar = Irrep("0e")
     gates = sum(width for irrep, width in channels.items() if irrep.l > 0)
     return {**channels, scalar: channels.get(scalar, 0) + gates} if gates else dict(channels)
 
 
 def gate(features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
-    """Activates scalars (silu on 0e, tanh on 0o) and multiplies each other channel by a gate silu(0e).
+    """Activates scalars (silu on 0e, tanh on 0o), multiplies other channels by gates silu(0e).
 
-    The gates are the last channels of 0e, in the order of the irreps. All activations have unit second moment.
+    The gates are the last channels of 0e, in the order of the irreps. All activations have unit
+    second moment.
     """
     silu = activations.normalize_function(jax.nn.silu)
     tanh = activations.normalize_function(jnp.tanh)
@@ -160,9 +163,9 @@ def _multiply_by_species(
     weight: Float[Array, "species channels_in channels_out"],
     species: Int[Array, " nodes"],
 ) -> Float[Array, "nodes components channels_out"]:
-    """Multiplies each node by the matrix of its species: all products and a choice, or a gather of matrices.
+    """Multiplies each node by the matrix of its species.
 
-    With few species one product with every matrix is cheaper than a matrix for each node.
+    With few species a product with every matrix and a choice is cheaper than a matrix per node.
     """
     num_species, channels_in, channels_out = weight.shape
     if num_species > _FEW_SPECIES:

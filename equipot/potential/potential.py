@@ -1,0 +1,207 @@
+"""The potential: a model with all that models share – references, scale, anchors, derivatives.
+
+The energy of atom i of species s is
+
+    E_i = E0[s] + scale[s] (m_i − m[s]) + shift[s] tanh(Σ_j u(r_ij))
+
+where m_i is the model's output, m[s] its output for an atom of that species without neighbours, u
+an envelope that is one near the atom and zero at the cutoff. So an atom without neighbours has its
+reference energy E0 exactly, and the mean binding energy, ``shift``, acts on atoms that have
+neighbours, without acting on forces where they are many.
+
+Everything but E0 is computed on the device in the model's precision (the interaction energy); E0
+and the sum over atoms are added on the host in float64. Forces and stress are derivatives with
+respect to edge vectors: one backward pass gives both.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from equipot.e3 import radial
+from equipot.graphs import geometry, masks
+from equipot.graphs.graph import Graph
+from equipot.models import registry
+from equipot.typing import Array, Float, PyTree
+
+_ENVELOPE_EXPONENT = 6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PotentialSpec:
+    """Everything about a potential that is fixed before training.
+
+    Attributes:
+      model_name: Name of the model, as in ``equipot.models``.
+      model_config: The model's own settings.
+      species_table: Atomic number of each species, ascending.
+      atomic_energies: Reference energy of each species in eV.
+      avg_num_neighbors: Mean number of neighbours in the training set.
+      dtype: Precision of the model: float32 or float64.
+      anchor_isolated: Whether m[s] is subtracted and the shift switched by neighbours.
+      train_shift: Whether gradients reach the shift.
+      matmul_precision: Precision of matrix products on accelerators.
+    """
+
+    model_name: str
+    model_config: Any
+    species_table: tuple[int, ...]
+    atomic_energies: tuple[float, ...]
+    avg_num_neighbors: float
+    dtype: str = "float32"
+    anchor_isolated: bool = True
+    train_shift: bool = False
+    matmul_precision: str = "highest"
+
+    @property
+    def cutoff(self) -> float:
+        """Radius in Å beyond which atoms do not interact directly."""
+        return self.model_config.cutoff
+
+    @property
+    def num_species(self) -> int:
+        """Number of species."""
+        return len(self.species_table)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Potential:
+    """A specification with parameters: what is saved, loaded, and run.
+
+    Attributes:
+      spec: The fixed part.
+      params: ``{"model": tree, "scale": [species], "shift": [species]}``, scale and shift in eV.
+      provenance: How it was trained, as plain JSON.
+    """
+
+    spec: PotentialSpec
+    params: PyTree
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@struct.dataclass
+class Prediction:
+    """What a potential says of a padded batch; padding is zero, references are not included.
+
+    Attributes:
+      node_energy: Interaction energy of each atom, eV.
+      energy: Their sum over each structure, eV.
+      forces: −∂E/∂r, eV/Å.
+      stress: (1/V) ∂E/∂ε, eV/Å³, tension positive; meaningless where a structure is not periodic.
+    """
+
+    node_energy: Float[Array, " nodes"]
+    energy: Float[Array, " graphs"]
+    forces: Float[Array, "nodes 3"]
+    stress: Float[Array, "graphs 3 3"]
+
+
+def init_params(
+    spec: PotentialSpec,
+    key: Array,
+    scale: Float[Array, " species"],
+    shift: Float[Array, " species"],
+) -> PyTree:
+    """Draws the model's parameters and sets scale and shift.
+
+    In float64 this must be called inside ``jax.enable_x64``.
+
+    Args:
+      spec: The fixed part.
+      key: Random key.
+      scale: Unit of the model's output per species, eV.
+      shift: Mean binding energy per species, eV.
+    """
+    dtype = jnp.dtype(spec.dtype)
+    species = jnp.zeros(2, jnp.int32)
+    ends = jnp.asarray([0, 1], jnp.int32), jnp.asarray([1, 0], jnp.int32)
+    vectors = jnp.asarray([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], dtype)
+    variables = jax.jit(_model(spec).init)(key, vectors, species, *ends)
+    return {
+        "model": variables["params"],
+        "scale": jnp.asarray(scale, dtype),
+        "shift": jnp.asarray(shift, dtype),
+    }
+
+
+def make_energy(spec: PotentialSpec) -> Callable[[PyTree, Array, Graph], Array]:
+    """Returns ``energy(params, edge_vectors, graph)``: each atom's interaction energy in eV."""
+    model = _model(spec)
+
+    def energy(
+        params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
+    ) -> Float[Array, " nodes"]:
+        species, num_nodes = graph.nodes.species, len(graph.nodes.species)
+        scale = jax.lax.stop_gradient(params["scale"])[species]
+        shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
+        variables = {"params": params["model"]}
+        if not spec.anchor_isolated:
+            output = model.apply(variables, edge_vectors, species, graph.senders, graph.receivers)
+            return scale * output + shift[species]
+        # One atom of each species without neighbours is evaluated along with the others.
+        alone = jnp.arange(spec.num_species, dtype=species.dtype)
+        every = jnp.concatenate([species, alone])
+        output = model.apply(variables, edge_vectors, every, graph.senders, graph.receivers)
+        envelope = radial.polynomial_cutoff(
+            radial.safe_norm(edge_vectors), spec.cutoff, _ENVELOPE_EXPONENT
+        )
+        neighbours = jax.ops.segment_sum(envelope, graph.receivers, num_nodes)
+        interaction = output[:num_nodes] - output[num_nodes:][species]
+        return scale * interaction + shift[species] * jnp.tanh(neighbours)
+
+    return energy
+
+
+def make_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
+    """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch."""
+    energy = make_energy(spec)
+
+    def predict(params: PyTree, graph: Graph) -> Prediction:
+        mask = masks.node_mask(graph)
+        num_nodes = len(graph.nodes.species)
+
+        def total(edge_vectors: Float[Array, "edges 3"]) -> tuple[Array, Array]:
+            node_energy = jnp.where(mask, energy(params, edge_vectors, graph), 0.0)
+            return jnp.sum(node_energy), node_energy
+
+        with jax.default_matmul_precision(spec.matmul_precision):
+            vectors = geometry.graph_edge_vectors(graph)
+            gradient, node_energy = jax.grad(total, has_aux=True)(vectors)
+        return Prediction(
+            node_energy=node_energy,
+            energy=jax.ops.segment_sum(
+                node_energy, geometry.node_graph_index(graph.n_node, num_nodes), len(graph.n_node)
+            ),
+            forces=_forces(gradient, graph),
+            stress=_stress(gradient, vectors, graph),
+        )
+
+    return predict
+
+
+def _forces(gradient: Float[Array, "edges 3"], graph: Graph) -> Float[Array, "nodes 3"]:
+    num_nodes = len(graph.nodes.species)
+    pushed = jax.ops.segment_sum(gradient, graph.senders, num_nodes)
+    return pushed - jax.ops.segment_sum(gradient, graph.receivers, num_nodes)
+
+
+def _stress(
+    gradient: Float[Array, "edges 3"], vectors: Float[Array, "edges 3"], graph: Graph
+) -> Float[Array, "graphs 3 3"]:
+    """Σ_edges r ⊗ ∂E/∂r / V, symmetric because the energy does not change under rotation."""
+    virial = jax.ops.segment_sum(
+        vectors[:, :, None] * gradient[:, None, :],
+        geometry.edge_graph_index(graph.n_edge, len(graph.senders)),
+        len(graph.n_node),
+    )
+    return (virial + jnp.swapaxes(virial, 1, 2)) / (2 * graph.globals.volume[:, None, None])
+
+
+def _model(spec: PotentialSpec) -> Any:
+    return registry.build_model(
+        spec.model_name, spec.model_config, spec.num_species, spec.avg_num_neighbors
+    )

@@ -1,0 +1,161 @@
+"""Reference energies of the elements, unit of energy and mean binding energy, from data.
+
+NumPy only; everything is in float64.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from ase.data import atomic_numbers as numbers_of_symbols
+from ase.data import chemical_symbols
+
+from equipot import errors
+from equipot.data.structure import Structure
+from equipot.potential.config import PotentialConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class References:
+    """What is set from the training set before training.
+
+    Attributes:
+      atomic_energies: Reference energy of each species, eV, [species].
+      shift: Mean binding energy of each species, eV, [species].
+      scale: Unit of the model's output of each species, eV, [species].
+      notes: Sentences for the user: where the numbers come from, and warnings.
+    """
+
+    atomic_energies: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    notes: tuple[str, ...]
+
+
+def compute_references(
+    structures: Sequence[Structure],
+    species_table: Sequence[int],
+    isolated_atoms: Mapping[int, float],
+    config: PotentialConfig,
+) -> References:
+    """Chooses reference energies as configured, then fits the rest to the training set.
+
+    Where the references are atoms' energies, the binding energy that is left is fitted by least
+    squares to one shift per element, so that the model starts from zero mean.
+
+    Args:
+      structures: The training set.
+      species_table: Atomic numbers.
+      isolated_atoms: Energies of isolated atoms in eV by atomic number.
+      config: What to do.
+
+    Raises:
+      ConfigError: If an element has no reference energy.
+    """
+    labelled = [s for s in structures if s.energy_weight > 0]
+    method = _method(config, species_table, isolated_atoms)
+    notes: list[str] = []
+    zeros = np.zeros(len(species_table))
+    if method == "least_squares":
+        atomic_energies, rank = _least_squares(labelled, species_table, zeros)
+        shift = zeros
+        notes.append(_describe("Least-squares reference energies", species_table, atomic_energies))
+        if labelled and rank < len(species_table):
+            notes.append(
+                f"The compositions of the training set have rank {rank} for {len(species_table)}"
+                " elements: how the energy is shared among elements is arbitrary, and these are not"
+                " energies of atoms. Energies of other compositions will be wrong; give isolated"
+                " atoms to avoid this."
+            )
+    else:
+        given = _given(method, config, species_table, isolated_atoms)
+        atomic_energies = np.asarray([given[z] for z in species_table])
+        notes.append(_describe(f"Reference energies ({method})", species_table, atomic_energies))
+        shift, _ = _least_squares(labelled, species_table, atomic_energies)
+        notes.append(_describe("Mean binding energies", species_table, shift))
+    scale = _scale(structures, config.scale)
+    notes.append(f"Unit of the model's output: {scale:.4f} eV")
+    return References(
+        atomic_energies=atomic_energies,
+        shift=shift,
+        scale=np.full(len(species_table), scale),
+        notes=tuple(notes),
+    )
+
+
+def _method(
+    config: PotentialConfig, species_table: Sequence[int], isolated_atoms: Mapping[int, float]
+) -> Literal["isolated", "least_squares", "none", "given"]:
+    if not isinstance(config.reference_energies, str):
+        return "given"
+    if config.reference_energies == "auto":
+        return "isolated" if set(species_table) <= set(isolated_atoms) else "least_squares"
+    return config.reference_energies
+
+
+def _given(
+    method: str,
+    config: PotentialConfig,
+    species_table: Sequence[int],
+    isolated_atoms: Mapping[int, float],
+) -> dict[int, float]:
+    """Reference energies by atomic number for the methods that do not fit."""
+    if method == "none":
+        return dict.fromkeys(species_table, 0.0)
+    energies = dict(isolated_atoms)
+    if not isinstance(config.reference_energies, str):
+        energies = {_atomic_number(key): value for key, value in config.reference_energies.items()}
+    missing = [chemical_symbols[z] for z in species_table if z not in energies]
+    if missing:
+        where = (
+            "frames with config_type=IsolatedAtom"
+            if method == "isolated"
+            else "potential.reference_energies"
+        )
+        raise errors.ConfigError(
+            f"potential.reference_energies: no energy for {', '.join(missing)} in {where}; add it,"
+            " or choose 'least_squares'"
+        )
+    return energies
+
+
+def _atomic_number(symbol: str) -> int:
+    if symbol not in numbers_of_symbols:
+        raise errors.ConfigError(
+            f"potential.reference_energies: '{symbol}' is no chemical symbol."
+            f"{errors.did_you_mean(symbol, numbers_of_symbols)}"
+        )
+    return numbers_of_symbols[symbol]
+
+
+def _least_squares(
+    structures: Sequence[Structure], species_table: Sequence[int], atomic_energies: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Fits energies minus references to compositions; the minimum-norm solution, and the rank."""
+    if not structures:
+        return np.zeros(len(species_table)), 0
+    counts = np.asarray(
+        [[np.sum(s.atomic_numbers == z) for z in species_table] for s in structures], np.float64
+    )
+    energies = np.asarray([s.energy for s in structures]) - counts @ atomic_energies
+    sizes = counts.sum(axis=1)
+    solution, _, rank, _ = np.linalg.lstsq(counts / sizes[:, None], energies / sizes, rcond=1e-8)
+    return solution, int(rank)
+
+
+def _scale(structures: Sequence[Structure], setting: str | float) -> float:
+    """Root mean square of the training forces, or the number given; 1 eV without either."""
+    if not isinstance(setting, str):
+        return setting
+    squares = [np.square(s.forces) for s in structures if s.forces_weight > 0]
+    if not squares:
+        return 1.0
+    rms = float(np.sqrt(np.mean(np.concatenate(squares))))
+    return rms if rms > 0 else 1.0
+
+
+def _describe(title: str, species_table: Sequence[int], energies: np.ndarray) -> str:
+    pairs = zip(species_table, energies, strict=True)
+    values = ", ".join(f"{chemical_symbols[z]} {e:.4f}" for z, e in pairs)
+    return f"{title}: {values} eV"

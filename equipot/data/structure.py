@@ -85,3 +85,9 @@ class Structure:
     def volume(self) -> float:
         """Volume of the cell in Å³; 0 unless all three directions are periodic."""
         return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else 0.0
+
+
+def symbol(atomic_number: int) -> str:
+    """Chemical symbol of an element, as in ``Xe``; ``Z=200`` for what is none."""
+    known = 0 < atomic_number < len(chemical_symbols)
+    return chemical_symbols[atomic_number] if known else f"Z={atomic_number}"

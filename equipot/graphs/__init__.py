@@ -1,0 +1,57 @@
+"""Neighbour lists, padded batches of graphs, and the loader."""
+
+from equipot.graphs.batching import (
+    Budget,
+    HostGraph,
+    PaddingWaste,
+    bucket,
+    build_graph,
+    build_graphs,
+    collate,
+    collate_devices,
+    compiled_shapes,
+    pack,
+    padding_waste,
+    plan_budget,
+)
+from equipot.graphs.geometry import (
+    edge_graph_index,
+    edge_vectors,
+    graph_edge_vectors,
+    node_graph_index,
+)
+from equipot.graphs.graph import Edges, Globals, Graph, Nodes
+from equipot.graphs.loader import Loader
+from equipot.graphs.masks import edge_mask, graph_mask, node_mask
+from equipot.graphs.neighbours import neighbour_list
+from equipot.graphs.statistics import average_num_neighbors, species_table
+
+__all__ = [
+    "Budget",
+    "Edges",
+    "Globals",
+    "Graph",
+    "HostGraph",
+    "Loader",
+    "Nodes",
+    "PaddingWaste",
+    "average_num_neighbors",
+    "bucket",
+    "build_graph",
+    "build_graphs",
+    "collate",
+    "collate_devices",
+    "compiled_shapes",
+    "edge_graph_index",
+    "edge_mask",
+    "edge_vectors",
+    "graph_edge_vectors",
+    "graph_mask",
+    "neighbour_list",
+    "node_graph_index",
+    "node_mask",
+    "pack",
+    "padding_waste",
+    "plan_budget",
+    "species_table",
+]

@@ -1,43 +1,75 @@
 """The typed graph: what stands in the fields of the ``jraph.GraphsTuple`` that models see.
 
-A batch is padded to a fixed number of nodes, edges and graphs. The last graph is always padding and owns at
-least one node; padding edges run from the first padding node to itself through a periodic image at twice the
-cutoff, so that no radial function reaches them and no derivative meets a zero length.
+A batch is padded to a fixed number of nodes, edges and graphs. The last graph is always padding and
+owns at least one node; padding edges run from the first padding node to itself through a periodic
+image at twice the cutoff, so that no radial function reaches them and no derivative meets a zero
+length. On the host the leaves are NumPy arrays; a batch for several devices has one more axis in
+front of every leaf.
 """
 
+from typing import Any, TypeAlias
+
 import jraph
+import numpy as np
 from flax import struct
-from jaxtyping import Float, Int, Shaped
 
 from equipot.typing import Array
 
-Graph = jraph.GraphsTuple
+Graph: TypeAlias = jraph.GraphsTuple
+"""Fields ``nodes: Nodes``, ``edges: Edges``, ``globals: Globals``, ``senders``, ``receivers``
+[edges], and ``n_node``, ``n_edge`` [graphs]; all integers are int32."""
+
+AnyArray: TypeAlias = Array | np.ndarray
+"""An array on the device or on the host."""
+
+Leaf: TypeAlias = Any
+"""An array, or whatever ``jax.tree.map`` puts into its place (a shape, a sharding, None)."""
 
 
 @struct.dataclass
 class Nodes:
-    """Per atom: where it is, what it is, and the force it should feel."""
+    """Per atom: where it is, what it is, and the force it should feel.
 
-    positions: Float[Array, "nodes 3"]
-    species: Int[Array, " nodes"]
-    forces: Float[Array, "nodes 3"]
+    Attributes:
+      positions: Å, Float[nodes, 3].
+      species: Index into the species table, Int[nodes].
+      forces: Label in eV/Å, Float[nodes, 3].
+    """
+
+    positions: Leaf
+    species: Leaf
+    forces: Leaf
 
 
 @struct.dataclass
 class Edges:
-    """Per directed pair: the integer lattice shift of the receiver's image, in units of the cell."""
+    """Per directed pair of atoms.
 
-    cell_shifts: Int[Array, "edges 3"]
+    Attributes:
+      cell_shifts: Lattice shift of the receiver's image, in units of the cell, Int[edges, 3].
+    """
+
+    cell_shifts: Leaf
 
 
 @struct.dataclass
 class Globals:
-    """Per structure: the cell, the labels (reference energies already subtracted) and their weights."""
+    """Per structure: the cell, the labels (reference energies already subtracted), their weights.
 
-    cell: Float[Array, "graphs 3 3"]
-    volume: Float[Array, " graphs"]
-    energy: Float[Array, " graphs"]
-    stress: Float[Array, "graphs 3 3"]
-    energy_weight: Float[Array, " graphs"]
-    forces_weight: Float[Array, " graphs"]
-    stress_weight: Float[Array, " graphs"]
+    Attributes:
+      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3].
+      volume: Å³, Float[graphs]; 1 where not all three directions are periodic, and in padding.
+      energy: Label minus the sum of the reference energies, eV, Float[graphs].
+      stress: Label in eV/Å³, tension positive, Float[graphs, 3, 3].
+      energy_weight: Weight in the loss, Float[graphs]; 0 in padding and where there is no label.
+      forces_weight: Likewise for the forces of all atoms of the structure.
+      stress_weight: Likewise for the stress; 0 where the volume is not defined.
+    """
+
+    cell: Leaf
+    volume: Leaf
+    energy: Leaf
+    stress: Leaf
+    energy_weight: Leaf
+    forces_weight: Leaf
+    stress_weight: Leaf

@@ -1,0 +1,163 @@
+"""One structure as a graph on the host: NumPy arrays, not padded, in float64."""
+
+import concurrent.futures
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from equipot import errors
+from equipot.data import structure as structures_
+from equipot.graphs import neighbours
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class HostGraph:
+    """A structure with its edges and the labels a model is trained on.
+
+    Attributes:
+      positions: Å, [nodes, 3].
+      species: Index into the species table, int32, [nodes].
+      forces: Label in eV/Å, [nodes, 3].
+      cell: Lattice vectors in rows, Å, [3, 3].
+      volume: Å³; 1 unless all three directions are periodic.
+      energy: Label minus the sum of the reference energies, eV; 0 where there is no label.
+      stress: Label in eV/Å³, tension positive, [3, 3].
+      energy_weight: Weight in the loss; 0 where there is no label.
+      forces_weight: Likewise for the forces.
+      stress_weight: Likewise for the stress; 0 unless all three directions are periodic.
+      senders: Where the edges start, int32, [edges]; edges are sorted by receiver, then sender.
+      receivers: Where they end, int32, [edges].
+      cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
+      source: File, frame and formula, for messages.
+    """
+
+    positions: np.ndarray
+    species: np.ndarray
+    forces: np.ndarray
+    cell: np.ndarray
+    volume: float
+    energy: float
+    stress: np.ndarray
+    energy_weight: float
+    forces_weight: float
+    stress_weight: float
+    senders: np.ndarray
+    receivers: np.ndarray
+    cell_shifts: np.ndarray
+    source: str = ""
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of atoms."""
+        return len(self.species)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of directed edges."""
+        return len(self.senders)
+
+
+def build_graph(
+    structure: structures_.Structure,
+    cutoff: float,
+    species_table: tuple[int, ...],
+    atomic_energies: np.ndarray,
+) -> HostGraph:
+    """Finds the neighbours of a structure and subtracts the reference energies from its label.
+
+    Args:
+      structure: Atoms, labels and weights.
+      cutoff: Å, positive.
+      species_table: The atomic numbers that the model knows; species are indices into it.
+      atomic_energies: Reference energy of each of them, eV, [species].
+
+    Raises:
+      UnknownElementError: If an element is not in the species table.
+      DataError: If the structure has no atoms, a singular periodic cell, or two atoms at one place.
+    """
+    if not len(structure.atomic_numbers):
+        raise errors.DataError(
+            f"{structure.source or 'structure'}: holds no atoms; remove the frame"
+        )
+    species = species_of(structure, species_table)
+    try:
+        senders, receivers, shifts = neighbours.neighbour_list(
+            structure.positions, structure.cell, structure.pbc, cutoff
+        )
+    except errors.DataError as error:
+        raise errors.DataError(f"{structure.where}: {error}") from error
+    reference = float(np.asarray(atomic_energies, np.float64)[species].sum())
+    labelled, periodic = structure.energy_weight > 0, structure.volume > 0
+    return HostGraph(
+        positions=np.asarray(structure.positions, np.float64),
+        species=species,
+        forces=np.asarray(structure.forces, np.float64),
+        cell=np.asarray(structure.cell, np.float64),
+        volume=structure.volume if periodic else 1.0,
+        energy=float(structure.energy) - reference if labelled else 0.0,
+        stress=np.asarray(structure.stress, np.float64),
+        energy_weight=float(structure.energy_weight),
+        forces_weight=float(structure.forces_weight),
+        stress_weight=float(structure.stress_weight) if periodic else 0.0,
+        senders=senders,
+        receivers=receivers,
+        cell_shifts=_compact(shifts),
+        source=structure.where,
+    )
+
+
+def build_graphs(
+    structures: Sequence[structures_.Structure],
+    cutoff: float,
+    species_table: tuple[int, ...],
+    atomic_energies: np.ndarray,
+    num_threads: int | None = None,
+) -> list[HostGraph]:
+    """Builds the graphs of many structures on several threads, in the order of the structures.
+
+    Args:
+      structures: Atoms, labels and weights.
+      cutoff: Å, positive.
+      species_table: The atomic numbers that the model knows.
+      atomic_energies: Reference energy of each of them, eV, [species].
+      num_threads: How many at a time; None for one per core, at most 8.
+
+    Raises:
+      UnknownElementError: If an element is not in the species table.
+      DataError: As ``build_graph`` does, for the first structure that is wrong.
+    """
+
+    def build(structure: structures_.Structure) -> HostGraph:
+        return build_graph(structure, cutoff, species_table, atomic_energies)
+
+    workers = num_threads or min(os.cpu_count() or 1, 8)
+    with concurrent.futures.ThreadPoolExecutor(workers) as executor:
+        return list(executor.map(build, structures))
+
+
+def species_of(structure: structures_.Structure, species_table: tuple[int, ...]) -> np.ndarray:
+    """Index of every atom's element in the species table, int32, [nodes].
+
+    Raises:
+      UnknownElementError: If an element is not in the species table.
+    """
+    numbers = np.asarray(structure.atomic_numbers, np.int64)
+    lookup = np.full(max(*species_table, int(numbers.max(initial=0)), 0) + 1, -1, np.int32)
+    lookup[list(species_table)] = np.arange(len(species_table), dtype=np.int32)
+    species = lookup[numbers]
+    if (species < 0).any():
+        unknown = int(numbers[np.argmax(species < 0)])
+        known = ", ".join(structures_.symbol(z) for z in species_table)
+        raise errors.UnknownElementError(
+            f"{structure.where}: holds {structures_.symbol(unknown)} (Z = {unknown}), expected "
+            f"only the elements the model knows: {known}; remove the structure, or train with it"
+        )
+    return species
+
+
+def _compact(shifts: np.ndarray) -> np.ndarray:
+    """Shifts as int8 where they fit, to keep large datasets small in memory."""
+    fits = len(shifts) == 0 or (shifts.min() >= -128 and shifts.max() <= 127)
+    return shifts.astype(np.int8) if fits else shifts

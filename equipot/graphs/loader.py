@@ -1,0 +1,136 @@
+"""Batches of an epoch, made ahead of time by one thread.
+
+Their order is a pure function of the seed and the epoch.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from equipot.graphs import batching, packing
+from equipot.graphs.graph import Graph
+
+T = TypeVar("T")
+
+
+class Loader:
+    """Deals the graphs of a dataset to the devices, each exactly once per epoch.
+
+    The state of the loader is (seed, epoch, position) and nothing else: ``batches(epoch, start)``
+    continues an epoch exactly where it was left.
+    """
+
+    def __init__(
+        self,
+        graphs: Sequence[batching.HostGraph],
+        budget: batching.Budget | None = None,
+        *,
+        cutoff: float,
+        batch_size: int | None = None,
+        num_devices: int = 1,
+        seed: int = 0,
+        shuffle: bool = True,
+        dtype: str = "float32",
+        prefetch: int = 2,
+    ) -> None:
+        """Checks that every graph fits.
+
+        Args:
+          graphs: The dataset.
+          budget: Padded totals of one device's batch; None to plan it from ``batch_size``.
+          cutoff: Å, the one the graphs were built with.
+          batch_size: Structures per device in a batch, on average; needed without a budget only.
+          num_devices: Leading axis of every batch.
+          seed: Of the order.
+          shuffle: Whether to deal in random order, or in the order given.
+          dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
+          prefetch: How many batches are made ahead.
+
+        Raises:
+          GraphTooLargeError: If a graph alone is above the budget.
+        """
+        self.graphs = graphs
+        self.sizes = packing.size_table(graphs)
+        self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)
+        packing.check_sizes(self.sizes, self.budget, [g.source for g in graphs])
+        self.cutoff, self.dtype = cutoff, dtype
+        self.num_devices, self.prefetch = num_devices, prefetch
+        self.seed, self.shuffle = seed, shuffle
+        self._packed: tuple[int, list[packing.Step]] | None = None
+
+    def steps(self, epoch: int) -> list[packing.Step]:
+        """Which graphs each device gets in each step of an epoch, as indices."""
+        epoch = epoch if self.shuffle else 0
+        if self._packed is None or self._packed[0] != epoch:
+            order = np.arange(len(self.graphs))
+            if self.shuffle:
+                order = np.random.default_rng((self.seed, epoch)).permutation(len(self.graphs))
+            bins = packing.pack(self.sizes, order, self.budget)
+            steps = packing.group(bins, self.sizes, self.budget, self.num_devices)
+            self._packed = (epoch, steps)
+        return self._packed[1]
+
+    def num_batches(self, epoch: int) -> int:
+        """Steps in an epoch; it varies a little between epochs where sizes vary."""
+        return len(self.steps(epoch))
+
+    def padding_waste(self, epoch: int = 0) -> packing.PaddingWaste:
+        """The share of padding in an epoch."""
+        return packing.padding_waste(self.sizes, self.steps(epoch), self.budget)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Graph]:
+        """Yields the batches of an epoch from position ``start`` on; leaves are [devices, ...].
+
+        Raises:
+          ValueError: If the epoch has fewer than ``start`` batches.
+        """
+        steps = self.steps(epoch)
+        if not 0 <= start <= len(steps):
+            raise ValueError(
+                f"epoch {epoch} has {len(steps)} batches, received position {start}; the dataset "
+                "or the batch size has changed since the position was stored"
+            )
+
+        def make(position: int) -> Graph:
+            bins = [[self.graphs[i] for i in members] for members in steps[position]]
+            return batching.collate_devices(bins, self.budget, self.cutoff, self.dtype)
+
+        return prefetched(make, range(start, len(steps)), self.prefetch)
+
+
+def prefetched(make: Callable[[int], T], items: Sequence[int], depth: int) -> Iterator[T]:
+    """Yields ``make(item)`` for each item in order, computed up to ``depth`` ahead by one thread.
+
+    An exception of ``make`` is raised where its result would have come. Closing the iterator stops
+    and joins the thread.
+    """
+    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+    free, stop = threading.Semaphore(max(depth, 1)), threading.Event()
+
+    def work() -> None:
+        for item in items:
+            free.acquire()
+            if stop.is_set():
+                return
+            try:
+                results.put((make(item), None))
+            except BaseException as error:  # handed over to the thread that waits for it
+                results.put((None, error))
+                return
+
+    thread = threading.Thread(target=work, name="equipot-loader", daemon=True)
+    thread.start()
+    try:
+        for _ in items:
+            result, error = results.get()
+            free.release()
+            if error is not None:
+                raise error
+            yield result  # type: ignore[misc]
+    finally:
+        stop.set()
+        free.release()
+        thread.join()

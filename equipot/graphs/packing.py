@@ -1,0 +1,225 @@
+"""Which structures share a batch: a fixed budget, planned from the sizes alone, and its filling.
+
+Sizes are an integer table [structures, 2] of nodes and edges. A bin is a tuple of indices into it
+whose structures fit one budget together; a step is one bin per device. Packing is a pure function
+of the sizes and the order, drops nothing, and every batch has the same shape: it compiles once.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from equipot import errors
+from equipot.graphs import host_graph
+
+OPEN_BINS = 16
+"""How many bins are open at a time; more pack tighter, fewer keep to the order."""
+
+Bin = tuple[int, ...]
+Step = tuple[Bin, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Padded totals of a batch; one node and one graph of them are reserved for padding."""
+
+    nodes: int
+    edges: int
+    graphs: int
+
+    def holds(self, nodes: int, edges: int, graphs: int = 1) -> bool:
+        """Says whether real structures with these totals fit beside the reserved padding."""
+        return nodes < self.nodes and edges <= self.edges and graphs < self.graphs
+
+
+@dataclasses.dataclass(frozen=True)
+class PaddingWaste:
+    """Shares of the padded nodes, edges and graphs that hold nothing real, in [0, 1]."""
+
+    nodes: float
+    edges: float
+    graphs: float
+
+    def __str__(self) -> str:
+        """One line for a log."""
+        return f"padding: {self.nodes:.1%} of nodes, {self.edges:.1%} of edges"
+
+
+def size_table(graphs: Sequence[host_graph.HostGraph]) -> np.ndarray:
+    """Nodes and edges of every graph, int64, [structures, 2]."""
+    return np.array([(g.num_nodes, g.num_edges) for g in graphs], np.int64).reshape(-1, 2)
+
+
+def plan_budget(graphs: Sequence[host_graph.HostGraph], batch_size: int) -> Budget:
+    """Plans the budget of a batch that holds ``batch_size`` structures; see ``plan_sizes``."""
+    return plan_sizes(size_table(graphs), batch_size)
+
+
+def plan_sizes(sizes: np.ndarray, batch_size: int) -> Budget:
+    """Plans the budget of a batch from the size table alone.
+
+    Structures of one size get room for exactly ``batch_size`` of the densest of them. Otherwise the
+    budget holds ``batch_size`` structures of average size, and always the largest structure.
+
+    Args:
+      sizes: Nodes and edges, [structures, 2], at least one row.
+      batch_size: Structures in a batch, positive; on average, where sizes vary.
+
+    Raises:
+      DataError: If there are no structures or the batch size is not positive.
+    """
+    if len(sizes) == 0 or batch_size < 1:
+        raise errors.DataError(
+            f"expected structures and a positive batch size, received {len(sizes)} structures and "
+            f"batch size {batch_size}"
+        )
+    count = min(batch_size, len(sizes))
+    largest, mean = sizes.max(axis=0), sizes.mean(axis=0)
+    if (sizes[:, 0] == largest[0]).all():
+        return Budget(count * int(largest[0]) + 1, round_up(count * int(largest[1])), count + 1)
+    nodes, edges = np.maximum(largest, np.ceil(count * mean * SLACK)).astype(int)
+    graphs = int(np.ceil(GRAPH_SLACK * min(nodes / mean[0], edges / max(mean[1], 1.0))))
+    return Budget(round_up(int(nodes)) + 1, round_up(int(edges)), min(graphs, len(sizes)) + 1)
+
+
+SLACK = np.array([1.15, 1.05])
+"""Room beyond the average for nodes and edges, where sizes vary: edges, the dearest, fill first."""
+
+GRAPH_SLACK = 1.5
+"""Room for graphs beyond the average; an empty graph costs next to nothing."""
+
+
+def round_up(count: int, parts: int = 64) -> int:
+    """Rounds up to one of at most ``parts`` sizes per factor of two, and to a multiple of 8."""
+    step = max(8, 1 << max(count.bit_length() - parts.bit_length(), 0))
+    return max(-(-count // step), 1) * step
+
+
+def bucket(num_nodes: int, num_edges: int, growth: float = 1.25) -> Budget:
+    """The budget of one structure on a ladder of sizes: similar sizes share a compiled shape.
+
+    Args:
+      num_nodes: Atoms.
+      num_edges: Edges.
+      growth: Ratio of neighbouring rungs, above 1; larger means fewer shapes and more padding.
+    """
+    return Budget(_rung(num_nodes + 1, growth), _rung(num_edges, growth), 2)
+
+
+def pack(
+    sizes: np.ndarray, order: np.ndarray, budget: Budget, names: Sequence[str] | None = None
+) -> list[Bin]:
+    """Puts the structures into bins, first fit in the given order over a few open bins.
+
+    Args:
+      sizes: Nodes and edges, [structures, 2].
+      order: Indices into the sizes, each wanted once.
+      budget: What a bin may hold.
+      names: Sources of the structures, for messages.
+
+    Returns:
+      Bins that hold each index of ``order`` exactly once.
+
+    Raises:
+      GraphTooLargeError: If one structure alone is above the budget.
+    """
+    check_sizes(sizes, budget, names)
+    uniform = budget.graphs - 1
+    if len(sizes) and budget.holds(*(uniform * sizes.max(axis=0)), uniform):
+        return [tuple(order[i : i + uniform].tolist()) for i in range(0, len(order), uniform)]
+    return _first_fit(sizes, order, budget)
+
+
+def group(
+    bins: Sequence[Bin], sizes: np.ndarray, budget: Budget, num_devices: int = 1
+) -> list[Step]:
+    """Gives each device one bin per step, with the edges of a step spread evenly where they fit.
+
+    Where the last step has too few bins it is filled up, with empty bins if need be.
+    """
+    if num_devices == 1:
+        return [(b,) for b in bins]
+    steps = [tuple(bins[i : i + num_devices]) for i in range(0, len(bins), num_devices)]
+    return [_balanced(step, sizes, budget, num_devices) for step in steps]
+
+
+def check_sizes(sizes: np.ndarray, budget: Budget, names: Sequence[str] | None = None) -> None:
+    """Raises a GraphTooLargeError for the first structure that alone is above the budget."""
+    too_large = (sizes[:, 0] >= budget.nodes) | (sizes[:, 1] > budget.edges)
+    if too_large.any() or budget.graphs < 2:
+        index = int(np.argmax(too_large))
+        where = names[index] if names is not None else f"structure {index}"
+        raise errors.GraphTooLargeError(
+            f"{where}: {sizes[index, 0]:,} nodes and {sizes[index, 1]:,} edges, expected at most "
+            f"{budget.nodes - 1:,} and {budget.edges:,}, the budget of a batch; plan the budget "
+            "with this structure, lower the cutoff, or remove the structure"
+        )
+
+
+def padding_waste(sizes: np.ndarray, steps: Sequence[Step], budget: Budget) -> PaddingWaste:
+    """The share of padding in all batches of the given steps; the reserved node and graph count."""
+    bins = [b for step in steps for b in step]
+    chosen = [i for b in bins for i in b]
+    room = max(len(bins), 1)
+    nodes, edges = sizes[chosen].sum(axis=0)
+    return PaddingWaste(
+        nodes=1.0 - float(nodes) / (room * budget.nodes),
+        edges=1.0 - float(edges) / (room * budget.edges),
+        graphs=1.0 - len(chosen) / (room * budget.graphs),
+    )
+
+
+def compiled_shapes(*budgets: Budget) -> int:
+    """How many shapes a program compiles when it is run on batches of these budgets."""
+    return len(set(budgets))
+
+
+def _first_fit(sizes: np.ndarray, order: np.ndarray, budget: Budget) -> list[Bin]:
+    """First fit over at most OPEN_BINS bins; the fullest is closed when another one is needed."""
+    table = sizes.tolist()
+    closed: list[Bin] = []
+    opened: list[list] = []
+    for index in order.tolist():
+        nodes, edges = table[index]
+        for entry in opened:
+            if budget.holds(entry[0] + nodes, entry[1] + edges, len(entry[2]) + 1):
+                break
+        else:
+            if len(opened) == OPEN_BINS:
+                fullest = max(range(OPEN_BINS), key=lambda k: _fill(opened[k], budget))
+                closed.append(tuple(opened.pop(fullest)[2]))
+            entry = [0, 0, []]
+            opened.append(entry)
+        entry[0] += nodes
+        entry[1] += edges
+        entry[2].append(index)
+    return closed + [tuple(entry[2]) for entry in opened]
+
+
+def _fill(entry: list, budget: Budget) -> float:
+    return max(entry[0] / budget.nodes, entry[1] / budget.edges, len(entry[2]) / budget.graphs)
+
+
+def _balanced(step: Step, sizes: np.ndarray, budget: Budget, num_devices: int) -> Step:
+    """Deals the structures of a step anew, densest first, each to the bin with the fewest edges."""
+    members = sorted((i for b in step for i in b), key=lambda i: (-int(sizes[i, 1]), i))
+    dealt: list[list[int]] = [[] for _ in range(num_devices)]
+    loads = np.zeros((num_devices, 3), np.int64)
+    for index in members:
+        size = np.array([*sizes[index], 1])
+        fits = [k for k in range(num_devices) if budget.holds(*(loads[k] + size).tolist())]
+        if not fits:
+            return step + ((),) * (num_devices - len(step))
+        target = min(fits, key=lambda k: (loads[k, 1], loads[k, 2], k))
+        dealt[target].append(index)
+        loads[target] += size
+    return tuple(tuple(b) for b in dealt)
+
+
+def _rung(count: int, growth: float) -> int:
+    """The smallest multiple of 8 on a geometric ladder that is at least ``count``."""
+    rung = 8
+    while rung < count:
+        rung = max(rung + 8, -(-int(rung * growth) // 8) * 8)
+    return rung

@@ -1,0 +1,30 @@
+"""Numbers that a model is made with, counted over the training split."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equipot import errors
+from equipot.data import structure as structures_
+from equipot.graphs import host_graph
+
+
+def species_table(structures: Sequence[structures_.Structure]) -> tuple[int, ...]:
+    """The atomic numbers that occur, in increasing order.
+
+    Raises:
+      DataError: If there are no structures.
+    """
+    if not structures:
+        raise errors.DataError(
+            "expected at least one structure to find the elements in, received none"
+        )
+    numbers = np.concatenate([np.unique(s.atomic_numbers) for s in structures])
+    return tuple(int(z) for z in np.unique(numbers))
+
+
+def average_num_neighbors(graphs: Sequence[host_graph.HostGraph]) -> float:
+    """Edges per atom, over all atoms of all graphs; 1 if there are no edges at all."""
+    nodes = sum(g.num_nodes for g in graphs)
+    edges = sum(g.num_edges for g in graphs)
+    return edges / nodes if edges else 1.0

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar, Union
 from equipot import errors
 
 T = TypeVar("T")
+ROOT = "configuration"
 
 
-def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "configuration") -> T:
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = ROOT) -> T:
     """Builds a frozen dataclass from a mapping.
 
     Args:
@@ -37,7 +38,8 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "configu
                 f"{where}: unknown key '{key}'.{errors.did_you_mean(str(key), fields)}"
                 f" Known: {', '.join(fields)}"
             )
-    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in mapping.items()}
+    prefix = "" if where == ROOT else f"{where}."
+    values = {key: _convert(hints[key], value, prefix + key) for key, value in mapping.items()}
     missing = [name for name, field in fields.items() if name not in values and _required(field)]
     if missing:
         raise errors.ConfigError(f"{where}: needs a value for {', '.join(missing)}")

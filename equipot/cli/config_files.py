@@ -1,0 +1,37 @@
+"""Where the YAML files of the configuration lie, and which groups and options they make."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+Groups = Mapping[str, Mapping[str, Path]]
+
+
+def shipped_folder() -> Path:
+    """The folder ``configs`` of an installed package, or of the checkout it is run from."""
+    package = Path(__file__).parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def groups(folders: Iterable[Path]) -> dict[str, dict[str, Path]]:
+    """Lists the options of every group, as ``{"model": {"nequip": path, …}, …}``.
+
+    Args:
+      folders: Folders of configurations; later ones add to and win over earlier ones.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*/**/*.yaml")):
+            group = path.parent.relative_to(folder).as_posix()
+            found.setdefault(group, {})[path.stem] = path
+    return found
+
+
+def headline(path: Path) -> str:
+    """The first line of the comment that opens a YAML file, without a package directive."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and not line.startswith("# @package"):
+            return line.lstrip("# ").rstrip()
+        if line and not line.startswith("#"):
+            break
+    return ""

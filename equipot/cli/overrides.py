@@ -1,0 +1,149 @@
+"""What is typed behind ``equipot-train``, checked before Hydra composes and data are read.
+
+Hydra accepts any key behind ``+`` and any group that does not exist, and proposes ``+`` for a
+misspelt key; here each key must be a field of the configuration, and each group and option must
+have its file.
+"""
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.override_parser import overrides_parser, types
+from hydra.errors import OverrideParseException
+
+from equipot import errors
+from equipot.cli import config_files
+from equipot.training import config as training_config
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandLine:
+    """The parts of the arguments that matter before Hydra reads them.
+
+    Attributes:
+      folders: Folders of configurations, the shipped one first.
+      flags: The arguments for Hydra itself, such as ``--multirun``.
+      overrides: The arguments ``key=value``, parsed.
+    """
+
+    folders: tuple[Path, ...]
+    flags: tuple[str, ...]
+    overrides: tuple[types.Override, ...]
+
+    def for_hydra(self) -> list[str]:
+        """The arguments as Hydra wants them: ``key=value`` in one piece, wherever flags stood.
+
+        The folder of each run of a sweep is named after the keys that are swept.
+        """
+        words = [override.input_line or "" for override in self.overrides]
+        unswept = [f"'{o.key_or_group}'" for o in self.overrides if not o.is_sweep_override()]
+        exclude = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(unswept)}]"
+        return [*words, exclude, *self.flags]
+
+
+def parse(arguments: Sequence[str]) -> CommandLine:
+    """Reads the arguments as Hydra will.
+
+    Raises:
+      ConfigError: If a folder of configurations is not there, or ``key=value`` cannot be read.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    for flags in (("--config-path", "-cp"), ("--config-name", "-cn"), ("--package", "-p")):
+        parser.add_argument(*flags)
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--cfg", "-c")
+    parser.add_argument("--info", "-i", nargs="?", const="all")
+    options, rest = parser.parse_known_args(list(arguments))
+    folders = [config_files.shipped_folder()]
+    if options.config_dir is not None:
+        folders.append(Path(options.config_dir))
+        if not folders[-1].is_dir():
+            raise errors.ConfigError(f"--config-dir: there is no folder {options.config_dir}")
+    words = [word for word in rest if not word.startswith("-")]
+    try:
+        overrides = overrides_parser.OverridesParser.create().parse_overrides(words)
+    except OverrideParseException as error:
+        raise errors.ConfigError(
+            f"{error.override}: cannot be read as key=value; quote it for the shell, as in"
+            " 'data.train=\"my file.xyz\"'"
+        ) from None
+    flags = [word for word in arguments if word not in words]
+    return CommandLine(tuple(folders), tuple(flags), tuple(overrides))
+
+
+def check(command_line: CommandLine) -> None:
+    """Refuses keys, groups and options that do not exist.
+
+    Raises:
+      ConfigError: With the nearest known word.
+    """
+    groups = config_files.groups(command_line.folders)
+    for override in command_line.overrides:
+        key = override.key_or_group
+        if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+            continue
+        if key == "experiment" and not override.is_add():
+            raise errors.ConfigError(
+                f"{override.input_line}: an experiment is added with a plus: +{override.input_line}"
+            )
+        if key in groups:
+            _check_option(key, override, groups)
+        elif "/" in key:
+            raise errors.ConfigError(_unknown("group", key, groups))
+        else:
+            _check_key(override, groups)
+
+
+def _check_option(group: str, override: types.Override, groups: config_files.Groups) -> None:
+    value = override.value()
+    for option in value if isinstance(value, list) else [value]:
+        if isinstance(option, str) and option not in groups[group]:
+            raise errors.ConfigError(f"{group}: {_unknown('option', option, groups[group])}")
+
+
+def _check_key(override: types.Override, groups: config_files.Groups) -> None:
+    """Looks for ``trainer.num_steps`` in the dataclasses, for ``model.lmax`` in the YAML files."""
+    first, *rest = override.key_or_group.split(".")
+    fields = _fields(training_config.TrainConfig)
+    if first not in fields:
+        raise errors.ConfigError(_unknown("key", first, dict.fromkeys([*fields, *groups])))
+    if first == "model":
+        added = override.is_add() or override.is_force_add()
+        if rest and not added:  # what was added is checked against the model's own fields
+            _require(rest[0], _keys_in_files(groups["model"]), "model")
+        return
+    hint, where = fields[first], first
+    for word in rest:
+        if not dataclasses.is_dataclass(hint):
+            if "Mapping" not in str(hint):
+                raise errors.ConfigError(f"{where}: is one value and has no key '{word}'")
+            return
+        _require(word, _fields(hint), where)
+        hint, where = _fields(hint)[word], f"{where}.{word}"
+
+
+def _require(word: str, known: Any, where: str) -> None:
+    if word not in known:
+        raise errors.ConfigError(f"{where}: {_unknown('key', word, known)}")
+
+
+def _unknown(kind: str, word: str, known: Any) -> str:
+    return f"unknown {kind} '{word}'.{errors.did_you_mean(word, known)} Known: {', '.join(known)}"
+
+
+def _fields(cls: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def _keys_in_files(options: Any) -> list[str]:
+    """Keys of all models, each once."""
+    keys: dict[str, None] = {}
+    for path in options.values():
+        keys.update(dict.fromkeys(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+    return list(keys)

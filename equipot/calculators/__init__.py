@@ -1,0 +1,1 @@
+"""Drivers of a potential: ASE, and what other programs need."""

@@ -1,0 +1,41 @@
+"""Padded sizes that stay: a system whose number of pairs breathes keeps one compiled shape."""
+
+from equipot.graphs import batching
+
+GROWTH = 1.1
+"""Ratio of neighbouring sizes on the ladder, before rounding to a multiple of eight."""
+
+HEADROOM = 1.04
+"""Room for edges beyond those first seen: in a liquid their number fluctuates by a few per cent."""
+
+SHRINK = 1.5
+"""A budget is left for a smaller one only when it is too large by this factor."""
+
+
+class Bucket:
+    """The budget of one structure at a time, which grows when it must and shrinks hesitantly.
+
+    Attributes:
+      smallest: Nodes and edges that always have room.
+      budget: The present budget; none before the first structure.
+    """
+
+    def __init__(self, smallest: tuple[int, int] = (1, 1)) -> None:
+        self.smallest = smallest
+        self.budget: batching.Budget | None = None
+
+    def fit(self, num_nodes: int, num_edges: int) -> batching.Budget:
+        """Returns a budget that holds this structure, the previous one if it will do.
+
+        Args:
+          num_nodes: Atoms.
+          num_edges: Directed edges.
+        """
+        nodes = max(num_nodes, self.smallest[0])
+        edges = max(round(num_edges * HEADROOM), self.smallest[1])
+        wanted = batching.bucket(nodes, edges, GROWTH)
+        if self.budget is None or not self.budget.holds(num_nodes, num_edges):
+            self.budget = wanted
+        elif wanted.nodes * SHRINK < self.budget.nodes or wanted.edges * SHRINK < self.budget.edges:
+            self.budget = wanted
+        return self.budget

@@ -1,0 +1,117 @@
+"""A neighbour list that outlives many steps, because it is wider than the cutoff by a skin.
+
+The search runs with cutoff + skin. At each call the pairs beyond the cutoff are dropped (a model's
+envelope makes them vanish anyway; dropping them spares their cost), which is exact as long as no
+atom has moved by more than half of the skin since the search.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from equipot import errors
+from equipot.graphs import neighbours
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Neighbours:
+    """The pairs within the cutoff, and positions that go with their shifts.
+
+    Attributes:
+      positions: Positions in Å, moved by lattice vectors and a common shift so that they lie around
+        the origin (single precision resolves them best there), [nodes, 3].
+      senders: Where the edges start, [edges].
+      receivers: Where they end, ascending, [edges].
+      cell_shifts: Lattice shifts of the receivers, [edges, 3].
+    """
+
+    positions: np.ndarray
+    senders: np.ndarray
+    receivers: np.ndarray
+    cell_shifts: np.ndarray
+
+
+class NeighbourCache:
+    """Neighbour lists of one system after another, most of them from the previous search.
+
+    Attributes:
+      cutoff: Å.
+      skin: Å; 0 searches whenever anything has changed.
+      n_searches: How often the list was searched for.
+    """
+
+    def __init__(self, cutoff: float, skin: float) -> None:
+        if not (np.isfinite(skin) and skin >= 0):
+            raise errors.ConfigError(f"skin: expected a length in Å, at least 0, received {skin}")
+        self.cutoff = cutoff
+        self.skin = skin
+        self.n_searches = 0
+        self._searched: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def find(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Neighbours:
+        """Returns the pairs within the cutoff.
+
+        Args:
+          positions: Å, [nodes, 3].
+          cell: Lattice vectors in rows, Å, [3, 3].
+          pbc: Which directions are periodic, [3].
+
+        Raises:
+          DataError: If two atoms lie at the same place, or a number is not finite.
+        """
+        if not self._still_holds(positions, cell, pbc):
+            self._search(positions, cell, pbc)
+        moved = positions - self._offsets
+        vectors = moved.take(self._receivers, axis=0)
+        vectors -= moved.take(self._senders, axis=0)
+        vectors += self._shift_vectors
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        _check_apart(squares, self._senders, self._receivers)
+        kept = np.flatnonzero(squares < self.cutoff**2)
+        return Neighbours(
+            positions=moved,
+            senders=self._senders.take(kept),
+            receivers=self._receivers.take(kept),
+            cell_shifts=self._cell_shifts.take(kept, axis=0),
+        )
+
+    def _still_holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
+        if self._searched is None:
+            return False
+        before, old_cell, old_pbc = self._searched
+        if len(before) != len(positions):
+            return False
+        if not (np.array_equal(old_cell, cell) and np.array_equal(old_pbc, pbc)):
+            return False
+        squares = np.square(positions - before).sum(axis=1)
+        return bool(
+            (squares <= (0.5 * self.skin) ** 2).all()
+        )  # False for NaN too: the search says so
+
+    def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> None:
+        self._searched = None
+        self._offsets = _offsets(positions, cell[pbc])
+        self._senders, self._receivers, self._cell_shifts = neighbours.neighbour_list(
+            positions - self._offsets, cell, pbc, self.cutoff + self.skin
+        )
+        self._shift_vectors = self._cell_shifts @ cell
+        self._searched = positions.copy(), cell.copy(), pbc.copy()
+        self.n_searches += 1
+
+
+def _offsets(positions: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """What to subtract so that atoms lie in one cell around the origin, in Å, [nodes, 3]."""
+    if not np.isfinite(positions).all() or not np.isfinite(lattice).all():
+        return np.zeros_like(positions)
+    offsets = np.floor(positions @ np.linalg.pinv(lattice)) @ lattice
+    return offsets + (positions - offsets).mean(axis=0) if len(positions) else offsets
+
+
+def _check_apart(squares: np.ndarray, senders: np.ndarray, receivers: np.ndarray) -> None:
+    if len(squares) and squares.min() < neighbours.SAME_PLACE**2:
+        closest = int(squares.argmin())
+        raise errors.DataError(
+            f"atoms {senders[closest]} and {receivers[closest]} are at the same"
+            f" place ({squares[closest] ** 0.5:.2g} Å apart); remove one of them, or mend the cell or"
+            " the time step"
+        )

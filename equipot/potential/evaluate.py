@@ -1,0 +1,154 @@
+"""Energies, forces and stresses of many structures: padded batches of one shape, results in NumPy.
+
+The potential runs in its own precision; energies are summed over atoms, with the reference
+energies, in float64.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+
+from equipot import errors
+from equipot.data.structure import Structure
+from equipot.graphs import batching, packing
+from equipot.potential import potential as potentials
+from equipot.potential.potential import Potential, PotentialSpec, Prediction
+from equipot.typing import PyTree
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class HostPrediction:
+    """What a potential says of one structure, reference energies included; float64.
+
+    Attributes:
+      energy: Total energy in eV.
+      energies: Energy of each atom in eV, [nodes].
+      forces: Forces in eV/Å, [nodes, 3].
+      stress: (1/V) ∂E/∂ε in eV/Å³, tension positive, [3, 3]; zeros where it is not defined.
+      has_stress: Whether it is: only where all three directions are periodic.
+    """
+
+    energy: float
+    energies: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray
+    has_stress: bool
+
+
+def evaluate(
+    potential: Potential,
+    structures: Sequence[Structure],
+    batch_size: int = 8,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[HostPrediction]:
+    """Evaluates structures in padded batches of one shape, so that one program is compiled.
+
+    Several splits are best evaluated as one sequence: then they share the program.
+
+    Args:
+      potential: The potential.
+      structures: What to evaluate; labels are not looked at.
+      batch_size: Structures of average size in a batch.
+      on_progress: Called with the number of structures done after each batch.
+
+    Returns:
+      One prediction for each structure, in the given order.
+
+    Raises:
+      UnknownElementError: If a structure holds an element that the potential does not know.
+      NonFiniteError: If a prediction is not finite.
+    """
+    if not structures:
+        return []
+    spec = potential.spec
+    references = np.asarray(spec.atomic_energies, np.float64)
+    graphs = batching.build_graphs(structures, spec.cutoff, spec.species_table, references)
+    budget = batching.plan_budget(graphs, batch_size)
+    has_stress = [bool(structure.pbc.all()) for structure in structures]
+    bins = batching.pack(packing.size_table(graphs), np.arange(len(graphs)), budget)
+    done: dict[int, HostPrediction] = {}
+    with jax.enable_x64(spec.dtype == "float64"):
+        predict = jax.jit(potentials.make_predict(spec))
+        params = jax.device_put(potential.params)
+        for batch in bins:
+            members = [graphs[i] for i in batch]
+            graph = batching.collate(members, budget, spec.cutoff, spec.dtype)
+            prediction = jax.device_get(predict(params, graph))
+            periodic = [has_stress[i] for i in batch]
+            parts = split_prediction(prediction, members, references, periodic)
+            done.update(zip(batch, parts, strict=True))
+            if on_progress is not None:
+                on_progress(len(done))
+    for i, structure in enumerate(structures):
+        check_finite(done[i], structure.where)
+    return [done[i] for i in range(len(structures))]
+
+
+def split_prediction(
+    prediction: Prediction,
+    graphs: Sequence[batching.HostGraph],
+    references: np.ndarray,
+    has_stress: Sequence[bool],
+) -> list[HostPrediction]:
+    """Cuts a prediction on a padded batch, in NumPy, into its structures.
+
+    Args:
+      prediction: Of the collated graphs; padding follows them.
+      graphs: In the order of collation.
+      references: Reference energy of each species in eV, [species].
+      has_stress: Which of them are periodic in all directions.
+    """
+    results, first = [], 0
+    for i, graph in enumerate(graphs):
+        nodes = slice(first, first + graph.num_nodes)
+        energies = prediction.node_energy[nodes].astype(np.float64) + references[graph.species]
+        stress = prediction.stress[i].astype(np.float64) if has_stress[i] else np.zeros((3, 3))
+        results.append(
+            HostPrediction(
+                energy=float(energies.sum()),
+                energies=energies,
+                forces=prediction.forces[nodes].astype(np.float64),
+                stress=stress,
+                has_stress=has_stress[i],
+            )
+        )
+        first = nodes.stop
+    return results
+
+
+def check_finite(prediction: HostPrediction, where: str) -> None:
+    """Refuses NaN and infinity.
+
+    Raises:
+      NonFiniteError: Naming the structure.
+    """
+    finite = np.isfinite(prediction.energy) and np.isfinite(prediction.forces).all()
+    if not finite or not np.isfinite(prediction.stress).all():
+        raise errors.NonFiniteError(
+            f"{where}: energy, forces or stress are not finite; atoms may lie much closer"
+            " together than in the potential's training data, or its parameters are damaged"
+        )
+
+
+def cast(potential: Potential, dtype: str) -> Potential:
+    """The same potential in another precision, with parameters in NumPy.
+
+    Args:
+      potential: The potential.
+      dtype: "float32" or "float64".
+
+    Raises:
+      ConfigError: If the precision is another.
+    """
+    if dtype not in ("float32", "float64"):
+        raise errors.ConfigError(f"dtype: expected float32 or float64, received {dtype!r}")
+
+    def convert(leaf: PyTree) -> np.ndarray:
+        array = np.asarray(leaf)
+        return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array
+
+    spec: PotentialSpec = dataclasses.replace(potential.spec, dtype=dtype)
+    return dataclasses.replace(potential, spec=spec, params=jax.tree.map(convert, potential.params))

@@ -1,46 +1,81 @@
 """Irreducible representations of O(3), and direct sums of them.
 
-An irrep is a degree l >= 0 and a parity p = ±1 ("e" even, "o" odd); a direct sum such as ``"16x0e + 8x1o"`` is
-an immutable list of (multiplicity, irrep). Its vectors are laid out one irrep after the other, the 2l+1
-components of a copy standing together: (multiplicity, component).
+An irrep is a degree l >= 0 and a parity p = ±1 ("e" even, "o" odd); a direct sum such as
+``"16x0e + 8x1o"`` is an immutable list of (multiplicity, irrep). Its vectors are laid out one irrep
+after the other, the 2l+1 components of a copy standing together: (multiplicity, component).
 """
 
 import functools
+import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, SupportsIndex, overload
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from equipot.e3 import rotations, wigner
-from equipot.typing import Array, Float
+from equipot.typing import Array
 
-_IRREP = re.compile(r"(\d+)\s*([eoy])")
-_MUL_IRREP = re.compile(r"(?:(\d+)\s*x\s*)?(\d+\s*[eoy])")
+_IRREP = re.compile(r"\s*(\d+)\s*([eoy])\s*")
+_MUL_IRREP = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+\s*[eoy])\s*")
+
+
+class _MatrixMethods:
+    """Representation matrices from every form of a rotation, by way of ``_representation``."""
+
+    __slots__ = ()
+
+    def D_from_matrix(self, matrix: ArrayLike) -> Array:
+        """Representation matrix of an orthogonal matrix; determinant -1 means an inversion too."""
+        proper, k = rotations.split_inversion(matrix)
+        return self._representation(proper, k)
+
+    def D_from_angles(
+        self, alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike, k: ArrayLike = 0
+    ) -> Array:
+        """Representation matrix of R_y(alpha) R_x(beta) R_y(gamma), and of k inversions."""
+        return self._representation(rotations.angles_to_matrix(alpha, beta, gamma), k)
+
+    def D_from_quaternion(self, quaternion: ArrayLike, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a quaternion (w, x, y, z), and of k inversions."""
+        return self._representation(rotations.quaternion_to_matrix(quaternion), k)
+
+    def D_from_axis_angle(self, axis: ArrayLike, angle: ArrayLike, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a rotation by an angle about an axis, and of k inversions."""
+        return self._representation(rotations.axis_angle_to_matrix(axis, angle), k)
+
+    def D_from_log_coordinates(self, log_coordinates: ArrayLike, k: ArrayLike = 0) -> Array:
+        """Representation matrix of the rotation by |v| about v, and of k inversions."""
+        return self._representation(rotations.log_coordinates_to_matrix(log_coordinates), k)
+
+    def _representation(self, matrix: Array, k: ArrayLike) -> Array:
+        raise NotImplementedError
 
 
 @jax.tree_util.register_static
 @functools.total_ordering
-@dataclass(frozen=True, init=False, eq=False)
-class Irrep:
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Irrep(_MatrixMethods):
     """One irreducible representation of O(3): ``Irrep("1o")``, ``Irrep(1, -1)``, ``Irrep("1y")``.
 
-    The letter ``y`` stands for the parity (-1)ˡ of the spherical harmonics. Irreps are ordered by degree, and
-    within a degree that parity comes first: 0e < 0o < 1o < 1e < 2e < 2o.
+    The letter ``y`` stands for the parity (-1)ˡ of the spherical harmonics. Irreps are ordered by
+    degree, and within a degree that parity comes first: 0e < 0o < 1o < 1e < 2e < 2o.
     """
 
-    l: int  # noqa: E741 - the field's letter for the degree
+    l: int
     p: int
 
-    def __init__(self, l: "IrrepLike | int", p: int | None = None) -> None:  # noqa: E741
+    def __init__(self, l: "IrrepLike", p: int | None = None) -> None:
         """Builds an irrep from a string, another irrep, a pair (l, p), or l and p.
 
         Raises:
           ValueError: The string is no irrep, the degree is negative or the parity is not ±1.
         """
-        degree, parity = _parse_irrep(l) if p is None else (l, p)
+        degree, parity = _read_irrep(l) if p is None else (l, p)
         if not isinstance(degree, int | np.integer) or degree < 0:
             raise ValueError(f"expected a degree l >= 0, received {degree!r}")
         if parity not in (-1, 1):
@@ -59,53 +94,28 @@ class Irrep:
 
     @classmethod
     def iterator(cls, lmax: int | None = None) -> Iterator["Irrep"]:
-        """Yields 0e, 0o, 1o, 1e, 2e, 2o, … up to and including degree ``lmax``."""
-        l = 0  # noqa: E741
-        while lmax is None or l <= lmax:
-            yield Irrep(l, (-1) ** l)
-            yield Irrep(l, -((-1) ** l))
-            l += 1  # noqa: E741
-
-    def D_from_matrix(self, matrix: Float[Array | np.ndarray, "*batch 3 3"]) -> Array:  # noqa: N802
-        """Representation matrix of a rotation or of a rotation times the inversion (determinant -1)."""
-        return wigner.wigner_D_o3(self.l, self.p, matrix)
-
-    def D_from_angles(self, alpha: Any, beta: Any, gamma: Any, k: Any = 0) -> Array:  # noqa: N802, ANN401
-        """Representation matrix of R_y(alpha) R_x(beta) R_y(gamma) times the inversion to the power k."""
-        return self._D(rotations.angles_to_matrix(alpha, beta, gamma), k)
-
-    def D_from_quaternion(self, quaternion: Any, k: Any = 0) -> Array:  # noqa: N802, ANN401
-        """Representation matrix of a unit quaternion (w, x, y, z) times the inversion to the power k."""
-        return self._D(rotations.quaternion_to_matrix(quaternion), k)
-
-    def D_from_axis_angle(self, axis: Any, angle: Any, k: Any = 0) -> Array:  # noqa: N802, ANN401
-        """Representation matrix of a rotation about an axis times the inversion to the power k."""
-        return self._D(rotations.axis_angle_to_matrix(axis, angle), k)
-
-    def D_from_log_coordinates(self, log_coordinates: Any, k: Any = 0) -> Array:  # noqa: N802, ANN401
-        """Representation matrix of the rotation exp(log_coordinates · L) times the inversion to the power k."""
-        return self._D(rotations.log_coordinates_to_matrix(log_coordinates), k)
+        """Yields 0e, 0o, 1o, 1e, 2e, 2o, … up to and including degree ``lmax``, or without end."""
+        for l in itertools.count() if lmax is None else range(lmax + 1):
+            yield cls(l, (-1) ** l)
+            yield cls(l, -((-1) ** l))
 
     def generators(self) -> np.ndarray:
-        """The three generators of rotations about x, y and z, real and antisymmetric: [3, 2l+1, 2l+1]."""
+        """The generators of rotations about x, y and z, real and antisymmetric: [3, 2l+1, 2l+1]."""
         return wigner.generators(self.l)
 
-    def _D(self, matrix: Array, k: Any) -> Array:  # noqa: N802, ANN401
-        """Representation of a proper rotation times the inversion to the power k."""
+    def _representation(self, matrix: Array, k: ArrayLike) -> Array:
         return wigner.wigner_D(self.l, matrix) * wigner.parity_sign(self.p, k, matrix.dtype)
 
-    def __mul__(self, other: object) -> Any:  # noqa: ANN401
-        """Irreps of the product of two irreps: every degree from |l1-l2| to l1+l2 with parity p1 p2."""
+    def __mul__(self, other: "Irrep | int") -> "Iterator[Irrep] | Irreps":
+        """Irreps of a product: each degree from |l1-l2| to l1+l2 once, with parity p1 p2."""
         if isinstance(other, Irrep):
             degrees = range(abs(self.l - other.l), self.l + other.l + 1)
-            return (Irrep(l, self.p * other.p) for l in degrees)  # noqa: E741
-        if isinstance(other, int | np.integer):
-            return Irreps([(int(other), self)])
-        return NotImplemented
+            return iter([Irrep(l, self.p * other.p) for l in degrees])
+        return Irreps([(other, self)])
 
     def __rmul__(self, other: int) -> "Irreps":
         """``3 * Irrep("1o")`` is the direct sum 3x1o."""
-        return Irreps([(int(other), self)])
+        return Irreps([(other, self)])
 
     def __add__(self, other: "IrrepsLike") -> "Irreps":
         """Direct sum of two irreps."""
@@ -113,8 +123,7 @@ class Irrep:
 
     def __iter__(self) -> Iterator[int]:
         """Unpacks into l and p."""
-        yield self.l
-        yield self.p
+        return iter((self.l, self.p))
 
     def __eq__(self, other: object) -> bool:
         """Equality with an irrep or a string such as "1o"."""
@@ -137,7 +146,10 @@ class Irrep:
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
 
 
-class MulIrrep(NamedTuple):
+@jax.tree_util.register_static
+@functools.total_ordering
+@dataclass(frozen=True, repr=False)
+class MulIrrep:
     """A multiplicity and an irrep, printed as 2x1o."""
 
     mul: int
@@ -148,10 +160,348 @@ class MulIrrep(NamedTuple):
         """Number of components of all copies."""
         return self.mul * self.ir.dim
 
-    def __lt__(self, other: "MulIrrep") -> bool:  # ty: ignore
+    def __iter__(self) -> Iterator[int | Irrep]:
+        """Unpacks into multiplicity and irrep."""
+        return iter((self.mul, self.ir))
+
+    def __lt__(self, other: "MulIrrep") -> bool:
         """Order by irrep, then by multiplicity."""
         return (self.ir, self.mul) < (other.ir, other.mul)
 
     def __repr__(self) -> str:
         """The pair as it is written: 2x1o."""
         return f"{self.mul}x{self.ir}"
+
+
+class SortedIrreps(NamedTuple):
+    """Sorted irreps; position i went to ``p[i]`` and came from ``inv[i]``."""
+
+    irreps: "Irreps"
+    p: tuple[int, ...]
+    inv: tuple[int, ...]
+
+
+@jax.tree_util.register_static
+class Irreps(tuple[MulIrrep, ...], _MatrixMethods):
+    """A direct sum of irreps: ``Irreps("2x0e + 1o")``; immutable, hashable, equal to its string.
+
+    Accepts a string, an Irrep, a MulIrrep, or a sequence of those and of pairs (mul, irrep). Zero
+    multiplicities are kept. A bare degree in a sequence means that degree with even parity.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, irreps: "IrrepsLike" = ()) -> "Irreps":
+        """Reads irreps from any of the accepted forms.
+
+        Raises:
+          ValueError: A string or an item cannot be read as irreps, or a multiplicity is negative.
+        """
+        if isinstance(irreps, cls):
+            return irreps
+        return super().__new__(cls, _read_irreps(irreps))
+
+    @classmethod
+    def spherical_harmonics(cls, lmax: int, p: int = -1) -> "Irreps":
+        """1x0e + … up to degree ``lmax``, for vectors of parity ``p``."""
+        return cls([(1, (l, p**l)) for l in range(lmax + 1)])
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector of this representation."""
+        return sum(item.dim for item in self)
+
+    @property
+    def num_irreps(self) -> int:
+        """Number of irreps, copies counted."""
+        return sum(item.mul for item in self)
+
+    @property
+    def ls(self) -> list[int]:
+        """Degree of each copy."""
+        return [ir.l for mul, ir in self for _ in range(mul)]
+
+    @property
+    def lmax(self) -> int:
+        """Highest degree that occurs; irreps of multiplicity zero do not count.
+
+        Raises:
+          ValueError: There are no irreps.
+        """
+        if not self.ls:
+            raise ValueError(f"expected at least one irrep, received {self!r}: it has no lmax")
+        return max(self.ls)
+
+    @property
+    def mul_gcd(self) -> int:
+        """Greatest common divisor of the multiplicities."""
+        return math.gcd(*(item.mul for item in self))
+
+    def count(self, ir: "IrrepLike") -> int:
+        """Number of copies of an irrep."""
+        ir = Irrep(ir)
+        return sum(item.mul for item in self if item.ir == ir)
+
+    def is_scalar(self) -> bool:
+        """Whether every irrep that occurs is 0e."""
+        return all(item.ir.is_scalar() for item in self if item.mul)
+
+    def slices(self) -> list[slice]:
+        """Where each entry lies in a vector of this representation."""
+        ends = list(itertools.accumulate((item.dim for item in self), initial=0))
+        return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+
+    def repeat(self, n: int) -> "Irreps":
+        """The whole list n times over."""
+        return Irreps(tuple(self) * n)
+
+    def remove_zero_multiplicities(self) -> "Irreps":
+        """Drops the entries of multiplicity zero."""
+        return Irreps([item for item in self if item.mul])
+
+    def unify(self) -> "Irreps":
+        """Merges equal neighbours; empty entries stay."""
+        groups = itertools.groupby(self, key=lambda item: item.ir)
+        return Irreps([(sum(item.mul for item in items), ir) for ir, items in groups])
+
+    def simplify(self) -> "Irreps":
+        """Drops empty entries and merges equal neighbours; the data need not be moved."""
+        return self.remove_zero_multiplicities().unify()
+
+    def sort(self) -> SortedIrreps:
+        """Sorts entries by irrep, equal ones in their present order."""
+        inv = tuple(sorted(range(len(self)), key=lambda i: (self[i].ir, i)))
+        p = tuple(sorted(range(len(self)), key=inv.__getitem__))
+        return SortedIrreps(Irreps([self[i] for i in inv]), p, inv)
+
+    def regroup(self) -> "Irreps":
+        """Sorts, then merges equal irreps: the canonical form."""
+        return self.sort().irreps.simplify()
+
+    def set_mul(self, mul: int) -> "Irreps":
+        """The same irreps, each with this multiplicity."""
+        return Irreps([(mul, item.ir) for item in self])
+
+    def filter(
+        self,
+        keep: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
+        *,
+        drop: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
+        lmax: int | None = None,
+    ) -> "Irreps":
+        """Keeps what one of ``keep``, ``drop`` (irreps, or a function) and ``lmax`` chooses."""
+        return Irreps([self[i] for i in self.positions(keep, drop=drop, lmax=lmax)])
+
+    def positions(
+        self,
+        keep: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
+        *,
+        drop: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
+        lmax: int | None = None,
+    ) -> list[int]:
+        """Positions of the entries that ``filter`` keeps.
+
+        Raises:
+          ValueError: More than one criterion is given.
+        """
+        if sum(criterion is not None for criterion in (keep, drop, lmax)) > 1:
+            raise ValueError("expected one of keep, drop, lmax, received more: filter in steps")
+        if keep is not None:
+            return [i for i, item in enumerate(self) if _matches(item, keep)]
+        if drop is not None:
+            return [i for i, item in enumerate(self) if not _matches(item, drop)]
+        return [i for i, item in enumerate(self) if lmax is None or item.ir.l <= lmax]
+
+    @property
+    def slice_by_mul(self) -> "IrrepsSlicer":
+        """``irreps.slice_by_mul[a:b]``: copies a to b."""
+        return IrrepsSlicer(self, "mul")
+
+    @property
+    def slice_by_dim(self) -> "IrrepsSlicer":
+        """``irreps.slice_by_dim[a:b]``: components a to b, which must not cut an irrep."""
+        return IrrepsSlicer(self, "dim")
+
+    @property
+    def slice_by_chunk(self) -> "IrrepsSlicer":
+        """``irreps.slice_by_chunk[a:b]``: entries a to b."""
+        return IrrepsSlicer(self, "chunk")
+
+    def generators(self) -> np.ndarray:
+        """The generators of rotations about x, y and z, block diagonal: [3, dim, dim]."""
+        result = np.zeros((3, self.dim, self.dim))
+        start = 0
+        for ir in (ir for mul, ir in self for _ in range(mul)):
+            stop = start + ir.dim
+            result[:, start:stop, start:stop] = ir.generators()
+            start = stop
+        return result
+
+    def _representation(self, matrix: Array, k: ArrayLike) -> Array:
+        by_irrep = {ir: ir._representation(matrix, k) for _, ir in self}
+        blocks = [by_irrep[ir] for mul, ir in self for _ in range(mul)]
+        return wigner.block_diagonal(blocks, matrix.shape[:-2], matrix.dtype)
+
+    def __getitem__(self, index: int | slice) -> "MulIrrep | Irreps":
+        """An entry, or the irreps of a range of entries."""
+        item = super().__getitem__(index)
+        return Irreps(item) if isinstance(index, slice) else item
+
+    def __contains__(self, ir: object) -> bool:
+        """Whether an irrep occurs, whatever its multiplicity (if not zero)."""
+        return self.count(ir) > 0
+
+    def __add__(self, other: "IrrepsLike") -> "Irreps":
+        """Direct sum: the lists joined, nothing merged."""
+        return Irreps(super().__add__(Irreps(other)))
+
+    def __radd__(self, other: "IrrepsLike") -> "Irreps":
+        """Direct sum with a string or a list on the left."""
+        return Irreps(other) + self
+
+    def __mul__(self, other: "int | Irreps | str") -> "Irreps":
+        """Scales every multiplicity.
+
+        Raises:
+          NotImplementedError: The factor is a representation too.
+        """
+        if not isinstance(other, int | np.integer):
+            raise NotImplementedError(
+                f"expected a whole number to multiply {self} by, received {other!r}: use "
+                "tensor_product for the product of two representations"
+            )
+        return Irreps([(item.mul * int(other), item.ir) for item in self])
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: int) -> "Irreps":
+        """Divides every multiplicity, rounding down."""
+        return Irreps([(item.mul // other, item.ir) for item in self])
+
+    def __eq__(self, other: object) -> bool:
+        """Equality of the lists, entry by entry, nothing merged; a string is read first."""
+        if isinstance(other, str):
+            other = Irreps(other)
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        """The opposite of equality."""
+        return not self == other
+
+    def __hash__(self) -> int:
+        """Hash of the entries."""
+        return super().__hash__()
+
+    def __repr__(self) -> str:
+        """The irreps as they are written: 2x0e+1x1o."""
+        return "+".join(map(repr, self)) if self else "Irreps()"
+
+
+@dataclass(frozen=True)
+class IrrepsSlicer:
+    """Cuts ``irreps[start:stop]`` with positions counted in copies, components or entries."""
+
+    irreps: Irreps
+    unit: str
+
+    def __getitem__(self, index: slice) -> Irreps:
+        """The irreps between two positions.
+
+        Raises:
+          ValueError: The cut goes through an irrep.
+          NotImplementedError: The slice has a step.
+        """
+        return Irreps([(stop - start, ir) for start, stop, ir in self.pieces(index)])
+
+    def pieces(self, index: slice) -> list[tuple[int, int, Irrep]]:
+        """First and last copy (relative to its entry) and irrep of each entry met by the slice."""
+        sizes = [{"mul": item.mul, "dim": item.dim, "chunk": 1}[self.unit] for item in self.irreps]
+        start, stop, step = index.indices(sum(sizes))
+        if step != 1:
+            raise NotImplementedError(f"expected a slice without a step, received {index}")
+        pieces, offset = [], 0
+        for (mul, ir), size in zip(self.irreps, sizes, strict=True):
+            low = min(max(start - offset, 0), size)
+            high = min(max(stop - offset, low), size)
+            offset += size
+            if self.unit == "dim" and high > low and (low % ir.dim or high % ir.dim):
+                raise ValueError(
+                    f"expected a slice that keeps irreps whole, received {start}:{stop} of "
+                    f"{self.irreps}, which cuts {mul}x{ir}"
+                )
+            if high > low:
+                unit = {"mul": 1, "dim": ir.dim, "chunk": None}[self.unit]
+                pieces.append((0, mul, ir) if unit is None else (low // unit, high // unit, ir))
+        return pieces
+
+
+IrrepLike: TypeAlias = Irrep | MulIrrep | str | int | tuple[int, int]
+IrrepsLike: TypeAlias = Irreps | Irrep | MulIrrep | str | Sequence
+
+
+def _read_irrep(source: IrrepLike) -> tuple[int, int]:
+    """Reads l and p from anything that names one irrep."""
+    if isinstance(source, Irrep):
+        return source.l, source.p
+    if isinstance(source, MulIrrep) and source.mul == 1:
+        return source.ir.l, source.ir.p
+    if isinstance(source, str):
+        match = _IRREP.fullmatch(source)
+        if match is None:
+            raise ValueError(f'unable to convert string "{source}" into an Irrep: write "0e", "1o"')
+        l = int(match[1])
+        return l, {"e": 1, "o": -1, "y": (-1) ** l}[match[2]]
+    if isinstance(source, tuple) and len(source) == 2:
+        return source
+    raise ValueError(f'expected an irrep such as "1o", received {source!r}')
+
+
+def _read_irreps(source: IrrepsLike) -> list[MulIrrep]:
+    """Reads (multiplicity, irrep) entries from anything that names a direct sum."""
+    if isinstance(source, str):
+        return _parse_irreps(source)
+    if isinstance(source, Irrep):
+        return [MulIrrep(1, source)]
+    if isinstance(source, MulIrrep):
+        return [source]
+    return [_read_entry(item) for item in source]
+
+
+def _parse_irreps(source: str) -> list[MulIrrep]:
+    """Parses "16x0e + 1o"; the empty string has no entries."""
+    entries = []
+    for term in source.split("+") if source.strip() else ():
+        match = _MUL_IRREP.fullmatch(term)
+        if match is None:
+            raise ValueError(
+                f'Unable to convert string "{source}" into an Irreps: '
+                f'expected terms such as "2x0e", received "{term}"'
+            )
+        entries.append(MulIrrep(int(match[1] or 1), Irrep(match[2])))
+    return entries
+
+
+def _read_entry(item: object) -> MulIrrep:
+    """Reads one entry of a sequence: an irrep, a degree, or a pair (multiplicity, irrep)."""
+    if isinstance(item, MulIrrep):
+        return item
+    if isinstance(item, Irrep):
+        return MulIrrep(1, item)
+    if isinstance(item, int):
+        return MulIrrep(1, Irrep(item, 1))
+    if isinstance(item, str):
+        entries = _parse_irreps(item)
+        if len(entries) == 1:
+            return entries[0]
+    if isinstance(item, tuple) and len(item) == 2 and item[0] >= 0:
+        return MulIrrep(int(item[0]), Irrep(item[1]))
+    raise ValueError(f'expected "2x1o" or (2, "1o") in a list of irreps, received {item!r}')
+
+
+def _matches(item: MulIrrep, rule: IrrepsLike | Callable[[MulIrrep], bool]) -> bool:
+    """Whether an entry is chosen: by a function, by an exact MulIrrep, or by its irrep."""
+    if isinstance(rule, MulIrrep):
+        return item == rule
+    if callable(rule):
+        return bool(rule(item))
+    return item.ir in {kept.ir for kept in Irreps(rule)}

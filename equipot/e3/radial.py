@@ -1,0 +1,164 @@
+"""Functions of a distance: bases and envelopes; lengths of vectors.
+
+Distances and cutoffs share one unit (Å in the models). All derivatives are finite at distance zero.
+"""
+
+import math
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from equipot.typing import Array, Float
+
+
+def safe_norm(
+    vectors: Float[Array, "*batch components"], *, axis: int = -1, keepdims: bool = False
+) -> Array:
+    """Euclidean length |v|, whose derivatives at v = 0 are zero instead of undefined."""
+    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=keepdims)
+    zero = squared == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
+
+
+def safe_normalize(vectors: Float[Array, "*batch components"], *, axis: int = -1) -> Array:
+    """Unit vectors v/|v|, and zero for the zero vector with the derivative of the identity."""
+    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=True)
+    return vectors / jnp.sqrt(jnp.where(squared == 0, 1.0, squared))
+
+
+def bessel(r: Float[Array, "*batch"], n: int, cutoff: float) -> Float[Array, "*batch {n}"]:
+    """Spherical Bessel functions of degree zero that vanish at the cutoff.
+
+    bₖ(r) = √(2/c) sin(kπr/c)/r for k = 1 … n, with its limit √(2/c) kπ/c at r = 0. They do not
+    vanish beyond the cutoff: multiply by an envelope.
+
+    Args:
+      r: Distances, non-negative.
+      n: Number of functions.
+      cutoff: Distance c of the common zero, positive.
+
+    Reference: Gasteiger et al. 2020 (DimeNet). arXiv:2003.03123
+    """
+    k = np.arange(1.0, n + 1.0)
+    limits = math.sqrt(2.0 / cutoff) * math.pi / cutoff * k
+    return _row(limits, r) * jnp.sinc(r[..., None] * _row(k / cutoff, r))
+
+
+def polynomial_cutoff(
+    r: Float[Array, "*batch"], cutoff: float, p: int = 6
+) -> Float[Array, "*batch"]:
+    """Envelope u(r) from 1 at zero to 0 at the cutoff, where value, slope and curvature vanish.
+
+    u(x) = 1 - (p+1)(p+2)/2 xᵖ + p(p+2) xᵖ⁺¹ - p(p+1)/2 xᵖ⁺², x = r/cutoff, exactly 0 from x = 1.
+
+    Args:
+      r: Distances, non-negative.
+      cutoff: Distance beyond which the envelope and its derivatives are zero, positive.
+      p: Exponent, at least 2; larger is flatter near the atom.
+
+    Reference: Gasteiger et al. 2020 (DimeNet). arXiv:2003.03123
+    """
+    return poly_envelope(r, p - 1, 2, cutoff)
+
+
+def poly_envelope(
+    r: Float[Array, "*batch"], n0: int, n1: int, cutoff: float = 1.0
+) -> Float[Array, "*batch"]:
+    """Polynomial from 1 to 0 with n0 vanishing derivatives at zero and n1 at the cutoff, 0 beyond.
+
+    u(x) = (1-x)ⁿ¹⁺¹ Σ C(n1+j, j) xʲ over j = 0 … n0, with x = r/cutoff: one minus the regularised
+    incomplete beta function Iₓ(n0+1, n1+1), in the form that does not cancel near the cutoff. The
+    envelope ``polynomial_cutoff`` is n0 = p-1, n1 = 2.
+    """
+    x = r * (1.0 / cutoff)
+    inside = x < 1.0
+    x = jnp.where(inside, x, 1.0)
+    total = jnp.full_like(x, math.comb(n1 + n0, n0))
+    for j in range(n0 - 1, -1, -1):
+        total = total * x + math.comb(n1 + j, j)
+    return jnp.where(inside, (1.0 - x) ** (n1 + 1) * total, 0.0)
+
+
+def sus(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Soft unit step: exp(-1/x) for x > 0, else 0; all derivatives are continuous."""
+    positive = x > 0.0
+    return jnp.where(positive, jnp.exp(-1.0 / jnp.where(positive, x, 1.0)), 0.0)
+
+
+def soft_envelope(
+    r: Float[Array, "*batch"],
+    cutoff: float = 1.0,
+    *,
+    sharpness: float = 2.0,
+    value_at_origin: float = 1.2,
+) -> Float[Array, "*batch"]:
+    """Envelope with continuous derivatives of every order, 0 from the cutoff on.
+
+    u(r) = v exp(1/s - 1/(s(1 - r/cutoff))), with s the sharpness and v the value at the origin.
+    """
+    scale = value_at_origin * math.exp(1.0 / sharpness)
+    return scale * sus(sharpness * (1.0 - r * (1.0 / cutoff)))
+
+
+def soft_one_hot_linspace(
+    r: Float[Array, "*batch"],
+    *,
+    start: float,
+    end: float,
+    number: int,
+    basis: Literal["gaussian", "cosine", "smooth_finite", "fourier", "bessel"],
+    cutoff: bool,
+) -> Float[Array, "*batch {number}"]:
+    """Distances spread over ``number`` functions whose squares sum to about 1 inside the range.
+
+    Args:
+      r: Distances.
+      start: Lower end of the range.
+      end: Upper end of the range.
+      number: Number of functions.
+      basis: Shape of the functions.
+      cutoff: Whether the functions vanish at both ends of the range.
+
+    Raises:
+      ValueError: The basis is unknown.
+    """
+    if basis == "bessel":
+        functions = bessel(r - start, number, end - start)
+        inside = (r > start) & (r < end)
+        return jnp.where(inside[..., None], functions, 0.0) if cutoff else functions
+    if basis == "fourier":
+        return _fourier(r, start, end, number, cutoff)
+    if cutoff:
+        step = (end - start) / (number + 1)
+        centres = start + step * np.arange(1, number + 1)
+    else:
+        step = (end - start) / (number - 1)
+        centres = start + step * np.arange(number)
+    x = (r[..., None] - _row(centres, r)) * (1.0 / step)
+    if basis == "gaussian":
+        return jnp.exp(-(x**2)) * (1.0 / 1.12)
+    if basis == "cosine":
+        return jnp.where(jnp.abs(x) < 1.0, jnp.cos((math.pi / 2) * x), 0.0)
+    if basis == "smooth_finite":
+        return (1.14136 * math.e**2) * sus(x + 1.0) * sus(1.0 - x)
+    raise ValueError(
+        "expected a basis of gaussian, cosine, smooth_finite, fourier or bessel, "
+        f"received {basis!r}"
+    )
+
+
+def _fourier(r: Array, start: float, end: float, number: int, cutoff: bool) -> Array:
+    """Sines over the range, zero outside of it (with a cutoff), or cosines everywhere."""
+    x = (r[..., None] - start) * (1.0 / (end - start))
+    if not cutoff:
+        k = _row(math.pi * np.arange(number), r)
+        return jnp.cos(k * x) * (1.0 / math.sqrt(0.25 + number / 2))
+    k = _row(math.pi * np.arange(1, number + 1), r)
+    waves = jnp.sin(k * x) * (1.0 / math.sqrt(0.25 + number / 2))
+    return jnp.where((x > 0.0) & (x < 1.0), waves, 0.0)
+
+
+def _row(values: np.ndarray, r: Array) -> np.ndarray:
+    """Constants along a new last axis of ``r``, in its precision."""
+    return values.astype(r.dtype).reshape((1,) * r.ndim + (-1,))

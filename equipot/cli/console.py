@@ -4,9 +4,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from equipot import errors
+from equipot.data import paths
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
@@ -30,7 +30,6 @@ def keep_compiled_programs() -> None:
 
     Anything the user has set in the environment (``JAX_COMPILATION_CACHE_DIR`` …) stays.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache / "equipot" / "jax"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

@@ -55,9 +55,8 @@ def help_page(folders: Sequence[Path]) -> str:
 def _defaults(main: Path) -> dict[str, str]:
     """What ``train.yaml`` chooses from each group."""
     entries = yaml.safe_load(main.read_text(encoding="utf-8"))["defaults"]
-    return {
-        key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()
-    }
+    pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
+    return {group: option for group, option in pairs if not group.startswith("override ")}
 
 
 def _options(options: dict[str, Path], first: str | None = None) -> list[str]:

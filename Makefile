@@ -1,0 +1,59 @@
+# What the README and continuous integration call. Needs python3 (3.11 to 3.13) and make, nothing else.
+#   make water   the environment, then a potential for liquid water, tested and run: all in runs/water
+#   make test    the environment, then the tests
+.PHONY: water test lint reference docs bench
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+RUN := runs/water
+
+water: .venv/.water
+	$(BIN)/equipot-train +experiment=water
+	$(BIN)/equipot info $(RUN)/water.equipot
+	$(BIN)/equipot evaluate $(RUN)/water.equipot equipot://data/water/test.extxyz.xz --group-key temperature \
+	  --output $(RUN)/predictions.extxyz --json $(RUN)/test.json --plot $(RUN)/plots/test.png
+	$(BIN)/equipot md $(RUN)/water.equipot equipot://data/water/test.extxyz.xz --frame temperature=300 \
+	  --ensemble nvt --temperature 300 --time 1 --timestep 0.5 --output $(RUN)/md --plot
+
+test: .venv/.test
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+reference: .venv/.reference
+	$(BIN)/python -m pytest -q -m reference
+
+docs: .venv/.docs
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/.test
+	$(BIN)/python scripts/bench_water.py
+
+# One stamp for each set of extras; an environment is made once and completed by the others.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  "equipot needs Python 3.11 to 3.13, %d.%d is here: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+
+.venv/.water: pyproject.toml | .venv/bin/python
+	$(PIP) -e .
+	@touch $@
+
+.venv/.test: pyproject.toml | .venv/bin/python
+	$(PIP) -e ".[test]"
+	@touch $@ .venv/.water
+
+.venv/.reference: pyproject.toml | .venv/bin/python
+	$(PIP) -e ".[test,reference]"
+	@touch $@ .venv/.test .venv/.water
+
+.venv/.docs: pyproject.toml | .venv/bin/python
+	$(PIP) -e ".[docs]"
+	@touch $@ .venv/.water

@@ -1,0 +1,119 @@
+"""Structures of slow files on disk, as plain arrays, so that the next run need not parse again.
+
+One npz per (contents of the file, settings that shape the result). Written beside its place and moved there, so that
+a killed run leaves nothing half-written. Only files that took long are kept, and only the latest few.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+import zipfile
+
+import numpy as np
+
+from equipot.data import config as data_config
+from equipot.data import contents, paths, structure
+
+VERSION = 1  # raise when the reading of any format changes
+WORTHWHILE_SECONDS = 2.0
+MAX_FILES = 32
+_SETTINGS = ("format", "energy_key", "forces_key", "stress_key", "group_key", "weight_key") + (
+    "energy_unit",
+    "length_unit",
+    "forces_unit",
+    "stress_unit",
+)
+_SCALARS = ("energy", "energy_weight", "forces_weight", "stress_weight")
+
+
+def key(path: pathlib.Path, config: data_config.DataConfig) -> str:
+    """Name of the cache file for a structure file: a digest of its contents and of the settings."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    settings = {name: getattr(config, name) for name in _SETTINGS}
+    digest.update(json.dumps([VERSION, path.name, settings], sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def load(digest: str) -> contents.FileContents | None:
+    """Returns what was saved under a digest, or None where nothing usable is."""
+    path = paths.cache_folder() / f"{digest}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return _unpack(dict(archive))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # absent, or damaged: the file itself is read, and the cache written anew
+
+
+def save(digest: str, made: contents.FileContents) -> bool:
+    """Saves what a file gave; returns False where the folder cannot be written."""
+    folder = paths.cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
+            try:
+                np.savez(file, **_pack(made))
+                os.replace(file.name, folder / f"{digest}.npz")
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        _prune(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _prune(folder: pathlib.Path) -> None:
+    newest_last = sorted(folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)
+    for old in newest_last[:-MAX_FILES]:
+        old.unlink(missing_ok=True)
+
+
+def _pack(made: contents.FileContents) -> dict[str, np.ndarray]:
+    items = made.structures
+    texts = {
+        "sources": [s.source for s in items],
+        "groups": [s.group for s in items],
+        "isolated_atoms": {str(z): energy for z, energy in made.isolated_atoms.items()},
+        "found": made.found,
+        "keys_present": made.keys_present,
+        "length_unit_given": made.length_unit_given,
+    }
+    return {
+        "n_node": np.array([len(s.positions) for s in items], np.int64),
+        "positions": np.concatenate([np.zeros((0, 3)), *(s.positions for s in items)]),
+        "forces": np.concatenate([np.zeros((0, 3)), *(s.forces for s in items)]),
+        "atomic_numbers": np.concatenate(
+            [np.zeros(0, np.int64), *(s.atomic_numbers for s in items)]
+        ),
+        "cell": np.array([s.cell for s in items]).reshape(-1, 3, 3),
+        "pbc": np.array([s.pbc for s in items], bool).reshape(-1, 3),
+        "stress": np.array([s.stress for s in items]).reshape(-1, 3, 3),
+        "scalars": np.array([[getattr(s, n) for n in _SCALARS] for s in items], np.float64),
+        "texts": np.array(json.dumps(texts)),
+    }
+
+
+def _unpack(arrays: dict[str, np.ndarray]) -> contents.FileContents:
+    texts = json.loads(str(arrays["texts"]))
+    ends = np.cumsum(arrays["n_node"])[:-1]
+    per_atom = {n: np.split(arrays[n], ends) for n in ("positions", "forces", "atomic_numbers")}
+    structures = tuple(
+        structure.Structure(
+            **{name: parts[i] for name, parts in per_atom.items()},
+            **{name: arrays[name][i] for name in ("cell", "pbc", "stress")},
+            **dict(zip(_SCALARS, arrays["scalars"][i].tolist(), strict=True)),
+            source=texts["sources"][i],
+            group=texts["groups"][i],
+        )
+        for i in range(len(arrays["n_node"]))
+    )
+    return contents.FileContents(
+        structures=structures,
+        isolated_atoms={int(z): energy for z, energy in texts["isolated_atoms"].items()},
+        found=tuple(texts["found"]),
+        keys_present=tuple(texts["keys_present"]),
+        length_unit_given=texts["length_unit_given"],
+    )

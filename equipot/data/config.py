@@ -1,0 +1,116 @@
+"""Where structures come from, how they are split, and in which keys and units their labels stand."""
+
+import dataclasses
+from typing import Literal
+
+from equipot import errors, units
+
+IGNORED = "none"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """The ``data`` group of the configuration.
+
+    Attributes:
+      train: Structure file, or several: whatever ASE reads (also as .gz, .xz, .bz2), an .npz of rMD17 or
+        sGDML, a DeePMD folder or a parent of such folders. ``equipot://`` begins the name of a shipped file.
+      valid: Files of the validation split; None sets frames aside from ``train``.
+      test: Files of the test split; None sets frames aside from ``train`` if that is asked for below.
+      num_train: Exact number of training frames; None keeps all that remain.
+      num_valid: Exact number of validation frames; wins over ``valid_fraction``.
+      num_test: Exact number of test frames; wins over ``test_fraction``.
+      valid_fraction: Share of ``train`` set aside for validation where ``valid`` is None.
+      test_fraction: Share of ``train`` set aside for testing where ``test`` is None.
+      split: Whether frames are set aside at random, or in file order: training, validation, test.
+      split_seed: Seed of the random split.
+      format: An ASE format, ``"npz"`` or ``"deepmd"``; None guesses from the name.
+      energy_key: Key of the energies; None looks for the usual names, ``"none"`` ignores the label.
+      forces_key: Likewise of the forces.
+      stress_key: Likewise of the stress or virial; a key with "virial" in its name holds −stress × volume.
+      energy_unit: eV, kcal/mol, Hartree, …; None is what the file states, else eV.
+      length_unit: Angstrom, Bohr, …; None is what the file states, else Angstrom.
+      forces_unit: eV/Angstrom, Hartree/Bohr, …; None is the unit of energy over that of length.
+      stress_unit: eV/Angstrom^3, GPa, … (for a virial a unit of energy); None is derived likewise.
+      group_key: Key of ``info`` by whose values tables of errors are broken down ("temperature").
+      weight_key: Key of ``info`` that holds the weight of each frame in the loss.
+      cache: Keep what slow formats gave in the cache folder (``EQUIPOT_CACHE``).
+
+    Raises:
+      ConfigError: At an unknown unit, or a number or fraction out of its range.
+    """
+
+    train: str | tuple[str, ...]
+    valid: str | tuple[str, ...] | None = None
+    test: str | tuple[str, ...] | None = None
+    num_train: int | None = None
+    num_valid: int | None = None
+    num_test: int | None = None
+    valid_fraction: float = 0.1
+    test_fraction: float = 0.1
+    split: Literal["random", "sequential"] = "random"
+    split_seed: int = 0
+    format: str | None = None
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    energy_unit: str | None = None
+    length_unit: str | None = None
+    forces_unit: str | None = None
+    stress_unit: str | None = None
+    group_key: str | None = None
+    weight_key: str | None = None
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.files("train"):
+            raise errors.ConfigError(
+                "data.train: expected a structure file or several, received none"
+            )
+        for name, smallest in (("num_train", 1), ("num_valid", 0), ("num_test", 0)):
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise errors.ConfigError(
+                    f"data.{name}: expected at least {smallest} frames, received {value}"
+                )
+        for name in ("valid_fraction", "test_fraction"):
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise errors.ConfigError(
+                    f"data.{name}: expected a share from 0 up to 1, received {value}"
+                )
+        self._check_units()
+
+    def _check_units(self) -> None:
+        readers = {
+            "energy_unit": units.energy_in_ev,
+            "length_unit": units.length_in_angstrom,
+            "forces_unit": units.force_in_ev_per_angstrom,
+        }
+        for name, reader in readers.items():
+            value = getattr(self, name)
+            if value is not None:
+                try:
+                    reader(value)
+                except errors.ConfigError as error:
+                    raise errors.ConfigError(f"data.{name}: {error}") from None
+        if self.stress_unit is not None:
+            _check_stress_unit(self.stress_unit)
+
+    def files(self, split: Literal["train", "valid", "test"]) -> tuple[str, ...]:
+        """Names of the files of a split; empty where there are none."""
+        value = getattr(self, split)
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _check_stress_unit(name: str) -> None:
+    """A stress has a unit of stress, a virial one of energy; which it is shows in the file only."""
+    try:
+        units.energy_in_ev(name)
+    except errors.ConfigError:
+        try:
+            units.stress_in_ev_per_cubic_angstrom(name)
+        except errors.ConfigError as error:
+            raise errors.ConfigError(f"data.stress_unit: {error}") from None

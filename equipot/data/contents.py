@@ -1,0 +1,25 @@
+"""What one file gave: structures in eV and Å, isolated atoms, and sentences on what was found."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from equipot.data import structure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FileContents:
+    """The contents of one structure file.
+
+    Attributes:
+      structures: In the order of the file, isolated atoms left out.
+      isolated_atoms: Energy in eV of each element that has a frame marked as an isolated atom, by Z.
+      found: Sentences on keys, units and what was left out.
+      keys_present: Every key the frames hold, for messages.
+      length_unit_given: Whether the file or the configuration states the unit of length.
+    """
+
+    structures: tuple[structure.Structure, ...]
+    isolated_atoms: Mapping[int, float]
+    found: tuple[str, ...]
+    keys_present: tuple[str, ...]
+    length_unit_given: bool

@@ -1,0 +1,126 @@
+"""The three splits of a dataset, read as the configuration says."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from equipot import errors
+from equipot.data import config as data_config
+from equipot.data import contents, fingerprint, readers, splits, structure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Structures in eV and Å, in three splits.
+
+    Attributes:
+      train: Training split, never empty.
+      valid: Validation split; empty only if the configuration asks for none.
+      test: Test split; may be empty.
+      isolated_atoms: Energy in eV of each element with a frame marked ``config_type=IsolatedAtom``, by Z.
+      fingerprint: SHA-256 over the contents.
+      found: Sentences on which keys were found and what was left out.
+      length_unit_given: Whether every file states its unit of length, or the configuration does.
+    """
+
+    train: tuple[structure.Structure, ...]
+    valid: tuple[structure.Structure, ...]
+    test: tuple[structure.Structure, ...]
+    isolated_atoms: Mapping[int, float]
+    fingerprint: str
+    found: tuple[str, ...]
+    length_unit_given: bool
+
+    @property
+    def splits(self) -> dict[str, tuple[structure.Structure, ...]]:
+        """The splits by name."""
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers in any split, ascending."""
+        return tuple(
+            sorted(
+                {int(z) for part in self.splits.values() for s in part for z in s.atomic_numbers}
+            )
+        )
+
+
+def read_dataset(config: data_config.DataConfig) -> Dataset:
+    """Reads every file of the configuration and sets frames aside where it names none.
+
+    Args:
+      config: Files, splits, keys and units.
+
+    Raises:
+      DataError: If a file cannot be read, has no labels or wrong ones, or a split would be empty.
+    """
+    files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
+    pool = _structures(files["train"])
+    counts = splits.plan_counts(
+        len(pool), config, set_aside_valid=not files["valid"], set_aside_test=not files["test"]
+    )
+    chosen = zip(("train", "valid", "test"), splits.split(pool, counts, config), strict=True)
+    parts = {name: [pool[i] for i in indices] for name, indices in chosen}
+    for name in ("valid", "test"):
+        if files[name]:
+            own = _structures(files[name])
+            parts[name] = [own[i] for i in splits.subset(len(own), config, name)]
+    every = [item for part in files.values() for item in part]
+    isolated = _merge_isolated(every)
+    return Dataset(
+        train=tuple(parts["train"]),
+        valid=tuple(parts["valid"]),
+        test=tuple(parts["test"]),
+        isolated_atoms=isolated,
+        fingerprint=fingerprint.dataset(parts, isolated),
+        found=(*(line for item in every for line in item.found), *_split_remarks(config, counts)),
+        length_unit_given=all(item.length_unit_given for item in every),
+    )
+
+
+def _read_split(
+    config: data_config.DataConfig, split: Literal["train", "valid", "test"]
+) -> list[contents.FileContents]:
+    read = []
+    for name in config.files(split):
+        made = readers.read_file(name, config)
+        _check_labelled(made, name)
+        read.append(made)
+    if read and not _structures(read):
+        raise errors.DataError(
+            f"data.{split}: its files hold isolated atoms only, so the split is empty"
+        )
+    return read
+
+
+def _structures(files: Sequence[contents.FileContents]) -> list[structure.Structure]:
+    return [s for item in files for s in item.structures]
+
+
+def _check_labelled(made: contents.FileContents, name: str) -> None:
+    labelled = any(s.energy_weight or s.forces_weight or s.stress_weight for s in made.structures)
+    if made.structures and not labelled:
+        keys = ", ".join(made.keys_present) or "nothing beside the atoms"
+        raise errors.DataError(
+            f"{name}: no energies, forces or stresses were found. The file holds {keys}. If a label is "
+            f"among these, name it: data.energy_key, data.forces_key, data.stress_key"
+        )
+
+
+def _merge_isolated(files: Sequence[contents.FileContents]) -> dict[int, float]:
+    merged: dict[int, float] = {}
+    for item in files:
+        for entry in item.isolated_atoms.items():
+            readers.add_isolated(merged, entry)
+    return merged
+
+
+def _split_remarks(config: data_config.DataConfig, counts: splits.Counts) -> list[str]:
+    if counts.valid + counts.test == 0:
+        return []
+    how = f"at random (seed {config.split_seed})" if config.split == "random" else "in file order"
+    remark = f"{counts.valid} validation and {counts.test} test frames were set aside {how}"
+    if config.split == "random":
+        remark += "; if the frames come from one trajectory they resemble each other, and the errors look too good"
+    return [remark]

@@ -1,0 +1,49 @@
+"""Digests of contents: of one configuration, to find duplicates, and of a whole dataset, to name it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from equipot.data import structure
+
+_DECIMALS = 6  # of Å, for two configurations to count as the same
+
+
+def configuration(item: structure.Structure) -> str:
+    """Digest of elements, positions, cell and periodicity; equal for the same configuration."""
+    digest = hashlib.sha256()
+    digest.update(np.asarray(item.atomic_numbers, "<i8").tobytes())
+    digest.update(_rounded(item.positions))
+    digest.update(_rounded(item.cell[item.pbc]))
+    digest.update(np.asarray(item.pbc, "<i1").tobytes())
+    return digest.hexdigest()
+
+
+def dataset(
+    splits: Mapping[str, Sequence[structure.Structure]], isolated_atoms: Mapping[int, float]
+) -> str:
+    """SHA-256 of everything training sees: geometry, labels, weights and groups of every split, in order."""
+    digest = hashlib.sha256()
+    for name, structures in splits.items():
+        digest.update(f"{name}:{len(structures)}".encode())
+        for item in structures:
+            for part in _parts(item):
+                digest.update(part)
+    digest.update(json.dumps({str(z): isolated_atoms[z] for z in sorted(isolated_atoms)}).encode())
+    return digest.hexdigest()
+
+
+def _parts(item: structure.Structure) -> Iterator[bytes]:
+    yield np.asarray(item.atomic_numbers, "<i8").tobytes()
+    yield np.asarray(item.pbc, "<i1").tobytes()
+    for array in (item.positions, item.cell, item.forces, item.stress):
+        yield np.asarray(array, "<f8").tobytes()
+    weights = (item.energy_weight, item.forces_weight, item.stress_weight)
+    yield np.array([item.energy, *weights], "<f8").tobytes()
+    yield item.group.encode()
+
+
+def _rounded(array: np.ndarray) -> bytes:
+    return np.round(array * 10**_DECIMALS).astype("<i8").tobytes()

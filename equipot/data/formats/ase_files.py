@@ -1,0 +1,142 @@
+"""Whatever ASE reads, compressed or not, with labels as they stand in the file.
+
+ASE moves labels it recognises from ``info`` and ``arrays`` into a calculator, whose ``get_forces`` zeroes the
+forces of constrained atoms; so the calculator's results are read, never its methods.
+"""
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+from ase.io.formats import UnknownFileTypeError
+
+from equipot import errors
+from equipot.data.formats import frame
+
+KNOWN_KEYS: Mapping[str, frozenset[str]] = {
+    "energy": frozenset(
+        {"energy", "free_energy", "ref_energy", "dft_energy", "total_energy", "totenergy"}
+    ),
+    "forces": frozenset({"forces", "force", "ref_forces", "ref_force", "dft_forces", "dft_force"}),
+    "stress": frozenset(
+        {"stress", "ref_stress", "dft_stress"}
+        | {"virial", "virials", "ref_virial", "ref_virials", "dft_virial", "dft_virials"}
+    ),
+}
+UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
+    "energy": ("energy_unit",),
+    "length": ("length_unit", "positions_unit"),
+    "forces": ("forces_unit",),
+    "stress": ("stress_unit",),
+}
+_OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_PARSE_ERRORS = (
+    UnknownFileTypeError,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    StopIteration,
+    RuntimeError,
+    lzma.LZMAError,
+)
+
+
+def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
+    """Reads every frame of a file.
+
+    Args:
+      path: A file ASE reads; may end in .gz, .xz or .bz2.
+      ase_format: ASE's name of the format; None lets ASE guess.
+
+    Raises:
+      DataError: If ASE cannot read it, or a key has two values in one frame.
+    """
+    try:
+        with _plain_file(path) as plain:
+            images = ase.io.read(plain, index=":", format=ase_format)
+    except _PARSE_ERRORS as error:
+        raise errors.DataError(
+            f"{path}: ASE could not read it as {ase_format or 'a format guessed from its name'}: "
+            f"{type(error).__name__}: {error}. Mend the file or set data.format"
+        ) from error
+    listed = [images] if isinstance(images, ase.Atoms) else images
+    frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(listed)]
+    return frame.FrameFile(
+        frames=frames, known_keys=KNOWN_KEYS, stated_units=_stated_units(frames, path.name)
+    )
+
+
+@contextlib.contextmanager
+def _plain_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the file itself, or a decompressed copy: ASE's own decompression seeks back and is slow."""
+    opener = _OPENERS.get(path.suffix)
+    if opener is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="equipot-") as folder:
+        plain = pathlib.Path(folder) / path.stem
+        with opener(path, "rb") as source, plain.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        yield plain
+
+
+def _frame(atoms: ase.Atoms, where: str, name: str) -> frame.Frame:
+    return frame.Frame(
+        atomic_numbers=atoms.numbers,
+        positions=atoms.positions,
+        cell=np.array(atoms.cell),
+        pbc=np.array(atoms.pbc),
+        values=_values(atoms, f"{name}, {where}"),
+        where=where,
+    )
+
+
+def _values(atoms: ase.Atoms, where: str) -> dict[str, Any]:
+    """Everything the frame holds beside its geometry, by key."""
+    arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
+    info = dict(atoms.info)
+    stored = info.pop("key_value_pairs", {})  # ASE's databases keep a user's keys one level down
+    results = getattr(atoms.calc, "results", {})
+    values: dict[str, Any] = {}
+    for source in (info, stored, arrays, results):
+        for key, value in source.items():
+            if key in values and not _equal(values[key], value):
+                raise errors.DataError(
+                    f"{where}: '{key}' stands there twice, in info or arrays and in the calculator's "
+                    f"results, with different values; rename one and name the right one in data.*_key"
+                )
+            if value is not None:
+                values[key] = value
+    return values
+
+
+def _equal(first: Any, second: Any) -> bool:
+    return bool(np.array_equal(np.asarray(first), np.asarray(second)))
+
+
+def _stated_units(frames: Sequence[frame.Frame], name: str) -> dict[str, str]:
+    """Units that the frames themselves name, as in ``forces_unit=eV/A``."""
+    stated: dict[str, str] = {}
+    for quantity, keys in UNIT_KEYS.items():
+        found = {str(f.values[key]) for f in frames for key in keys if key in f.values}
+        if len(found) > 1:
+            raise errors.DataError(
+                f"{name}: its frames name different units of {quantity}: {', '.join(sorted(found))}; "
+                f"convert them to one"
+            )
+        if found:
+            stated[quantity] = found.pop()
+    return stated

@@ -1,0 +1,230 @@
+"""From a file or folder to labelled structures in eV and Å, with sentences on what was found."""
+
+import dataclasses
+import pathlib
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from equipot import errors
+from equipot.data import cache, contents, labels, paths, structure
+from equipot.data import config as data_config
+from equipot.data.formats import ase_files, deepmd, frame, npz
+
+ISOLATED = frozenset({"isolatedatom", "isolated_atom"})
+_SAME_ENERGY = 1e-6  # eV
+
+
+def read_structures(
+    path: str | pathlib.Path, config: data_config.DataConfig | None = None
+) -> list[structure.Structure]:
+    """Reads the structures of one file or folder; frames of isolated atoms are left out.
+
+    Args:
+      path: A name as ``paths.resolve`` takes it.
+      config: Keys and units; None finds the keys and takes eV and Å. Labels need not be there.
+
+    Raises:
+      DataError: If the file cannot be read, or a label in it is wrong or ambiguous.
+    """
+    config = config or data_config.DataConfig(train=str(path))
+    return list(read_file(path, config).structures)
+
+
+def read_file(path: str | pathlib.Path, config: data_config.DataConfig) -> contents.FileContents:
+    """Reads one file or folder, from the cache if it was slow to read before.
+
+    Args:
+      path: A name as ``paths.resolve`` takes it.
+      config: Format, keys and units.
+
+    Raises:
+      DataError: If the file cannot be read, or a label in it is wrong or ambiguous.
+    """
+    resolved = paths.resolve(path)
+    key = cache.key(resolved, config) if config.cache and resolved.is_file() else None
+    cached = cache.load(key) if key else None
+    if cached is not None:
+        return cached
+    start = time.perf_counter()
+    made = _convert(_read_frames(resolved, config), config, _name(resolved))
+    if key and time.perf_counter() - start > cache.WORTHWHILE_SECONDS:
+        cache.save(key, made)
+    return made
+
+
+def _name(path: pathlib.Path) -> str:
+    return path.resolve().name if path.name in ("", ".", "..") else path.name
+
+
+def _read_frames(path: pathlib.Path, config: data_config.DataConfig) -> frame.FrameFile:
+    chosen = config.format
+    if chosen is None:
+        chosen = "deepmd" if deepmd.is_system(path) else path.suffix.removeprefix(".")
+    if chosen == "deepmd":
+        content = deepmd.read(path)
+    elif chosen == "npz":
+        content = npz.read(path)
+    else:
+        content = ase_files.read(path, config.format)
+    if not content.frames:
+        raise errors.DataError(f"{path}: expected at least one frame, but the file holds none")
+    return content
+
+
+def _convert(
+    content: frame.FrameFile, config: data_config.DataConfig, name: str
+) -> contents.FileContents:
+    keys = labels.find_keys(content, config, name)
+    scales = labels.scales(content, config, keys, name)
+    _check_info_keys(content, config, name)
+    isolated: dict[int, float] = {}
+    structures: list[structure.Structure] = []
+    for item in content.frames:
+        made = _structure(item, config, keys, scales, name)
+        if str(item.values.get("config_type", "")).casefold() in ISOLATED:
+            add_isolated(isolated, _isolated(made))
+        else:
+            structures.append(made)
+    return contents.FileContents(
+        structures=tuple(structures),
+        isolated_atoms=isolated,
+        found=(_summary(structures, isolated, keys, name), *_remarks(content, config, keys, name)),
+        keys_present=tuple(labels.present_keys(content.frames)),
+        length_unit_given=bool(config.length_unit or content.stated_units.get("length")),
+    )
+
+
+def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:
+    present = labels.present_keys(content.frames)
+    for option in ("group_key", "weight_key"):
+        key = getattr(config, option)
+        if key is not None and key not in present:
+            raise errors.DataError(
+                f"{name}: no frame has the key '{key}' (data.{option})."
+                f"{errors.did_you_mean(key, present)} Keys: {', '.join(present) or 'none'}"
+            )
+
+
+def _structure(
+    item: frame.Frame,
+    config: data_config.DataConfig,
+    keys: labels.LabelKeys,
+    scales: labels.Scales,
+    name: str,
+) -> structure.Structure:
+    """One frame in eV and Å; a label that is absent gets a weight of zero."""
+    where = f"{name}, {item.where}"
+    values, count = item.values, len(item.atomic_numbers)
+    cell = np.asarray(item.cell, np.float64) * scales.length
+    pbc = np.asarray(item.pbc, bool)
+    weight = _weight(values, config.weight_key, where)
+    volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
+    fields: dict[str, Any] = {}
+    if keys.energy in values:
+        energy = labels.scalar(values[keys.energy], keys.energy, where)
+        fields |= {"energy": energy * scales.energy, "energy_weight": weight}
+    if keys.forces in values:
+        forces = labels.forces(values[keys.forces], keys.forces, count, where)
+        fields |= {"forces": forces * scales.forces, "forces_weight": weight}
+    if keys.stress in values and volume > 0.0:
+        stress = labels.stress(values[keys.stress], keys.stress, volume, where)
+        fields |= {"stress": stress * scales.stress, "stress_weight": weight}
+    return structure.Structure(
+        positions=np.asarray(item.positions, np.float64) * scales.length,
+        atomic_numbers=np.asarray(item.atomic_numbers, np.int64),
+        cell=cell,
+        pbc=pbc,
+        source=where,
+        group=_group(values, config.group_key),
+        **fields,
+    )
+
+
+def _weight(values: Mapping[str, Any], key: str | None, where: str) -> float:
+    if key is None or key not in values:
+        return 1.0
+    weight = labels.scalar(values[key], key, where)
+    if weight < 0.0:
+        raise errors.DataError(f"{where}: the weight '{key}' is {weight}, expected 0 or more")
+    return weight
+
+
+def _group(values: Mapping[str, Any], key: str | None) -> str:
+    value = values.get(key, "") if key else ""
+    return str(value.item() if isinstance(value, np.generic) else value)
+
+
+def _isolated(made: structure.Structure) -> tuple[int, float]:
+    """Element and energy of a frame that is marked as an isolated atom."""
+    if len(made.atomic_numbers) != 1:
+        raise errors.DataError(
+            f"{made.where}: config_type=IsolatedAtom marks one atom, "
+            f"but the frame has {len(made.atomic_numbers)}"
+        )
+    if made.energy_weight == 0.0:
+        raise errors.DataError(f"{made.where}: an isolated atom needs an energy; it has none")
+    return int(made.atomic_numbers[0]), made.energy
+
+
+def add_isolated(known: dict[int, float], new: tuple[int, float]) -> None:
+    """Adds the energy of an isolated atom, in eV, to those known.
+
+    Raises:
+      DataError: If the same element has another energy already.
+    """
+    number, energy = new
+    if abs(known.setdefault(number, energy) - energy) > _SAME_ENERGY:
+        raise errors.DataError(
+            f"isolated {chemical_symbols[number]} has two energies, {known[number]} and {energy} eV; "
+            f"keep one frame of it"
+        )
+
+
+def _summary(
+    structures: Sequence[structure.Structure],
+    isolated: Mapping[int, float],
+    keys: labels.LabelKeys,
+    name: str,
+) -> str:
+    """One sentence on the frames and labels of a file."""
+    parts = []
+    for label in dataclasses.fields(labels.LabelKeys)[:3]:
+        key = getattr(keys, label.name)
+        count = sum(getattr(s, f"{label.name}_weight") > 0.0 for s in structures)
+        parts.append(f"{label.name} from '{key}' ({count})" if key else f"no {label.name}")
+    atoms = ", ".join(chemical_symbols[z] for z in sorted(isolated))
+    tail = f"; isolated atoms as reference energies: {atoms}" if isolated else ""
+    return f"{name}: {len(structures)} frames; {', '.join(parts)}{tail}"
+
+
+def _remarks(
+    content: frame.FrameFile,
+    config: data_config.DataConfig,
+    keys: labels.LabelKeys,
+    name: str,
+) -> list[str]:
+    """Sentences on labels that were chosen among several, converted or left out."""
+    remarks = [f"{name}: {remark}" for remark in keys.remarks]
+    for quantity, stated in content.stated_units.items():
+        wanted = getattr(config, f"{quantity}_unit")
+        if wanted is not None and wanted.casefold() != stated.casefold():
+            remarks.append(
+                f"{name}: the file states {stated} for {quantity}, the configuration says {wanted}: "
+                f"{wanted} is used"
+            )
+    if keys.stress is not None and labels.is_virial(keys.stress):
+        remarks.append(f"{name}: '{keys.stress}' is read as -stress x volume")
+    open_cells = Counter(
+        keys.stress in item.values and not np.all(item.pbc) for item in content.frames
+    )[True]
+    if open_cells:
+        remarks.append(
+            f"{name}: the stress of {open_cells} frames is left out, because they are not periodic in "
+            f"all three directions"
+        )
+    return remarks

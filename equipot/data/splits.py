@@ -1,0 +1,154 @@
+"""Which frames train, validate and test, where the user leaves that to us.
+
+At random, every element stays in training and so does every configuration that occurs twice; in file order, the first
+frames train, the next validate and the next test.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from equipot import errors
+from equipot.data import config as data_config
+from equipot.data import fingerprint, structure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many frames of a pool each split gets.
+
+    Attributes:
+      train: Training frames, at least 1.
+      valid: Validation frames set aside.
+      test: Test frames set aside.
+    """
+
+    train: int
+    valid: int
+    test: int
+
+
+def plan_counts(
+    num: int, config: data_config.DataConfig, *, set_aside_valid: bool, set_aside_test: bool
+) -> Counts:
+    """Divides a pool of frames.
+
+    Args:
+      num: Frames in the pool.
+      config: Exact counts, which win, or fractions (rounded, at least one frame for a positive fraction).
+      set_aside_valid: Whether validation frames come out of the pool.
+      set_aside_test: Whether test frames do.
+
+    Raises:
+      DataError: If the pool is too small.
+    """
+    valid = _count(num, config.num_valid, config.valid_fraction) if set_aside_valid else 0
+    test = _count(num, config.num_test, config.test_fraction) if set_aside_test else 0
+    train = num - valid - test if config.num_train is None else config.num_train
+    if train < 1 or train + valid + test > num:
+        raise errors.DataError(
+            f"the training files hold {num} frames, which is too few for {max(train, 1)} to train, "
+            f"{valid} to validate and {test} to test; change data.num_train, data.num_valid, "
+            f"data.num_test or the fractions, or give data.valid and data.test"
+        )
+    return Counts(train=train, valid=valid, test=test)
+
+
+def split(
+    structures: Sequence[structure.Structure], counts: Counts, config: data_config.DataConfig
+) -> tuple[list[int], list[int], list[int]]:
+    """Chooses the frames of each split; the same for the same seed, and ascending within each.
+
+    Args:
+      structures: The pool.
+      counts: How many of it go where.
+      config: Random or sequential, and the seed.
+
+    Returns:
+      Indices of the training, validation and test frames.
+
+    Raises:
+      DataError: If the training frames asked for cannot hold every element.
+    """
+    num = len(structures)
+    order = np.arange(num)
+    if config.split == "random":
+        order = _training_first(structures, np.random.default_rng(config.split_seed), counts)
+        train, rest = order[: counts.train], order[counts.train :][::-1]
+    else:
+        train, rest = order[: counts.train], order[counts.train :]
+    valid, test = np.split(rest[: counts.valid + counts.test], [counts.valid])
+    return sorted(train.tolist()), sorted(valid.tolist()), sorted(test.tolist())
+
+
+def subset(num: int, config: data_config.DataConfig, name: str) -> list[int]:
+    """Chooses which of the ``num`` frames of a split with its own files are used: ``num_<name>`` or all.
+
+    Raises:
+      DataError: If there are fewer.
+    """
+    wanted: int | None = getattr(config, f"num_{name}")
+    if wanted is None:
+        return list(range(num))
+    if wanted > num:
+        raise errors.DataError(
+            f"data.num_{name}: asks for {wanted} frames, but the files of data.{name} hold {num}"
+        )
+    if config.split == "sequential":
+        return list(range(wanted))
+    return sorted(np.random.default_rng(config.split_seed).permutation(num)[:wanted].tolist())
+
+
+def _count(num: int, exact: int | None, fraction: float) -> int:
+    return exact if exact is not None else math.ceil(round(fraction * num, 9))
+
+
+def _training_first(
+    structures: Sequence[structure.Structure], generator: np.random.Generator, counts: Counts
+) -> np.ndarray:
+    """A random order that begins with the frames that must train."""
+    order = generator.permutation(len(structures))
+    elements = [frozenset(s.atomic_numbers.tolist()) for s in structures]
+    needed = _covering(elements, order)
+    if len(needed) > counts.train:
+        symbols = ", ".join(chemical_symbols[z] for z in sorted(frozenset().union(*elements)))
+        raise errors.DataError(
+            f"data.num_train: {counts.train} training frames cannot hold all elements ({symbols}), "
+            f"which need {len(needed)}; ask for more"
+        )
+    held_out = counts.valid + counts.test
+    pinned = needed | _repeated(structures)
+    if len(structures) - len(pinned) < held_out:
+        raise errors.DataError(
+            f"{len(pinned)} of {len(structures)} frames must train (they hold the only atoms of an "
+            f"element, or occur twice), which leaves too few to set {held_out} aside; ask for fewer"
+        )
+    rank = [0 if i in needed else 1 if i in pinned else 2 for i in order.tolist()]
+    return order[np.argsort(rank, kind="stable")]
+
+
+def _covering(elements: Sequence[frozenset[int]], order: np.ndarray) -> set[int]:
+    """A small set of frames that has every element, rare elements first."""
+    frequency: dict[int, int] = {}
+    for present in elements:
+        for number in present:
+            frequency[number] = frequency.get(number, 0) + 1
+    chosen: set[int] = set()
+    covered: set[int] = set()
+    for number in sorted(frequency, key=lambda z: (frequency[z], z)):
+        if number not in covered:
+            index = next(i for i in order.tolist() if number in elements[i])
+            chosen.add(index)
+            covered |= elements[index]
+    return chosen
+
+
+def _repeated(structures: Sequence[structure.Structure]) -> set[int]:
+    """Frames whose configuration occurs more than once."""
+    places: dict[str, list[int]] = {}
+    for index, item in enumerate(structures):
+        places.setdefault(fingerprint.configuration(item), []).append(index)
+    return {i for group in places.values() if len(group) > 1 for i in group}

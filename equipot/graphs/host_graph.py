@@ -17,7 +17,7 @@ class HostGraph:
     """A structure with its edges and the labels a model is trained on.
 
     Attributes:
-      positions: Å, [nodes, 3].
+      positions: Å, [nodes, 3]; moved by lattice vectors and one shift to lie around the origin.
       species: Index into the species table, int32, [nodes].
       forces: Label in eV/Å, [nodes, 3].
       cell: Lattice vectors in rows, Å, [3, 3].
@@ -82,16 +82,18 @@ def build_graph(
             f"{structure.source or 'structure'}: holds no atoms; remove the frame"
         )
     species = species_of(structure, species_table)
+    offsets = neighbours.offsets(structure.positions, structure.cell, structure.pbc)
+    positions = np.asarray(structure.positions, np.float64) - offsets
     try:
         senders, receivers, shifts = neighbours.neighbour_list(
-            structure.positions, structure.cell, structure.pbc, cutoff
+            positions, structure.cell, structure.pbc, cutoff
         )
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
     reference = float(np.asarray(atomic_energies, np.float64)[species].sum())
     labelled, periodic = structure.energy_weight > 0, structure.volume > 0
     return HostGraph(
-        positions=np.asarray(structure.positions, np.float64),
+        positions=positions,
         species=species,
         forces=np.asarray(structure.forces, np.float64),
         cell=np.asarray(structure.cell, np.float64),

@@ -63,6 +63,24 @@ def neighbour_list(
     return senders[order], receivers[order], shifts[order]
 
 
+def offsets(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """What to subtract so that the atoms lie around the origin, where single precision is finest.
+
+    Lattice vectors that bring every atom into one cell, and one shift common to all atoms.
+
+    Args:
+      positions: Å, [nodes, 3], finite.
+      cell: Lattice vectors in rows, Å, [3, 3].
+      pbc: Which directions are periodic, [3].
+
+    Returns:
+      Offsets in Å, [nodes, 3].
+    """
+    lattice = cell[pbc]
+    whole = np.floor(positions @ np.linalg.pinv(lattice)) @ lattice
+    return whole + (positions - whole).mean(axis=0)
+
+
 def _sort_key(
     senders: np.ndarray, receivers: np.ndarray, shifts: np.ndarray, count: int
 ) -> np.ndarray:

@@ -16,6 +16,9 @@ from equipot.graphs import host_graph
 OPEN_BINS = 16
 """How many bins are open at a time; more pack tighter, fewer keep to the order."""
 
+GRAPH_SLACK = 1.5
+"""Room for graphs beyond the average, where sizes vary; an empty graph costs next to nothing."""
+
 Bin = tuple[int, ...]
 Step = tuple[Bin, ...]
 
@@ -60,7 +63,8 @@ def plan_sizes(sizes: np.ndarray, batch_size: int) -> Budget:
     """Plans the budget of a batch from the size table alone.
 
     Structures of one size get room for exactly ``batch_size`` of the densest of them. Otherwise the
-    budget holds ``batch_size`` structures of average size, and always the largest structure.
+    budget holds ``batch_size`` structures of average size, or as many as it takes to hold the
+    largest: nodes and edges keep the ratio of the average, so that bins fill in both.
 
     Args:
       sizes: Nodes and edges, [structures, 2], at least one row.
@@ -78,16 +82,10 @@ def plan_sizes(sizes: np.ndarray, batch_size: int) -> Budget:
     largest, mean = sizes.max(axis=0), sizes.mean(axis=0)
     if (sizes[:, 0] == largest[0]).all():
         return Budget(count * int(largest[0]) + 1, round_up(count * int(largest[1])), count + 1)
-    nodes, edges = np.maximum(largest, np.ceil(count * mean * SLACK)).astype(int)
-    graphs = int(np.ceil(GRAPH_SLACK * min(nodes / mean[0], edges / max(mean[1], 1.0))))
-    return Budget(round_up(int(nodes)) + 1, round_up(int(edges)), min(graphs, len(sizes)) + 1)
-
-
-SLACK = np.array([1.15, 1.05])
-"""Room beyond the average for nodes and edges, where sizes vary: edges, the dearest, fill first."""
-
-GRAPH_SLACK = 1.5
-"""Room for graphs beyond the average; an empty graph costs next to nothing."""
+    average = max(count, *(largest / np.maximum(mean, 1e-9)))
+    nodes, edges = (round_up(int(np.ceil(average * m))) for m in mean)
+    graphs = min(int(np.ceil(GRAPH_SLACK * average)), len(sizes))
+    return Budget(nodes + 1, edges, graphs + 1)
 
 
 def round_up(count: int, parts: int = 64) -> int:
@@ -146,8 +144,8 @@ def group(
 
 def check_sizes(sizes: np.ndarray, budget: Budget, names: Sequence[str] | None = None) -> None:
     """Raises a GraphTooLargeError for the first structure that alone is above the budget."""
-    too_large = (sizes[:, 0] >= budget.nodes) | (sizes[:, 1] > budget.edges)
-    if too_large.any() or budget.graphs < 2:
+    too_large = (sizes[:, 0] >= budget.nodes) | (sizes[:, 1] > budget.edges) | (budget.graphs < 2)
+    if too_large.any():
         index = int(np.argmax(too_large))
         where = names[index] if names is not None else f"structure {index}"
         raise errors.GraphTooLargeError(

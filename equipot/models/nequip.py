@@ -164,7 +164,7 @@ class Model(nn.Module):
         lengths = radial.safe_norm(edge_vectors)
         basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
         basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
-        harmonics = spherical_harmonics_components(edge_vectors / lengths[:, None], config.lmax)
+        harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         edge_sh = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
 
         shape = (self.num_species, config.widths[0])

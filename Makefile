@@ -13,10 +13,11 @@ RUN := runs/water
 water: .venv/.water
 	$(BIN)/equipot-train +experiment=water
 	$(BIN)/equipot info $(RUN)/water.equipot
-	$(BIN)/equipot evaluate $(RUN)/water.equipot equipot://data/water/test.extxyz.xz --group-key temperature \
-	  --output $(RUN)/predictions.extxyz --json $(RUN)/test.json --plot $(RUN)/plots/test.png
-	$(BIN)/equipot md $(RUN)/water.equipot equipot://data/water/test.extxyz.xz --frame temperature=300 \
-	  --ensemble nvt --temperature 300 --time 1 --timestep 0.5 --output $(RUN)/md --plot
+	$(BIN)/equipot evaluate $(RUN)/water.equipot equipot://data/water/test.extxyz.xz \
+	  --group-key temperature --output $(RUN)/predictions.extxyz --json $(RUN)/test.json
+	$(BIN)/equipot md $(RUN)/water.equipot equipot://data/water/test.extxyz.xz \
+	  --frame temperature=300 --ensemble nvt --temperature 300 --time 1 --timestep 0.5 \
+	  --output $(RUN)/md --plot --overwrite
 
 test: .venv/.test
 	$(BIN)/python -m pytest -q
@@ -37,23 +38,24 @@ bench: .venv/.test
 	$(BIN)/python scripts/bench_water.py
 
 # One stamp for each set of extras; an environment is made once and completed by the others.
-.venv/bin/python:
+.venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  "equipot needs Python 3.11 to 3.13, %d.%d is here: make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv .venv
+	@touch $@
 
-.venv/.water: pyproject.toml | .venv/bin/python
+.venv/.water: pyproject.toml | .venv/.made
 	$(PIP) -e .
 	@touch $@
 
-.venv/.test: pyproject.toml | .venv/bin/python
+.venv/.test: pyproject.toml | .venv/.made
 	$(PIP) -e ".[test]"
 	@touch $@ .venv/.water
 
-.venv/.reference: pyproject.toml | .venv/bin/python
+.venv/.reference: pyproject.toml | .venv/.made
 	$(PIP) -e ".[test,reference]"
 	@touch $@ .venv/.test .venv/.water
 
-.venv/.docs: pyproject.toml | .venv/bin/python
+.venv/.docs: pyproject.toml | .venv/.made
 	$(PIP) -e ".[docs]"
 	@touch $@ .venv/.water

@@ -1,0 +1,57 @@
+"""``equipot evaluate``: errors of a potential on labelled structures, predictions in a file."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from equipot import errors
+from equipot.cli import structures
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="errors on labelled structures, predictions in a file",
+        description="Compares a potential with labels, and writes its predictions.",
+    )
+    parser.add_argument("potential", help="a file that ends in .equipot")
+    parser.add_argument("structures", nargs="+", help="files of structures; labels may be missing")
+    parser.add_argument("--output", metavar="FILE", help="write predictions as extended xyz")
+    parser.add_argument("--json", metavar="FILE", help="write the table as JSON in eV and Å")
+    parser.add_argument(
+        "--group-key", metavar="KEY", help="break the table down by this key, such as temperature"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="structures at once; default 8"
+    )
+    structures.add_label_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints what was found, and the table of errors."""
+    from equipot.data import readers, writers
+    from equipot.potential import artefact
+    from equipot.potential import evaluate as evaluation
+    from equipot.training import reports
+
+    if options.batch_size < 1:
+        raise errors.ConfigError(
+            f"--batch-size: expected at least 1, received {options.batch_size}"
+        )
+    config = structures.data_options(options, options.structures, options.group_key)
+    contents = [readers.read_file(path, config) for path in options.structures]
+    print("\n".join(line for content in contents for line in content.found))
+    frames = [structure for content in contents for structure in content.structures]
+    potential = artefact.load(options.potential)
+    predictions = evaluation.evaluate(potential, frames, options.batch_size)
+    table = reports.split_errors(frames, predictions)
+    print(reports.error_table({Path(options.structures[0]).name.split(".")[0]: table}))
+    if options.output:
+        writers.write_predictions(options.output, frames, predictions)
+        print(f"predictions: {options.output}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(table.to_json(), indent=2) + "\n")
+        print(f"table: {options.json}")

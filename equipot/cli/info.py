@@ -1,0 +1,65 @@
+"""``equipot info``: what a saved potential is, knows, and was trained on."""
+
+import argparse
+import json
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "info", help="what a potential is", description="Shows what a saved potential is."
+    )
+    parser.add_argument("potential", help="a file that ends in .equipot")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the model, its elements with their reference energies, and its training."""
+    from equipot.potential import artefact
+
+    facts = describe(artefact.read(options.potential))
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_lines(facts)))
+
+
+def describe(found: Any) -> dict[str, Any]:
+    """Collects what a user may want to know of a potential.
+
+    Args:
+      found: An ``Artefact``.
+    """
+    import jax
+    import numpy as np
+
+    from equipot import config
+    from equipot.data import structure
+
+    spec = found.potential.spec
+    symbols = [structure.chemical_symbols[number] for number in spec.species_table]
+    return {
+        "file": str(found.path),
+        "format version": found.format_version,
+        "model": {"name": spec.model_name, **config.to_mapping(spec.model_config)},
+        "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(found.potential.params)),
+        "precision": spec.dtype,
+        "cutoff in Å": spec.cutoff,
+        "average neighbours": spec.avg_num_neighbors,
+        "reference energies in eV": dict(zip(symbols, spec.atomic_energies, strict=True)),
+        "training": config.to_mapping(found.potential.provenance),
+    }
+
+
+def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:
+    """Nested ``key: value`` with one line per value."""
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
+        else:
+            shown = f"{value:.10g}" if isinstance(value, float) else value
+            lines.append(f"{indent}{key}: {shown}")
+    return lines

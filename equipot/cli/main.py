@@ -1,0 +1,47 @@
+"""``equipot``: what can be done with a saved potential."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import equipot
+from equipot.cli import console, evaluate, info, md, relax
+
+PROGRAM = "equipot"
+EPILOG = """\
+examples:
+  equipot info water.equipot
+  equipot evaluate water.equipot test.extxyz --output predictions.extxyz
+  equipot md water.equipot start.xyz --temperature 300 --time 10
+  equipot relax water.equipot start.xyz --output relaxed.extxyz
+
+A potential is trained by equipot-train; in Python, and in anything ASE drives, it is
+  from equipot import EquipotCalculator
+  atoms.calc = EquipotCalculator("water.equipot")
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; jax is imported only when it is needed.
+
+    Args:
+      arguments: What follows the program's name; None for the command line.
+    """
+    options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    console.keep_compiled_programs()
+    with console.clean_errors(PROGRAM):
+        options.run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Uses a trained interatomic potential.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (info, evaluate, md, relax):
+        command.add_parser(commands)
+    return parser

@@ -1,0 +1,130 @@
+"""``equipot md``: molecular dynamics with a saved potential, at constant energy or temperature."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from equipot import errors
+from equipot.cli import structures
+
+if TYPE_CHECKING:
+    from equipot.calculators.dynamics import DynamicsReport
+
+FEMTOSECONDS = 1000.0  # in a picosecond
+FEMTOSECONDS_PER_NANOSECOND = 1e6
+SECONDS_PER_DAY = 86400.0
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "md",
+        help="molecular dynamics",
+        description="Runs molecular dynamics through ASE. Velocities in the file are kept; without"
+        " any they are drawn at the temperature.",
+    )
+    structures.add_start_arguments(parser)
+    parser.add_argument(
+        "--ensemble",
+        choices=("nvt", "nve"),
+        default="nvt",
+        help="constant temperature (Langevin), or constant energy; default %(default)s",
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=300.0, metavar="K", help="K; default %(default)s"
+    )
+    parser.add_argument(
+        "--time", type=float, default=1.0, metavar="PS", help="length in ps; default %(default)s"
+    )
+    parser.add_argument(
+        "--timestep", type=float, default=0.5, metavar="FS", help="fs; default %(default)s"
+    )
+    parser.add_argument(
+        "--friction",
+        type=float,
+        default=0.01,
+        metavar="F",
+        help="of the thermostat, 1/fs; default %(default)s",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of velocities and thermostat; default %(default)s",
+    )
+    parser.add_argument(
+        "--output",
+        default="md",
+        metavar="PATH",
+        help="PATH.extxyz and PATH.csv are written; default %(default)s",
+    )
+    parser.add_argument(
+        "--trajectory-every",
+        type=int,
+        default=20,
+        metavar="N",
+        help="steps between frames; default %(default)s",
+    )
+    parser.add_argument(
+        "--log-every",
+        type=int,
+        default=10,
+        metavar="N",
+        help="steps between lines of the CSV; default %(default)s",
+    )
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), help="by default the potential's"
+    )
+    parser.add_argument("--plot", action="store_true", help="draw PATH.png too")
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier files")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the dynamics and prints what came out."""
+    from equipot.calculators import ase, dynamics, plots
+
+    config = dynamics.DynamicsConfig(
+        ensemble=options.ensemble,
+        temperature=options.temperature,
+        timestep=options.timestep,
+        num_steps=_num_steps(options),
+        friction=options.friction,
+        seed=options.seed,
+        trajectory=f"{options.output}.extxyz",
+        log=f"{options.output}.csv",
+        trajectory_every=options.trajectory_every,
+        log_every=options.log_every,
+        overwrite=options.overwrite,
+    )
+    atoms = structures.read_start(options)
+    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype)
+    print(f"{atoms.get_chemical_formula()}: {config.num_steps} steps of {config.timestep} fs")
+    report = dynamics.run_dynamics(atoms, config)
+    print("\n".join(_summary(report, config.timestep)))
+    print(f"files: {config.trajectory}, {config.log}")
+    if options.plot:
+        plots.save_dynamics_plot(f"{options.output}.png", report, len(atoms))
+        print(f"picture: {options.output}.png")
+
+
+def _num_steps(options: argparse.Namespace) -> int:
+    if options.timestep <= 0 or options.time <= 0:
+        raise errors.ConfigError(
+            f"--time, --timestep: expected positive numbers, received {options.time} ps and"
+            f" {options.timestep} fs"
+        )
+    return max(1, round(options.time * FEMTOSECONDS / options.timestep))
+
+
+def _summary(report: "DynamicsReport", timestep: float) -> list[str]:
+    """Means over the second half, the drift, and the speed."""
+    half = report.samples[len(report.samples) // 2 :]
+    temperature = sum(s.temperature for s in half) / len(half)
+    pressure = sum(s.pressure for s in half) / len(half)
+    lines = [f"mean temperature of the second half: {temperature:.1f} K"]
+    if pressure == pressure:  # NaN unless periodic in all directions
+        lines.append(f"mean pressure of the second half: {pressure:.3f} GPa")
+    per_day = SECONDS_PER_DAY / report.seconds_per_step * timestep / FEMTOSECONDS_PER_NANOSECOND
+    speed = f"{report.seconds_per_step * 1e3:.2f} ms per step, {per_day:.3f} ns per day"
+    return [*lines, str(report.drift), speed]

@@ -1,0 +1,91 @@
+"""Reading structures for a command: which file, which frame, which keys and units."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from equipot import errors
+from equipot.data import config as data_config
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+_KEYS = {
+    "format": "an ASE format, npz or deepmd; by default from the name",
+    "energy-key": "name of the energies in the file; by default found and reported",
+    "forces-key": "name of the forces",
+    "stress-key": "name of the stresses",
+    "energy-unit": "eV (default), kcal/mol, Hartree, …",
+    "length-unit": "Angstrom (default) or Bohr",
+    "forces-unit": "by default the unit of energy over that of length",
+    "stress-unit": "by default from the units above",
+}
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where labels stand in a file, and in which units."""
+    group = parser.add_argument_group("how the file is read")
+    for name, meaning in _KEYS.items():
+        group.add_argument(f"--{name}", metavar="NAME", help=meaning)
+
+
+def data_options(
+    options: argparse.Namespace, paths: Sequence[str], group_key: str | None = None
+) -> data_config.DataConfig:
+    """The options of ``add_label_options`` as a configuration of data."""
+    names = [name.replace("-", "_") for name in _KEYS]
+    given = {name: getattr(options, name) for name in names}
+    return data_config.DataConfig(train=tuple(paths), group_key=group_key, **given)
+
+
+def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the potential, the structure and ``--frame``."""
+    parser.add_argument("potential", help="a file that ends in .equipot")
+    parser.add_argument("structure", help="a file of structures, in any format ASE reads")
+    parser.add_argument(
+        "--frame",
+        default="-1",
+        metavar="WHICH",
+        help="frame of the file: its number (from 0; -1 is the last, the default), or KEY=VALUE for"
+        " the first that is marked so, as in temperature=300",
+    )
+
+
+def read_start(options: argparse.Namespace) -> "Atoms":
+    """Reads the one structure that ``add_start_arguments`` asks for.
+
+    Raises:
+      DataError: If there is no such file or frame.
+    """
+    from equipot.calculators import trajectory
+    from equipot.data import paths
+
+    key, is_marked, value = options.frame.partition("=")
+    if is_marked:
+        return _marked(options.structure, key, value)
+    try:
+        index = int(options.frame)
+    except ValueError:
+        raise errors.DataError(
+            f"--frame: expected a number or KEY=VALUE, received '{options.frame}'"
+        ) from None
+    return trajectory.read_atoms(paths.resolve(options.structure), index)
+
+
+def _marked(path: str, key: str, value: str) -> "Atoms":
+    """The first structure whose key has this value."""
+    from equipot.data import readers, writers
+
+    frames = readers.read_structures(path, data_config.DataConfig(train=path, group_key=key))
+    for frame in frames:
+        if _as_number(frame.group) == _as_number(value):
+            return writers.to_atoms(frame)
+    known = ", ".join(sorted({frame.group for frame in frames}))
+    raise errors.DataError(f"{path}: no frame has {key}={value}; values of '{key}' there: {known}")
+
+
+def _as_number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -91,9 +91,10 @@ class Engine:
             self._set_species(positions, atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
         graph = _host_graph(pairs, self._species, cell, pbc)
-        found = self._run(graph, bool(pbc.all()))
+        budget = self._bucket.fit(graph.num_nodes, graph.num_edges)
+        found = self._run(graph, budget, bool(pbc.all()))
         if self._unchecked is not None:
-            self._check_probe(self._unchecked)
+            self._check_probe(self._unchecked, budget)
             self._unchecked = None
         evaluate.check_finite(found, f"structure of {len(positions)} atoms")
         return found
@@ -105,19 +106,20 @@ class Engine:
         self._species = host_graph.species_of(structure, self.potential.spec.species_table)
         self._numbers = atomic_numbers.copy()
 
-    def _run(self, graph: batching.HostGraph, has_stress: bool) -> evaluate.HostPrediction:
+    def _run(
+        self, graph: batching.HostGraph, budget: batching.Budget, has_stress: bool
+    ) -> evaluate.HostPrediction:
         spec = self.potential.spec
-        budget = self._bucket.fit(graph.num_nodes, graph.num_edges)
         batch = batching.collate([graph], budget, spec.cutoff, spec.dtype)
         with self._precision(), self._counter:
             prediction = jax.device_get(self._predict(self._params, batch))
         return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
 
-    def _check_probe(self, stored: artefact.Artefact) -> None:
+    def _check_probe(self, stored: artefact.Artefact, budget: batching.Budget) -> None:
         """Runs the stored probe through the program just compiled: it fits by construction."""
         spec, structure = self.potential.spec, stored.probe.structure
         graph = batching.build_graph(structure, spec.cutoff, spec.species_table, self._references)
-        stored.check(self._run(graph, has_stress=True), spec)
+        stored.check(self._run(graph, budget, has_stress=True), spec)
 
     def _precision(self) -> contextlib.AbstractContextManager[None]:
         return jax.enable_x64(self.potential.spec.dtype == "float64")

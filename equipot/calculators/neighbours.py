@@ -111,7 +111,7 @@ def _check_apart(squares: np.ndarray, senders: np.ndarray, receivers: np.ndarray
     if len(squares) and squares.min() < neighbours.SAME_PLACE**2:
         closest = int(squares.argmin())
         raise errors.DataError(
-            f"atoms {senders[closest]} and {receivers[closest]} are at the same"
-            f" place ({squares[closest] ** 0.5:.2g} Å apart); remove one of them, or mend the cell or"
-            " the time step"
+            f"atoms {senders[closest]} and {receivers[closest]} are at the same place"
+            f" ({squares[closest] ** 0.5:.2g} Å apart); remove one of them, or mend the cell or the"
+            " time step"
         )

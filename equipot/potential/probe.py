@@ -92,9 +92,9 @@ def check_probe(
         difference = float(np.abs(now[name] - then[name]).max())
         if not difference <= allowed:
             raise errors.ArtefactError(
-                f"{where}: {name} of the stored probe differ by {difference:.3g} {unit} from those at"
-                f" the time of saving, expected at most {allowed:.3g}; this version of equipot or jax"
-                " computes the model differently: use the versions it was saved with"
+                f"{where}: {name} of the stored probe differ by {difference:.3g} {unit} from those"
+                f" at the time of saving, expected at most {allowed:.3g}; this version of equipot"
+                " or jax computes the model differently: use the versions it was saved with"
             )
 
 

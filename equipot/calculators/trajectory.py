@@ -1,0 +1,105 @@
+"""Structures from files to start from, and frames written to files on the way."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator
+
+import ase.io
+from ase import Atoms
+from ase.io.extxyz import write_extxyz
+from ase.io.trajectory import Trajectory
+
+from equipot import errors
+
+SUFFIXES = (".extxyz", ".xyz", ".traj")
+
+
+def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
+    """Reads one frame of anything ASE reads, without the labels and notes it carries.
+
+    Kept are positions, elements, cell, velocities, masses and constraints.
+
+    Args:
+      path: Name of the file; ``.gz`` and ``.xz`` of it too.
+      index: Which frame; the last one by default.
+
+    Raises:
+      DataError: If there is no such file or frame, or ASE cannot read it.
+    """
+    if not pathlib.Path(path).is_file():
+        raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
+    try:
+        found = ase.io.read(path, index=index)
+    except (
+        ase.io.formats.UnknownFileTypeError,
+        IndexError,
+        ValueError,
+        KeyError,
+        OSError,
+    ) as error:
+        raise errors.DataError(f"{path}: cannot read frame {index}: {error}") from error
+    atoms = Atoms(
+        numbers=found.numbers,
+        positions=found.positions,
+        cell=found.cell,
+        pbc=found.pbc,
+        masses=found.get_masses(),
+        constraint=found.constraints,
+    )
+    if found.has("momenta"):
+        atoms.set_momenta(found.get_momenta(), apply_constraint=False)
+    return atoms
+
+
+@contextlib.contextmanager
+def frame_writer(
+    path: str | pathlib.Path | None, atoms: Atoms, overwrite: bool
+) -> Iterator[Callable[[], None]]:
+    """Gives a function that appends the present frame of ``atoms``, with energy, forces and stress.
+
+    Each frame is on its way to the disk when the function returns.
+
+    Args:
+      path: ``.extxyz``, ``.xyz`` or ``.traj``; None writes nothing.
+      atoms: Whose frames.
+      overwrite: Whether a file that stands there may be replaced.
+
+    Raises:
+      ConfigError: At another suffix, or if the file stands there already.
+    """
+    if path is None:
+        yield lambda: None
+        return
+    target = prepare(path, SUFFIXES, overwrite)
+    if target.suffix == ".traj":
+        with Trajectory(str(target), "w", atoms) as trajectory:
+            yield trajectory.write
+        return
+    with target.open("w") as file:
+
+        def write() -> None:
+            write_extxyz(file, [atoms])
+            file.flush()
+
+        yield write
+
+
+def prepare(path: str | pathlib.Path, suffixes: tuple[str, ...], overwrite: bool) -> pathlib.Path:
+    """Checks the name of a file about to be written, and makes its folder.
+
+    Raises:
+      ConfigError: At another suffix, or if the file stands there already.
+    """
+    target = pathlib.Path(path)
+    if target.suffix not in suffixes:
+        raise errors.ConfigError(
+            f"{target}: expected a name ending in {' or '.join(suffixes)}, received"
+            f" '{target.suffix}'.{errors.did_you_mean(target.suffix, suffixes)}"
+        )
+    if target.exists() and not overwrite:
+        raise errors.ConfigError(
+            f"{target}: already stands there; move it away, choose another name, or ask for it to"
+            " be overwritten"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target

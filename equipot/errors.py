@@ -36,6 +36,10 @@ class NonFiniteError(EquipotError, ArithmeticError):
     """Training met a loss or a gradient that is not finite."""
 
 
+class StoppedError(EquipotError):
+    """Training was asked to stop, and did so after writing a checkpoint."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -1,0 +1,225 @@
+"""The run folder: whose it is, what it holds, and whether a run may go on in it.
+
+config.yaml     the resolved configuration
+versions.json   of Python, the packages and the devices
+dataset.json    fingerprint of the data and what was computed from them
+checkpoints/    the latest and the best
+metrics.jsonl, metrics.csv, train.log
+metrics.json    the final errors; there only when the run is finished
+plots/*.png
+<name>.equipot  the potential
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import yaml
+
+from equipot import config as configuration
+from equipot import errors
+from equipot.training.config import TrainConfig
+
+_PACKAGES = (
+    "equipot",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "ase",
+    "vesin",
+)
+# What may change between the parts of a run: where it lies and who is told.
+_FREE_KEYS = ("run_dir", "logger")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Paths in the folder of one run.
+
+    Attributes:
+      path: The folder.
+      name: Name of the run.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def dataset(self) -> Path:
+        """Fingerprint of the data and what was computed from them."""
+        return self.path / "dataset.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        """The pictures."""
+        return self.path / "plots"
+
+    @property
+    def metrics(self) -> Path:
+        """The final errors."""
+        return self.path / "metrics.json"
+
+    @property
+    def table(self) -> Path:
+        """The final errors, for people."""
+        return self.path / "errors.txt"
+
+    @property
+    def artefact(self) -> Path:
+        """The potential."""
+        return self.path / f"{self.name}.equipot"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has ended; the final errors are written last."""
+        return self.metrics.exists()
+
+
+def find_folder(config: TrainConfig) -> RunFolder:
+    """Looks at the run folder and changes nothing.
+
+    Raises:
+      CheckpointError: If the folder belongs to something else, or to a run with another
+        configuration; the message names the key that differs.
+    """
+    folder = RunFolder(Path(config.folder), config.name)
+    if folder.config.exists():
+        _check_agreement(folder, config)
+        return folder
+    # What is hidden or a log may be there before: a launcher writes them first.
+    strangers = [p.name for p in _listing(folder.path) if p.suffix != ".log" and p.name[0] != "."]
+    if strangers:
+        raise errors.CheckpointError(
+            f"{folder.path}: expected a run folder or an empty one, found {strangers[0]} and no"
+            " config.yaml; take another name or run_dir"
+        )
+    return folder
+
+
+@contextlib.contextmanager
+def occupied(
+    folder: RunFolder, config: TrainConfig, facts: Mapping[str, Any]
+) -> Iterator[RunFolder]:
+    """Makes the folder if it is new and keeps other processes out of it.
+
+    Args:
+      folder: From ``find_folder``.
+      config: The configuration, written once.
+      facts: ``fingerprint`` of the data, ``num_devices`` and whatever else is to be kept; written
+        once and compared afterwards.
+
+    Raises:
+      CheckpointError: If another process is training there, or if data or devices have changed.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with (folder.path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as failure:
+            raise errors.CheckpointError(
+                f"{folder.path}: another process is training there; wait for it, or take another"
+                " name or run_dir"
+            ) from failure
+        if folder.dataset.exists():
+            _check_facts(folder, facts)
+        if not folder.config.exists():
+            write_json(folder.path / "versions.json", versions())
+            write_json(folder.dataset, facts)
+            mapping = configuration.to_mapping(config)
+            write_text(folder.config, yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True))
+        yield folder
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what computes, and on what."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    devices = [f"{d.platform}: {d.device_kind}" for d in jax.devices()]
+    return {**found, "devices": devices}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON so that the file is complete or not there."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that it is complete or not there.
+
+    Raises:
+      CheckpointError: If the disk refuses.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as failure:
+        raise errors.CheckpointError(
+            f"{path}: could not be written ({failure.strerror})"
+        ) from failure
+
+
+def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
+    before = json.loads(folder.dataset.read_text(encoding="utf-8"))
+    for key, what in {"fingerprint": "dataset", "num_devices": "number of devices"}.items():
+        if before.get(key) != facts[key]:
+            raise errors.CheckpointError(
+                f"{folder.path}: the {what} was {before.get(key)} when the run began, now it is"
+                f" {facts[key]}; restore it, or take another name or run_dir"
+            )
+
+
+def _listing(path: Path) -> list[Path]:
+    if path.exists() and not path.is_dir():
+        raise errors.CheckpointError(f"{path}: expected a folder for the run, found a file")
+    return sorted(path.iterdir()) if path.exists() else []
+
+
+def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
+    try:
+        before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    except yaml.YAMLError as failure:
+        raise errors.CheckpointError(f"{folder.config}: expected YAML ({failure})") from failure
+    old, new = _flat(before), _flat(configuration.to_mapping(config))
+    for key in sorted(old.keys() | new.keys()):
+        if key.split(".")[0] not in _FREE_KEYS and old.get(key) != new.get(key):
+            raise errors.CheckpointError(
+                f"{folder.path}: holds a run with {key}={old.get(key)}, now it is {new.get(key)};"
+                " take another name or run_dir, or remove the folder"
+            )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """``{"loss.energy": 1.0, …}``."""
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    branches = (_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in tree.items())
+    return {key: value for branch in branches for key, value in branch.items()}

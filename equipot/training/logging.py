@@ -1,0 +1,208 @@
+"""What a run tells: lines on the screen and in train.log, metrics as JSONL and CSV.
+
+The length of each file is part of every checkpoint; a resumed run cuts its files back to it, so no
+line appears twice. Numbers are in eV, Å and seconds; the screen shows meV.
+"""
+
+import csv
+import hashlib
+import importlib
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+from rich import console as rich_console
+from rich import progress as rich_progress
+
+from equipot import errors
+from equipot.training.config import LoggerConfig
+
+JSONL, CSV, TEXT = "metrics.jsonl", "metrics.csv", "train.log"
+SHOWN = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
+COLUMNS = (
+    "step",
+    "epoch",
+    "learning_rate",
+    "loss",
+    *(f"{quantity}_{kind}" for quantity in SHOWN for kind in ("mae", "rmse")),
+    "grad_norm",
+    "valid_loss",
+    *(f"valid_{quantity}_{kind}" for quantity in SHOWN for kind in ("mae", "rmse")),
+    "structures_per_second",
+    "seconds",
+)
+
+
+class RunLog:
+    """The log files of one run, its progress bar, and Weights & Biases if that is configured."""
+
+    def __init__(self, folder: Path, lengths: Mapping[str, int]) -> None:
+        """Opens the files, cut back to what they held when the checkpoint was made.
+
+        Args:
+          folder: The run folder.
+          lengths: Bytes to keep of each file; a file that is not named is emptied.
+        """
+        self.console = rich_console.Console(highlight=False, soft_wrap=True)
+        self._files = {
+            name: _cut(folder / name, lengths.get(name, 0)) for name in (JSONL, CSV, TEXT)
+        }
+        if not lengths.get(CSV):
+            self._write(CSV, ",".join(COLUMNS) + "\n")
+        self._bar = _bar(self.console)
+        self._tracker: Any = None
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+        if self._tracker is not None:
+            self._tracker.finish(exit_code=0 if error is None else 1)
+        for file in self._files.values():
+            file.close()
+
+    def say(self, text: str) -> None:
+        """Shows lines and keeps them in train.log."""
+        self.console.print(text, markup=False)
+        self._write(TEXT, text + "\n")
+
+    def record(self, values: Mapping[str, float]) -> None:
+        """Writes one line of metrics; keys are among ``COLUMNS``."""
+        known = {key: values[key] for key in COLUMNS if key in values}
+        finite = {k: v if math.isfinite(v) else None for k, v in known.items()}
+        self._write(JSONL, json.dumps(finite) + "\n")
+        row = io.StringIO()
+        csv.writer(row, lineterminator="\n").writerow([known.get(key, "") for key in COLUMNS])
+        self._write(CSV, row.getvalue())
+        if self._tracker is not None:
+            self._tracker.log(known, step=int(known["step"]))
+
+    def lengths(self) -> dict[str, int]:
+        """Bytes in each file, all of them on the disk."""
+        for file in self._files.values():
+            os.fsync(file.fileno())
+        return {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}
+
+    def start_bar(self, num_steps: int, step: int) -> None:
+        """Shows the progress bar, on a terminal only."""
+        self._bar.add_task("training", total=num_steps, completed=step, rate=0.0)
+        if self.console.is_terminal:
+            self._bar.start()
+
+    def advance(self, step: int, structures_per_second: float | None = None) -> None:
+        """Moves the progress bar."""
+        fields = {} if structures_per_second is None else {"rate": structures_per_second}
+        self._bar.update(rich_progress.TaskID(0), completed=step, **fields)
+
+    def stop_bar(self) -> None:
+        """Takes the progress bar away."""
+        self._bar.stop()
+
+    def start_tracker(self, config: LoggerConfig, run: Mapping[str, Any], folder: Path) -> None:
+        """Begins, or goes on with, a run at Weights & Biases if that is configured.
+
+        Raises:
+          ConfigError: If wandb refuses, for lack of a key for instance.
+        """
+        if config.name != "wandb":
+            return
+        wandb = importlib.import_module("wandb")  # a second to import, and seldom used
+        identity = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
+        try:
+            self._tracker = wandb.init(
+                project=config.project,
+                name=run["name"],
+                id=identity,
+                resume="allow" if config.mode == "online" else None,
+                config=dict(run),
+                dir=str(folder),
+                mode=config.mode,
+                reinit="create_new",
+            )
+        except wandb.errors.Error as failure:
+            raise errors.ConfigError(
+                f"logger: wandb refused ({failure}); run 'wandb login', or set logger.mode=offline"
+            ) from failure
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            self._files[name].write(text.encode())
+        except OSError as failure:
+            raise errors.CheckpointError(
+                f"{self._files[name].name}: could not be written ({failure.strerror}); free some"
+                " space and start again with the same command"
+            ) from failure
+
+
+class Compilations:
+    """Counts compilations by the name of the function, through ``jax.monitoring``.
+
+    Attributes:
+      counts: ``{"jit(train_step)": 1, …}``; what came from the cache on disk counts too.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def __enter__(self) -> "Compilations":
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._listen)
+
+    def __str__(self) -> str:
+        steps = {k: n for k, n in self.counts.items() if "_step" in k}
+        own = [f"{name} {count} time(s)" for name, count in steps.items()]
+        others = sum(self.counts.values()) - sum(steps.values())
+        return f"{', '.join(own)}, {others} other programs"
+
+    def _listen(self, event: str, duration: float, **details: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            name = str(details.get("fun_name", "unknown"))
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+
+def _cut(path: Path, length: int) -> io.FileIO:
+    """Opens a file for writing after its first ``length`` bytes; what stood behind them is gone."""
+    file = io.FileIO(path, "r+" if path.exists() else "w+")
+    if os.fstat(file.fileno()).st_size < length:
+        file.close()
+        raise errors.CheckpointError(
+            f"{path}: has {path.stat().st_size} bytes, the checkpoint knows of {length}; the run"
+            " folder has been changed by hand, take another name or run_dir"
+        )
+    file.truncate(length)
+    file.seek(length)
+    return file
+
+
+def _bar(console: rich_console.Console) -> rich_progress.Progress:
+    return rich_progress.Progress(
+        rich_progress.BarColumn(bar_width=None),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[rate]:.1f} structures/s"),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+        disable=not console.is_terminal,
+    )

@@ -1,0 +1,191 @@
+"""The loop: ``fit`` reads as the table of contents of a training run."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import jax
+
+from equipot import config as configuration
+from equipot import errors
+from equipot.data import audit
+from equipot.data import dataset as datasets
+from equipot.graphs.graph import Graph
+from equipot.models import registry
+from equipot.potential import artefact, evaluate
+from equipot.potential import potential as potentials
+from equipot.training import (
+    checkpoints,
+    folder,
+    logging,
+    optimizer,
+    plots,
+    reports,
+    setup,
+    sharding,
+    state,
+)
+from equipot.training import run as runs
+from equipot.training.config import TrainConfig
+
+
+def fit(config: TrainConfig) -> Path:
+    """Trains a potential, or goes on with a run that was interrupted.
+
+    Args:
+      config: The run; its folder is resumed when it holds the same, unfinished run.
+
+    Returns:
+      The run folder, see ``equipot.training.folder`` for what it holds.
+
+    Raises:
+      ConfigError: At a wrong setting, before any data is read.
+      DataError: If the data cannot be trained on.
+      CheckpointError: If the run folder belongs to another run, or cannot be written.
+      NonFiniteError: If the loss or its gradient is not finite.
+      StoppedError: After SIGINT, SIGTERM or SIGUSR1, when a checkpoint has been written.
+    """
+    began = time.monotonic()
+    registry.config_from_mapping(config.model)
+    place = folder.find_folder(config)
+    if place.is_finished:
+        print(f"{place.path}: this run is finished.\n{place.table.read_text(encoding='utf-8')}")
+        return place.path
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.enable_x64(config.potential.dtype == "float64"))
+        compilations = stack.enter_context(logging.Compilations())
+        mesh = sharding.make_mesh(config.trainer.num_devices)
+        dataset = datasets.read_dataset(config.data)
+        report = audit.audit(dataset, config.loss.terms)
+        parts = setup.prepare(config, dataset, mesh.size)
+        stack.enter_context(folder.occupied(place, config, parts.facts))
+
+        stop = stack.enter_context(_StopSignals())
+        saved = stack.enter_context(
+            checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints)
+        )
+        begun = state.init_state(parts.params, optimizer.make_optimizer(config.optimizer))
+        progress = state.Progress(seed=config.seed)
+        if saved.latest_step is not None:
+            begun, progress = saved.load(begun)
+        log = stack.enter_context(logging.RunLog(place.path, progress.logs))
+        log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
+        for line in (str(report), *parts.notes) if progress.step == 0 else ():
+            log.say(line)
+
+        run = runs.Run(config, parts, mesh, begun, progress, saved, log, began)
+        log.start_bar(run.num_steps, progress.step)
+        _train(run, stop)
+        log.stop_bar()
+        _finish(run, dataset, place, compilations)
+    return place.path
+
+
+def _train(run: runs.Run, stop: "_StopSignals") -> None:
+    """Steps until the end, validating and saving on the way."""
+    with contextlib.closing(_stream(run)) as stream:
+        while run.goes_on:
+            run.take_step(*next(stream))
+            run.look_around()
+            if stop.received:
+                run.save()
+                run.saved.wait()
+                raise errors.StoppedError(
+                    f"stopped by {stop.received} after step {run.progress.step} of {run.num_steps};"
+                    f" a checkpoint is in {run.saved.folder}. The same command goes on from there"
+                )
+
+
+def _stream(run: runs.Run) -> Iterator[tuple[int, int, Graph]]:
+    """Batches from where the run stands, each with the epoch and the batches of it then done."""
+    epoch, position = run.progress.epoch, run.progress.position
+    while True:
+        for batch in run.parts.train.batches(epoch, position):
+            position += 1
+            yield epoch, position, batch
+        epoch, position = epoch + 1, 0
+
+
+def _finish(
+    run: runs.Run,
+    dataset: datasets.Dataset,
+    place: folder.RunFolder,
+    compilations: logging.Compilations,
+) -> None:
+    """Saves the best potential, measures it on all splits, and writes tables and pictures."""
+    run.saved.wait()
+    best = potentials.Potential(
+        spec=run.parts.spec,
+        params=run.saved.load_ema(run.progress.best_step, run.state),
+        provenance=_provenance(run, dataset),
+    )
+    artefact.save(place.artefact, best)
+    evaluated = _evaluate(best, dataset, run.batch_size)
+    table = {name: reports.split_errors(*content) for name, content in evaluated.items()}
+    plots.save_plots(place.plots, evaluated, place.path / logging.JSONL)
+    text = reports.error_table(table)
+    folder.write_text(place.table, text + "\n")
+    run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
+    run.log.say(f"Compiled: {compilations}. All of the run: {place.path}, {run.seconds:.0f} s")
+    empty = dict.fromkeys(dataset.splits)
+    found = {name: errors_.to_json() for name, errors_ in table.items()}
+    folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
+
+
+def _evaluate(
+    potential: potentials.Potential, dataset: datasets.Dataset, batch_size: int
+) -> plots.Evaluated:
+    """Predictions for all splits that hold structures, through one compiled program."""
+    splits = {name: split for name, split in dataset.splits.items() if split}
+    every = [structure for split in splits.values() for structure in split]
+    predictions = iter(evaluate.evaluate(potential, every, batch_size))
+    return {name: (split, [next(predictions) for _ in split]) for name, split in splits.items()}
+
+
+def _provenance(run: runs.Run, dataset: datasets.Dataset) -> dict[str, Any]:
+    """How the potential came to be, as plain JSON."""
+    return {
+        "config": configuration.to_mapping(run.config),
+        "dataset": dataset.fingerprint,
+        "step": run.progress.best_step,
+        "valid_loss": run.progress.best_loss,
+        "seconds": round(run.seconds, 3),
+        "versions": folder.versions(),
+    }
+
+
+class _StopSignals:
+    """Remembers SIGINT, SIGTERM and SIGUSR1 while it is entered; a second SIGINT ends at once.
+
+    Attributes:
+      received: Name of the signal; empty if there was none.
+    """
+
+    def __init__(self) -> None:
+        self.received = ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_StopSignals":
+        if threading.current_thread() is threading.main_thread():  # Python allows no other
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = signal.Signals(number).name
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)

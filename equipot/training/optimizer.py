@@ -1,0 +1,105 @@
+"""From gradients to updates: optax transformations, learning rates, the plateau rule."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from equipot.training.config import OptimizerConfig
+from equipot.typing import Array, Float, Int, PyTree
+
+_BETAS = (0.9, 0.999)
+
+
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Returns what turns gradients into updates of unit learning rate, pointing downhill.
+
+    Clipping comes first, then Adam or AMSGrad, then the decay of weights (AdamW), which acts on the
+    matrices of the model and never on biases, scale or shift.
+    """
+    parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    scale = optax.scale_by_amsgrad if config.name == "amsgrad" else optax.scale_by_adam
+    parts.append(scale(*_BETAS))
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
+    chain = optax.chain(*parts, optax.scale(-1.0))
+
+    # optax mixes dtypes (decay**count), which strict promotion refuses.
+    def init(params: PyTree) -> PyTree:
+        with jax.numpy_dtype_promotion("standard"):
+            return chain.init(params)
+
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
+        with jax.numpy_dtype_promotion("standard"):
+            return chain.update(updates, state, params)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _is_matrix(params: PyTree) -> PyTree:
+    """True for the leaves that weight decay acts on."""
+    nothing = jax.tree.map(lambda _: False, params)
+    return {**nothing, "model": jax.tree.map(lambda leaf: leaf.ndim >= 2, params["model"])}
+
+
+def make_schedule(
+    config: OptimizerConfig, num_steps: int
+) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+    """Returns the learning rate as a function of the number of steps done.
+
+    Linear from 0 over ``warmup_steps``; then, with x the share of the remaining steps that is done
+    and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for cosine and 1 for the others.
+    """
+    warmup, final = config.warmup_steps, config.final_fraction
+    remaining = max(num_steps - warmup, 1)
+
+    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
+        step = step.astype(jnp.float32)
+        rise = (
+            jnp.minimum((step + 1) / max(warmup, 1), 1.0) if warmup else jnp.ones((), jnp.float32)
+        )
+        if config.schedule != "cosine":
+            return config.learning_rate * rise
+        done = jnp.clip((step - warmup) / remaining, 0.0, 1.0)
+        fall = final + (1 - final) * 0.5 * (1 + jnp.cos(math.pi * done))
+        return config.learning_rate * rise * fall
+
+    return schedule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plateau:
+    """The state of the plateau rule, which looks at the loss of each validation.
+
+    Attributes:
+      factor: What the learning rate is multiplied with now.
+      best: Lowest loss so far.
+      waited: Validations since.
+    """
+
+    factor: float = 1.0
+    best: float = math.inf
+    waited: int = 0
+
+    def after(self, loss: float, config: OptimizerConfig) -> "Plateau":
+        """The state after one more validation; unchanged unless the schedule is plateau."""
+        if config.schedule != "plateau":
+            return self
+        if loss < self.best:
+            return dataclasses.replace(self, best=loss, waited=0)
+        if self.waited + 1 < config.plateau_patience:
+            return dataclasses.replace(self, waited=self.waited + 1)
+        factor = max(self.factor * config.plateau_factor, config.final_fraction)
+        return dataclasses.replace(self, factor=factor, waited=0)
+
+
+def ema_decay(step: Int[Array, ""], decay: float) -> Float[Array, ""]:
+    """Decay of the moving average at a step, ramped up so that the start is forgotten early.
+
+    min(decay, (1 + t) / (10 + t)) after t steps.
+    """
+    done = step.astype(jnp.float32)
+    return jnp.minimum(decay, (1 + done) / (10 + done))

@@ -1,0 +1,116 @@
+"""Pictures of a run: parity, learning curve, distribution of errors; drawn without a display."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equipot.data.structure import Structure
+from equipot.potential.evaluate import HostPrediction
+from equipot.training import reports
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Evaluated = Mapping[str, tuple[Sequence[Structure], Sequence[HostPrediction]]]
+
+_UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
+_DRAWN = 20_000  # points per split and panel; more cannot be told apart
+_BINS = 101
+
+
+def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
+    """Writes parity.png, errors.png and learning_curve.png.
+
+    Args:
+      folder: Where to; made if needed.
+      evaluated: Structures and predictions of each split.
+      metrics: The run's metrics.jsonl.
+
+    Returns:
+      The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = {
+        quantity: {
+            split: reports.labels_and_predictions(*content, quantity)
+            for split, content in evaluated.items()
+        }
+        for quantity in _UNITS
+    }
+    labelled = {q: own for q, own in pairs.items() if any(len(x) for x, _ in own.values())}
+    figures = {
+        "parity": _parity(labelled),
+        "errors": _distribution(labelled),
+        "learning_curve": _learning_curve(metrics),
+    }
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=150)
+    return [folder / f"{name}.png" for name in figures]
+
+
+Pairs = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
+
+
+def _panels(count: int) -> tuple["Figure", Sequence["Axes"]]:
+    # Figure without pyplot: no display is looked for and no global state is left behind.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * max(count, 1), 4.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, max(count, 1), squeeze=False)[0]
+
+
+def _parity(pairs: Pairs) -> "Figure":
+    figure, axes = _panels(len(pairs))
+    for axis, (quantity, splits) in zip(axes, pairs.items(), strict=False):
+        everything = np.concatenate([np.concatenate(pair) for pair in splits.values()])
+        ends = [everything.min(), everything.max()]
+        axis.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
+        for split, (labels, predicted) in splits.items():
+            chosen = slice(None, None, max(1, len(labels) // _DRAWN))
+            axis.plot(labels[chosen], predicted[chosen], ".", markersize=2, label=split, alpha=0.5)
+        axis.set_xlabel(f"label, {_UNITS[quantity]}")
+        axis.set_ylabel(f"prediction, {_UNITS[quantity]}")
+        axis.set_title(quantity)
+        axis.legend(markerscale=5)
+    return figure
+
+
+def _distribution(pairs: Pairs) -> "Figure":
+    figure, axes = _panels(len(pairs))
+    for axis, (quantity, splits) in zip(axes, pairs.items(), strict=False):
+        differences = {split: 1e3 * (p - l) for split, (l, p) in splits.items() if len(l)}
+        widest = np.quantile(np.abs(np.concatenate(list(differences.values()))), 0.99)
+        edges = np.linspace(-widest, widest, _BINS) if widest > 0 else np.linspace(-1, 1, _BINS)
+        for split, difference in differences.items():
+            axis.hist(difference, edges, histtype="step", density=True, label=split)
+        axis.set_xlabel(f"prediction − label, m{_UNITS[quantity]}")
+        axis.set_yscale("log")
+        axis.set_title(quantity)
+        axis.legend()
+    return figure
+
+
+def _learning_curve(metrics: Path) -> "Figure":
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    figure, axes = _panels(3)
+    for axis, (name, factor, unit) in zip(
+        axes,
+        (("loss", 1, ""), ("energy_rmse", 1e3, "meV/atom"), ("forces_rmse", 1e3, "meV/Å")),
+        strict=True,
+    ):
+        for key, style in ((name, "-"), (f"valid_{name}", "o-")):
+            points = [(x["step"], factor * x[key]) for x in lines if x.get(key)]
+            if points:
+                label = "validation" if key != name else "training"
+                axis.plot(*zip(*points, strict=True), style, markersize=3, linewidth=1, label=label)
+                axis.legend()
+                axis.set_yscale("log")
+        axis.set_xlabel("step")
+        axis.set_ylabel(f"{name.replace('_', ' ').replace('rmse', 'RMSE')} {unit}".strip())
+    return figure

@@ -1,0 +1,217 @@
+"""A run that goes on: steps, and now and then a look at how it stands."""
+
+import dataclasses
+import time
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equipot import errors
+from equipot.graphs.graph import Graph
+from equipot.potential import potential as potentials
+from equipot.training import (
+    checkpoints,
+    logging,
+    metrics,
+    optimizer,
+    setup,
+    sharding,
+    state,
+    step,
+)
+from equipot.training.config import TrainConfig
+
+_IN_FLIGHT = (
+    2  # steps handed to the device before the host waits: it stays busy, memory stays small
+)
+_QUANTITIES = ("energy", "forces", "stress")
+
+
+class Run:
+    """A run that goes on: the state on the devices, where it stands, and whom it tells.
+
+    Attributes:
+      config: The configuration.
+      parts: What was fixed before the first step.
+      num_steps: Length of the run.
+      batch_size: Structures at once when evaluating.
+      state: On the devices.
+      progress: Where the run stands.
+      saved: Its checkpoints.
+      log: Its log.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        parts: setup.Setup,
+        mesh: jax.sharding.Mesh,
+        begun: state.TrainState,
+        progress: state.Progress,
+        saved: checkpoints.Checkpoints,
+        log: logging.RunLog,
+        began: float,
+    ) -> None:
+        """Compiles nothing yet; ``began`` is when this process started on the run."""
+        self.config, self.parts, self.mesh = config, parts, mesh
+        self.progress, self.saved, self.log = progress, saved, log
+        self._began = began - progress.seconds
+        per_epoch = parts.train.num_batches(0)
+        trainer = config.trainer
+        self.num_steps = trainer.num_steps or (trainer.num_epochs or 1) * per_epoch
+        self._valid_every = trainer.valid_every or per_epoch
+        self.batch_size = trainer.eval_batch_size or trainer.batch_size
+        self._structures_per_step = len(parts.train.graphs) / per_epoch
+        predict = potentials.make_predict(parts.spec)
+        self._train_step = jax.jit(
+            step.make_train_step(predict, config.loss, config.optimizer, self.num_steps),
+            donate_argnums=0,
+        )
+        self._eval_step = jax.jit(step.make_eval_step(predict, config.loss))
+        self._schedule = optimizer.make_schedule(config.optimizer, self.num_steps)
+        self.state = sharding.replicate(begun, mesh)
+        self._nothing = sharding.replicate(step.empty_tally(config.loss, parts.spec.dtype), mesh)
+        self._tally, self._in_flight = self._nothing, deque()
+        self._window = (time.monotonic(), progress.step)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the run, in this process and in those before."""
+        return time.monotonic() - self._began
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are steps left, and patience."""
+        patience = self.config.trainer.early_stopping_patience
+        stopped = patience is not None and self.progress.waited >= patience
+        return self.progress.step < self.num_steps and not stopped
+
+    def take_step(self, epoch: int, position: int, batch: Graph) -> None:
+        """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
+        shards = sharding.shard(batch, self.mesh)
+        self.state, self._tally = self._train_step(self.state, self._tally, shards)
+        self.progress = dataclasses.replace(
+            self.progress, step=self.progress.step + 1, epoch=epoch, position=position
+        )
+        self._in_flight.append(self._tally.bad_step)
+        if len(self._in_flight) > _IN_FLIGHT:
+            self._in_flight.popleft().block_until_ready()
+        self.log.advance(self.progress.step)
+
+    def look_around(self) -> None:
+        """Logs, validates and saves if it is time to; all three are functions of the step alone."""
+        done, trainer = self.progress.step, self.config.trainer
+        last = done == self.num_steps
+        validates = last or done % self._valid_every == 0
+        saves = last or done % (trainer.checkpoint_every or self._valid_every) == 0
+        if not (validates or saves or done % trainer.log_every == 0):
+            return
+        values = self._count_up()
+        if validates:
+            values |= self._validate()
+        self.log.record(values)
+        if saves or self.progress.best_step == done:
+            self.save()
+        self._window = (time.monotonic(), done)
+
+    def save(self) -> None:
+        """Begins to write a checkpoint, with the lengths of the logs as they are now."""
+        self.progress = dataclasses.replace(
+            self.progress, seconds=self.seconds, logs=self.log.lengths()
+        )
+        self.saved.save(self.state, self.progress)
+
+    def _count_up(self) -> dict[str, float]:
+        """Metrics since the last line; begins a new tally."""
+        tally = jax.device_get(self._tally)
+        self._check_finite(tally)
+        began, first = self._window
+        done = self.progress.step
+        speed = (done - first) * self._structures_per_step / (time.monotonic() - began)
+        self._tally = self._nothing
+        self.log.advance(done, speed)
+        rate = self._schedule(jnp.asarray(done - 1, jnp.int32)) * self.progress.plateau.factor
+        return {
+            "step": done,
+            "epoch": self.progress.epoch,
+            "learning_rate": float(rate),
+            "loss": _mean(tally.sums["loss"]),
+            **_errors(tally.sums),
+            "grad_norm": _mean(tally.sums["grad_norm"]),
+            "structures_per_second": speed,
+            "seconds": self.seconds,
+        }
+
+    def _check_finite(self, tally: metrics.Tally) -> None:
+        if tally.bad_step < 0:
+            return
+        terms = [n for n in self.config.loss.terms if not _finite(tally.sums.get(f"loss_{n}"))]
+        what = f"{terms[0]} loss" if terms else "gradient"
+        self.saved.wait()
+        good = self.saved.latest_step
+        raise errors.NonFiniteError(
+            f"step {int(tally.bad_step) + 1}: the {what} is not finite; the last good checkpoint is"
+            f" {'none' if good is None else f'step {good}'} in {self.saved.folder}. Lower"
+            " optimizer.learning_rate, set optimizer.clip_norm, or look for strange labels"
+        )
+
+    def _validate(self) -> dict[str, float]:
+        """Measures the averaged parameters on the validation split; decides on rate and best."""
+        batches = self.parts.valid.batches(0)
+        parts = [
+            self._eval_step(self.state.ema_params, sharding.shard(b, self.mesh)) for b in batches
+        ]
+        terms, sums = jax.tree.map(
+            lambda *leaves: np.sum(np.asarray(leaves, np.float64)), *jax.device_get(parts)
+        )
+        weights = self.config.loss.terms
+        value = sum(weights[name] * _mean(term) for name, term in terms.items())
+        if not np.isfinite(value):
+            raise errors.NonFiniteError(
+                f"step {self.progress.step}: the validation loss is not finite; the last good"
+                f" checkpoint is in {self.saved.folder}. Lower optimizer.learning_rate"
+            )
+        plateau = self.progress.plateau.after(value, self.config.optimizer)
+        if plateau.factor != self.progress.plateau.factor:
+            factor = sharding.replicate(np.asarray(plateau.factor, np.float32), self.mesh)
+            self.state = self.state.replace(rate_factor=factor)
+        self.progress = self.progress.validated(value, plateau)
+        found = {"valid_loss": value}
+        found |= {f"valid_{key}": error for key, error in _errors(sums).items()}
+        self.log.say(self._line(found))
+        return found
+
+    def _line(self, found: dict[str, float]) -> str:
+        """One validation as a line for people."""
+        shown = [
+            f"{name} {1e3 * found[f'valid_{name}_rmse']:.2f} {unit}"
+            for name, unit in logging.SHOWN.items()
+            if f"valid_{name}_rmse" in found
+        ]
+        best = " (best)" if self.progress.best_step == self.progress.step else ""
+        return (
+            f"step {self.progress.step}/{self.num_steps}  epoch {self.progress.epoch}"
+            f"  valid RMSE: {', '.join(shown)}  loss {found['valid_loss']:.4g}{best}"
+            f"  {self.seconds:.0f} s"
+        )
+
+
+def _mean(term: metrics.Sum) -> float:
+    """As ``Sum.mean``, on the host."""
+    return float(term.total) / float(term.weight) if term.weight > 0 else 0.0
+
+
+def _finite(term: metrics.Sum | None) -> bool:
+    return term is None or bool(np.isfinite(term.total))
+
+
+def _errors(sums: metrics.Sums) -> dict[str, float]:
+    """MAE and RMSE of the quantities that have labels."""
+    found = {}
+    for name in _QUANTITIES:
+        if sums[f"{name}_squared"].weight > 0:
+            found[f"{name}_mae"] = _mean(sums[f"{name}_absolute"])
+            found[f"{name}_rmse"] = _mean(sums[f"{name}_squared"]) ** 0.5
+    return found

@@ -1,0 +1,162 @@
+"""From a configuration and a dataset to what a run is made of: potential, parameters, batches."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from equipot import config as configuration
+from equipot import errors
+from equipot.data.dataset import Dataset
+from equipot.data.structure import Structure
+from equipot.graphs import batching, loader, statistics
+from equipot.models import registry
+from equipot.potential import potential as potentials
+from equipot.potential import references
+from equipot.potential.potential import PotentialSpec
+from equipot.training.config import TrainConfig
+from equipot.typing import PyTree
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Setup:
+    """What is fixed before the first step.
+
+    Attributes:
+      spec: The potential without its parameters.
+      params: Initial parameters.
+      train: Batches of the training split, shuffled.
+      valid: Batches of the validation split, in order.
+      facts: What goes into dataset.json.
+      notes: Sentences for the user.
+    """
+
+    spec: PotentialSpec
+    params: PyTree
+    train: loader.Loader
+    valid: loader.Loader
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
+    """Computes statistics on the training split, builds all graphs and draws the parameters.
+
+    In float64 this must be called inside ``jax.enable_x64``.
+
+    Args:
+      config: The run.
+      dataset: Its data.
+      num_devices: Devices that each batch is spread over.
+
+    Raises:
+      DataError: If there is no validation split, or a structure cannot become a graph.
+    """
+    if not dataset.valid:
+        raise errors.DataError(
+            "data: expected validation frames, received none; set data.valid, data.num_valid or"
+            " data.valid_fraction"
+        )
+    name, model_config = registry.config_from_mapping(config.model)
+    table = statistics.species_table(dataset.train)
+    fitted = references.compute_references(
+        dataset.train, table, dataset.isolated_atoms, config.potential
+    )
+
+    def graphs(structures: Sequence[Structure]) -> Sequence[batching.HostGraph]:
+        return batching.build_graphs(structures, model_config.cutoff, table, fitted.atomic_energies)
+
+    train, valid = graphs(dataset.train), graphs(dataset.valid)
+    spec = PotentialSpec(
+        model_name=name,
+        model_config=model_config,
+        species_table=table,
+        atomic_energies=tuple(float(e) for e in fitted.atomic_energies),
+        avg_num_neighbors=statistics.average_num_neighbors(train),
+        dtype=config.potential.dtype,
+        anchor_isolated=config.potential.anchor_isolated,
+        train_shift=config.potential.train_shift,
+        matmul_precision=config.potential.matmul_precision,
+    )
+    params = potentials.init_params(
+        spec,
+        jax.random.key(config.seed),
+        np.asarray(fitted.scale, spec.dtype),
+        np.asarray(fitted.shift, spec.dtype),
+    )
+    trainer = config.trainer
+    loaders = {
+        "train": _loader(spec, train, trainer.batch_size, num_devices, config.seed, True),
+        "valid": _loader(
+            spec, valid, trainer.eval_batch_size or trainer.batch_size, num_devices, 0, False
+        ),
+    }
+    return Setup(
+        spec=spec,
+        params=params,
+        **loaders,
+        facts=_facts(dataset, spec, fitted, loaders, num_devices),
+        notes=(*fitted.notes, *_notes(spec, params, loaders)),
+    )
+
+
+def count_parameters(params: PyTree) -> int:
+    """How many numbers the model learns; scale and shift are not counted."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params["model"]))
+
+
+def _loader(
+    spec: PotentialSpec,
+    graphs: Sequence[batching.HostGraph],
+    batch_size: int,
+    num_devices: int,
+    seed: int,
+    shuffle: bool,
+) -> loader.Loader:
+    return loader.Loader(
+        graphs,
+        batching.plan_budget(graphs, batch_size),
+        cutoff=spec.cutoff,
+        num_devices=num_devices,
+        seed=seed,
+        shuffle=shuffle,
+        dtype=spec.dtype,
+    )
+
+
+def _facts(
+    dataset: Dataset,
+    spec: PotentialSpec,
+    fitted: references.References,
+    loaders: dict[str, loader.Loader],
+    num_devices: int,
+) -> dict[str, Any]:
+    return {
+        "fingerprint": dataset.fingerprint,
+        "num_devices": num_devices,
+        "structures": {name: len(split) for name, split in dataset.splits.items()},
+        "species_table": list(spec.species_table),
+        "atomic_energies": list(spec.atomic_energies),
+        "shift": [float(x) for x in fitted.shift],
+        "scale": [float(x) for x in fitted.scale],
+        "avg_num_neighbors": spec.avg_num_neighbors,
+        "budgets": {k: configuration.to_mapping(own.budget) for k, own in loaders.items()},
+    }
+
+
+def _notes(
+    spec: PotentialSpec, params: PyTree, loaders: dict[str, loader.Loader]
+) -> tuple[str, ...]:
+    budgets = [own.budget for own in loaders.values()]
+    return (
+        f"Neighbours per atom within {spec.cutoff:g} Å: {spec.avg_num_neighbors:.1f}",
+        f"Model {spec.model_name} with {count_parameters(params):,} parameters in {spec.dtype}",
+        *(
+            f"Batches of {name}: {own.num_batches(0)} an epoch on {own.num_devices} device(s),"
+            f" {own.budget.nodes} nodes and {own.budget.edges} edges each; {own.padding_waste()}"
+            for name, own in loaders.items()
+        ),
+        f"Shapes to compile: {batching.compiled_shapes(*budgets)}",
+    )

@@ -1,0 +1,93 @@
+"""The state of a run: what lives on the devices, and what the loop knows beside it."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from equipot import config as configuration
+from equipot.training.optimizer import Plateau
+from equipot.typing import Array, Float, Int, PyTree
+
+
+@struct.dataclass
+class TrainState:
+    """What one step takes and gives back, all on the devices.
+
+    Attributes:
+      step: Steps done.
+      params: Parameters.
+      ema_params: Their moving average, which is validated and kept.
+      opt_state: State of the optimiser.
+      rate_factor: What plateau multiplies the learning rate with.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    ema_params: PyTree
+    opt_state: PyTree
+    rate_factor: Float[Array, ""]
+
+
+def init_state(params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema_params=jax.tree.map(jnp.copy, params),
+        opt_state=optimizer.init(params),
+        rate_factor=jnp.ones((), jnp.float32),
+    )
+
+
+def to_host(state: PyTree) -> PyTree:
+    """Copies a tree into NumPy; the copies stay when the next step takes the buffers."""
+    return jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands: with this and a ``TrainState`` it goes on as if it had not stopped.
+
+    Attributes:
+      step: Steps done.
+      seed: Seed of the order of the structures.
+      epoch: Pass over the training set, from 0.
+      position: Batches of this epoch that are done.
+      best_loss: Lowest validation loss so far.
+      best_step: The step it belongs to; -1 for none.
+      waited: Validations since.
+      plateau: State of the plateau rule.
+      seconds: Time spent, not counting what was lost when the run was killed.
+      logs: Length in bytes of each log file.
+    """
+
+    step: int = 0
+    seed: int = 0
+    epoch: int = 0
+    position: int = 0
+    best_loss: float = math.inf
+    best_step: int = -1
+    waited: int = 0
+    plateau: Plateau = dataclasses.field(default_factory=Plateau)
+    seconds: float = 0.0
+    logs: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    def validated(self, loss: float, plateau: Plateau) -> "Progress":
+        """Where the run stands after a validation with this loss."""
+        if loss < self.best_loss:
+            return dataclasses.replace(
+                self, best_loss=loss, best_step=self.step, waited=0, plateau=plateau
+            )
+        return dataclasses.replace(self, waited=self.waited + 1, plateau=plateau)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "Progress":
+        """The inverse of ``equipot.config.to_mapping``."""
+        return configuration.from_mapping(cls, mapping, "checkpoint")

@@ -1,0 +1,115 @@
+"""One optimiser step and one evaluation step, as pure functions of (state, batch).
+
+Every leaf of a batch has a leading axis of devices. Sums and weights of the loss are added over
+that axis before they are divided: the gradient does not depend on how structures were spread.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from equipot.graphs.graph import Graph
+from equipot.potential.potential import Prediction
+from equipot.training import loss as losses
+from equipot.training import metrics, optimizer
+from equipot.training.config import LossConfig, OptimizerConfig
+from equipot.training.metrics import Sum, Sums, Tally
+from equipot.training.state import TrainState
+from equipot.typing import Array, PyTree
+
+Predict = Callable[[PyTree, Graph], Prediction]
+TrainStep = Callable[[TrainState, Tally, Graph], tuple[TrainState, Tally]]
+EvalStep = Callable[[PyTree, Graph], tuple[Sums, Sums]]
+
+
+def make_eval_step(predict: Predict, loss: LossConfig) -> EvalStep:
+    """Returns ``eval_step(params, batch) -> (terms of the loss, sums of errors)``."""
+    loss_terms = losses.make_loss(loss)
+
+    def on_device(params: PyTree, graph: Graph) -> tuple[Sums, Sums]:
+        residuals = metrics.residuals(predict(params, graph), graph)
+        return loss_terms(residuals), metrics.error_sums(residuals)
+
+    def eval_step(params: PyTree, batch: Graph) -> tuple[Sums, Sums]:
+        if batch.n_node.shape[0] == 1:  # vmap over one would only make the program harder to fuse
+            return on_device(params, jax.tree.map(lambda leaf: leaf[0], batch))
+        sums = jax.vmap(on_device, in_axes=(None, 0))(params, batch)
+        return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
+
+    return eval_step
+
+
+def make_train_step(
+    predict: Predict,
+    loss: LossConfig,
+    optimiser: OptimizerConfig,
+    num_steps: int,
+) -> TrainStep:
+    """Returns ``train_step(state, tally, batch) -> (state, tally)``.
+
+    Args:
+      predict: Energies, forces and stress of a padded batch.
+      loss: Terms of the loss.
+      optimiser: How gradients become updates.
+      num_steps: Length of the run, for the schedule.
+    """
+    sums_of = make_eval_step(predict, loss)
+    transformation = optimizer.make_optimizer(optimiser)
+    schedule = optimizer.make_schedule(optimiser, num_steps)
+
+    def loss_fn(params: PyTree, batch: Graph) -> tuple[Array, tuple[Sums, Sums]]:
+        terms, sums = sums_of(params, batch)
+        return losses.combine(terms, loss), (terms, sums)
+
+    def train_step(state: TrainState, tally: Tally, batch: Graph) -> tuple[TrainState, Tally]:
+        (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            state.params, batch
+        )
+        updates, opt_state = transformation.update(grads, state.opt_state, state.params)
+        rate = schedule(state.step) * state.rate_factor
+        params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, updates)
+        new = state.replace(
+            step=state.step + 1,
+            params=params,
+            ema_params=_average(state, params, optimiser.ema_decay),
+            opt_state=opt_state,
+        )
+        norm = optax.global_norm(grads)
+        return new, _count(tally, state.step, sums, terms, value, norm)
+
+    return train_step
+
+
+def empty_tally(loss: LossConfig, dtype: str) -> Tally:
+    """Nothing counted yet."""
+    names = [f"{q}_{kind}" for q in loss.terms for kind in ("squared", "absolute")]
+    names += [f"loss_{name}" for name, weight in loss.terms.items() if weight > 0]
+    zero = jnp.zeros((), dtype)
+    sums = {name: Sum(total=zero, weight=zero) for name in [*names, "loss", "grad_norm"]}
+    return Tally(sums=sums, bad_step=jnp.asarray(-1, jnp.int32))
+
+
+def _average(state: TrainState, params: PyTree, decay: float | None) -> PyTree:
+    """The moving average after one more step; the parameters themselves where there is none."""
+    if decay is None:
+        return params
+    keep = optimizer.ema_decay(state.step + 1, decay)
+    return jax.tree.map(
+        lambda old, new: new + keep.astype(new.dtype) * (old - new), state.ema_params, params
+    )
+
+
+def _count(tally: Tally, step: Array, sums: Sums, terms: Sums, value: Array, norm: Array) -> Tally:
+    """Adds one step to the tally."""
+    one = jnp.ones((), value.dtype)
+    step_sums = {
+        **sums,
+        **{f"loss_{name}": term for name, term in terms.items()},
+        "loss": Sum(total=value, weight=one),
+        "grad_norm": Sum(total=norm, weight=one),
+    }
+    bad = ~(jnp.isfinite(value) & jnp.isfinite(norm))
+    first = jnp.where((tally.bad_step < 0) & bad, step, tally.bad_step)
+    return Tally(sums=jax.tree.map(jnp.add, tally.sums, step_sums), bad_step=first)

@@ -86,8 +86,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if hint is Any or (isinstance(hint, type) and type(value) is hint):
         return value
-    expected = getattr(hint, "__name__", str(hint))
-    raise errors.ConfigError(f"{where}: expected {expected}, received {value!r}")
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # 1e5 is a float to YAML
+    raise errors.ConfigError(f"{where}: expected {_describe(hint)}, received {value!r}")
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -100,5 +101,19 @@ def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
         except errors.ConfigError:
             if len(kinds) == 1:
                 raise
-    names = " or ".join(str(getattr(o, "__name__", o)) for o in options)
+    names = " or ".join(_describe(option) for option in options)
     raise errors.ConfigError(f"{where}: expected {names}, received {value!r}")
+
+
+def _describe(hint: Any) -> str:
+    """A type as a user would say it."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is type(None):
+        return "null"
+    if origin is Literal:
+        return " or ".join(str(a) for a in arguments)
+    if origin is tuple:
+        return f"a list of {_describe(arguments[0])}"
+    if origin is not None:
+        return "a group of keys"
+    return str(getattr(hint, "__name__", hint))

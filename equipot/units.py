@@ -1,6 +1,7 @@
 """Units that labels come in, by name, and what each is in eV and Å.
 
-Constants: CODATA 2018 (Tiesinga et al., Rev. Mod. Phys. 93, 025010, 2021), doi:10.1103/RevModPhys.93.025010
+Constants: CODATA 2018, Tiesinga et al., Rev. Mod. Phys. 93, 025010 (2021),
+doi:10.1103/RevModPhys.93.025010
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """Structures of slow files on disk, as plain arrays, so that the next run need not parse again.
 
-One npz per (contents of the file, settings that shape the result). Written beside its place and moved there, so that
-a killed run leaves nothing half-written. Only files that took long are kept, and only the latest few.
+One npz per (contents of the file, settings that shape the result). Written beside its place and
+moved there, so that a killed run leaves nothing half-written. Only files that took long are kept,
+and only the latest few.
 """
 
 import hashlib
@@ -19,11 +20,10 @@ from equipot.data import contents, paths, structure
 VERSION = 1  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
-_SETTINGS = ("format", "energy_key", "forces_key", "stress_key", "group_key", "weight_key") + (
-    "energy_unit",
-    "length_unit",
-    "forces_unit",
-    "stress_unit",
+_SETTINGS = (
+    *("format", "group_key", "weight_key"),
+    *("energy_key", "forces_key", "stress_key"),
+    *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
 )
 _SCALARS = ("energy", "energy_weight", "forces_weight", "stress_weight")
 

@@ -1,4 +1,4 @@
-"""Where structures come from, how they are split, and in which keys and units their labels stand."""
+"""Where structures come from, how they are split, and the keys and units of their labels."""
 
 import dataclasses
 from typing import Literal
@@ -13,10 +13,11 @@ class DataConfig:
     """The ``data`` group of the configuration.
 
     Attributes:
-      train: Structure file, or several: whatever ASE reads (also as .gz, .xz, .bz2), an .npz of rMD17 or
-        sGDML, a DeePMD folder or a parent of such folders. ``equipot://`` begins the name of a shipped file.
+      train: Structure file, or several: whatever ASE reads (also as .gz, .xz, .bz2), an .npz of
+        rMD17 or sGDML, a DeePMD folder or a parent of such folders. ``equipot://`` begins the name
+        of a shipped file.
       valid: Files of the validation split; None sets frames aside from ``train``.
-      test: Files of the test split; None sets frames aside from ``train`` if that is asked for below.
+      test: Files of the test split; None sets frames aside from ``train`` if asked for below.
       num_train: Exact number of training frames; None keeps all that remain.
       num_valid: Exact number of validation frames; wins over ``valid_fraction``.
       num_test: Exact number of test frames; wins over ``test_fraction``.
@@ -25,14 +26,15 @@ class DataConfig:
       split: Whether frames are set aside at random, or in file order: training, validation, test.
       split_seed: Seed of the random split.
       format: An ASE format, ``"npz"`` or ``"deepmd"``; None guesses from the name.
-      energy_key: Key of the energies; None looks for the usual names, ``"none"`` ignores the label.
+      energy_key: Key of the energies; None looks for the usual names, ``"none"`` ignores them.
       forces_key: Likewise of the forces.
-      stress_key: Likewise of the stress or virial; a key with "virial" in its name holds −stress × volume.
+      stress_key: Likewise of the stress or virial; a key with "virial" in its name holds
+        −stress × volume.
       energy_unit: eV, kcal/mol, Hartree, …; None is what the file states, else eV.
       length_unit: Angstrom, Bohr, …; None is what the file states, else Angstrom.
       forces_unit: eV/Angstrom, Hartree/Bohr, …; None is the unit of energy over that of length.
-      stress_unit: eV/Angstrom^3, GPa, … (for a virial a unit of energy); None is derived likewise.
-      group_key: Key of ``info`` by whose values tables of errors are broken down ("temperature").
+      stress_unit: eV/Angstrom^3, GPa, …, for a virial a unit of energy; None is derived likewise.
+      group_key: Key of ``info`` by whose values tables of errors are broken down.
       weight_key: Key of ``info`` that holds the weight of each frame in the loss.
       cache: Keep what slow formats gave in the cache folder (``EQUIPOT_CACHE``).
 

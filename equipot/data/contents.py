@@ -12,7 +12,7 @@ class FileContents:
 
     Attributes:
       structures: In the order of the file, isolated atoms left out.
-      isolated_atoms: Energy in eV of each element that has a frame marked as an isolated atom, by Z.
+      isolated_atoms: Energy in eV of each element with a frame marked as an isolated atom, by Z.
       found: Sentences on keys, units and what was left out.
       keys_present: Every key the frames hold, for messages.
       length_unit_given: Whether the file or the configuration states the unit of length.

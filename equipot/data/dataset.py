@@ -17,7 +17,7 @@ class Dataset:
       train: Training split, never empty.
       valid: Validation split; empty only if the configuration asks for none.
       test: Test split; may be empty.
-      isolated_atoms: Energy in eV of each element with a frame marked ``config_type=IsolatedAtom``, by Z.
+      isolated_atoms: Energy in eV of each element with a frame marked as an isolated atom, by Z.
       fingerprint: SHA-256 over the contents.
       found: Sentences on which keys were found and what was left out.
       length_unit_given: Whether every file states its unit of length, or the configuration does.
@@ -103,8 +103,8 @@ def _check_labelled(made: contents.FileContents, name: str) -> None:
     if made.structures and not labelled:
         keys = ", ".join(made.keys_present) or "nothing beside the atoms"
         raise errors.DataError(
-            f"{name}: no energies, forces or stresses were found. The file holds {keys}. If a label is "
-            f"among these, name it: data.energy_key, data.forces_key, data.stress_key"
+            f"{name}: no energies, forces or stresses were found. The file holds {keys}. If a "
+            f"label is among these, name it: data.energy_key, data.forces_key, data.stress_key"
         )
 
 
@@ -122,5 +122,7 @@ def _split_remarks(config: data_config.DataConfig, counts: splits.Counts) -> lis
     how = f"at random (seed {config.split_seed})" if config.split == "random" else "in file order"
     remark = f"{counts.valid} validation and {counts.test} test frames were set aside {how}"
     if config.split == "random":
-        remark += "; if the frames come from one trajectory they resemble each other, and the errors look too good"
+        remark += (
+            "; frames of one trajectory resemble each other, and errors on them then look too good"
+        )
     return [remark]

@@ -1,4 +1,4 @@
-"""Digests of contents: of one configuration, to find duplicates, and of a whole dataset, to name it."""
+"""Digests of contents: of a configuration, to find duplicates, and of a dataset, to name it."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def configuration(item: structure.Structure) -> str:
 def dataset(
     splits: Mapping[str, Sequence[structure.Structure]], isolated_atoms: Mapping[int, float]
 ) -> str:
-    """SHA-256 of everything training sees: geometry, labels, weights and groups of every split, in order."""
+    """SHA-256 of all that training sees: geometry, labels, weights and groups of every split."""
     digest = hashlib.sha256()
     for name, structures in splits.items():
         digest.update(f"{name}:{len(structures)}".encode())

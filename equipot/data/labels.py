@@ -1,7 +1,7 @@
 """Which key of a file holds which label, and each label in eV and Å.
 
-A stress is (1/V) ∂E/∂ε, tension positive, as ASE has it. A virial is −∂E/∂ε = −stress × volume, as QUIP, NequIP, MACE
-and DeePMD have it. Nothing else about signs is guessed.
+A stress is (1/V) ∂E/∂ε, tension positive, as ASE has it. A virial is −∂E/∂ε = −stress × volume, as
+QUIP, NequIP, MACE and DeePMD have it. Nothing else about signs is guessed.
 
 Reference: https://nequip.readthedocs.io/en/latest/guide/reference/conventions.html and
 https://github.com/libAtoms/QUIP/issues/227
@@ -84,7 +84,7 @@ def scales(
     """Works out the units: what the configuration says, else what the file states, else eV and Å.
 
     Raises:
-      DataError: If the file states a unit that is unknown, or leaves open one that cannot be guessed.
+      DataError: If the file states an unknown unit, or leaves open one that cannot be guessed.
     """
     given = {
         quantity: getattr(config, f"{quantity}_unit") or content.stated_units.get(quantity)
@@ -143,7 +143,7 @@ def forces(value: Any, key: str, count: int, where: str) -> np.ndarray:
 
 
 def stress(value: Any, key: str, volume: float, where: str) -> np.ndarray:
-    """Returns the symmetric stress [3, 3] from a 3 × 3 matrix, nine numbers or six (xx yy zz yz xz xy).
+    """Returns the symmetric stress [3, 3] from a matrix, nine numbers or six (xx yy zz yz xz xy).
 
     Args:
       value: A stress, or a virial if the key says so.
@@ -222,8 +222,8 @@ def _without_extrapolated(
 ) -> list[str]:
     """Of ``energy`` and ``free_energy`` keeps the one the forces are derivatives of.
 
-    Codes with smeared occupations give both: the energy extrapolated to zero smearing and the free energy. Forces
-    are derivatives of the latter.
+    Codes with smeared occupations give both: the energy extrapolated to zero smearing and the free
+    energy. Forces are derivatives of the latter.
     """
     if not {"energy", "free_energy"} <= set(candidates):
         return candidates
@@ -233,7 +233,7 @@ def _without_extrapolated(
     if any("energy" in f.values and "free_energy" not in f.values for f in frames):
         return candidates
     remarks.append(
-        "'energy' and 'free_energy' differ: 'free_energy' is taken, because forces are its derivatives"
+        "'energy' and 'free_energy' differ: 'free_energy' is taken, since forces derive from it"
     )
     return [key for key in candidates if key != "energy"]
 
@@ -250,9 +250,11 @@ def _check_agreement(
         if same_kind and all(v is not None and _same(values[0], v) for v in values):
             continue
         options = " or ".join(f"data.{quantity}_key={key}" for key in candidates)
+        listed = ", ".join(
+            f"'{key}' ({_brief(v)})" for key, v in zip(candidates, values, strict=True)
+        )
         raise errors.DataError(
-            f"{name}, {f.where}: {len(candidates)} keys may hold the {quantity}: "
-            f"{', '.join(f'{k!r} ({_brief(v)})' for k, v in zip(candidates, values, strict=True))}. "
+            f"{name}, {f.where}: {len(candidates)} keys may hold the {quantity}: {listed}. "
             f"Which one is the label? Set {options}"
         )
 

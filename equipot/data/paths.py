@@ -30,14 +30,14 @@ def resolve(name: str | pathlib.Path) -> pathlib.Path:
 
 
 def reference_folder() -> pathlib.Path:
-    """Folder of the public reference data: ``$EQUIPOT_REFERENCE_DATA``, else beside the checkout."""
+    """Folder of public reference data: ``$EQUIPOT_REFERENCE_DATA``, else beside the checkout."""
     return pathlib.Path(
         os.environ.get(REFERENCE_VARIABLE) or _PACKAGE.parent.parent / "shared" / "data"
     )
 
 
 def cache_folder() -> pathlib.Path:
-    """Folder of cached structures: ``$EQUIPOT_CACHE``, else ``equipot`` in the user's cache folder."""
+    """Folder of cached structures: ``$EQUIPOT_CACHE``, else one in the user's cache folder."""
     own = os.environ.get(CACHE_VARIABLE)
     if own:
         return pathlib.Path(own).expanduser()

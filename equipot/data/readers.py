@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -125,14 +124,14 @@ def _structure(
     weight = _weight(values, config.weight_key, where)
     volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
     fields: dict[str, Any] = {}
-    if keys.energy in values:
-        energy = labels.scalar(values[keys.energy], keys.energy, where)
+    if (key := keys.energy) is not None and key in values:
+        energy = labels.scalar(values[key], key, where)
         fields |= {"energy": energy * scales.energy, "energy_weight": weight}
-    if keys.forces in values:
-        forces = labels.forces(values[keys.forces], keys.forces, count, where)
+    if (key := keys.forces) is not None and key in values:
+        forces = labels.forces(values[key], key, count, where)
         fields |= {"forces": forces * scales.forces, "forces_weight": weight}
-    if keys.stress in values and volume > 0.0:
-        stress = labels.stress(values[keys.stress], keys.stress, volume, where)
+    if (key := keys.stress) is not None and key in values and volume > 0.0:
+        stress = labels.stress(values[key], key, volume, where)
         fields |= {"stress": stress * scales.stress, "stress_weight": weight}
     return structure.Structure(
         positions=np.asarray(item.positions, np.float64) * scales.length,
@@ -180,8 +179,8 @@ def add_isolated(known: dict[int, float], new: tuple[int, float]) -> None:
     number, energy = new
     if abs(known.setdefault(number, energy) - energy) > _SAME_ENERGY:
         raise errors.DataError(
-            f"isolated {chemical_symbols[number]} has two energies, {known[number]} and {energy} eV; "
-            f"keep one frame of it"
+            f"isolated {chemical_symbols[number]} has two energies, {known[number]} and {energy} "
+            f"eV; keep one frame of it"
         )
 
 
@@ -214,17 +213,15 @@ def _remarks(
         wanted = getattr(config, f"{quantity}_unit")
         if wanted is not None and wanted.casefold() != stated.casefold():
             remarks.append(
-                f"{name}: the file states {stated} for {quantity}, the configuration says {wanted}: "
-                f"{wanted} is used"
+                f"{name}: the file states {stated} for {quantity}, the configuration says "
+                f"{wanted}: {wanted} is used"
             )
     if keys.stress is not None and labels.is_virial(keys.stress):
         remarks.append(f"{name}: '{keys.stress}' is read as -stress x volume")
-    open_cells = Counter(
-        keys.stress in item.values and not np.all(item.pbc) for item in content.frames
-    )[True]
+    open_cells = sum(keys.stress in item.values and not np.all(item.pbc) for item in content.frames)
     if open_cells:
         remarks.append(
-            f"{name}: the stress of {open_cells} frames is left out, because they are not periodic in "
-            f"all three directions"
+            f"{name}: the stress of {open_cells} frames is left out, because they are not periodic "
+            f"in all three directions"
         )
     return remarks

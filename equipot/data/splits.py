@@ -1,7 +1,7 @@
 """Which frames train, validate and test, where the user leaves that to us.
 
-At random, every element stays in training and so does every configuration that occurs twice; in file order, the first
-frames train, the next validate and the next test.
+At random, every element stays in training and so does every configuration that occurs twice; in
+file order, the first frames train, the next validate and the next test.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ def plan_counts(
 
     Args:
       num: Frames in the pool.
-      config: Exact counts, which win, or fractions (rounded, at least one frame for a positive fraction).
+      config: Exact counts, which win, or fractions, rounded up.
       set_aside_valid: Whether validation frames come out of the pool.
       set_aside_test: Whether test frames do.
 
@@ -85,7 +85,7 @@ def split(
 
 
 def subset(num: int, config: data_config.DataConfig, name: str) -> list[int]:
-    """Chooses which of the ``num`` frames of a split with its own files are used: ``num_<name>`` or all.
+    """Chooses which of the ``num`` frames of a split with its own files are used.
 
     Raises:
       DataError: If there are fewer.

@@ -1,7 +1,7 @@
 """Whatever ASE reads, compressed or not, with labels as they stand in the file.
 
-ASE moves labels it recognises from ``info`` and ``arrays`` into a calculator, whose ``get_forces`` zeroes the
-forces of constrained atoms; so the calculator's results are read, never its methods.
+ASE moves labels it recognises from ``info`` and ``arrays`` into a calculator, whose ``get_forces``
+zeroes the forces of constrained atoms; so the calculator's results are read, never its methods.
 """
 
 import bz2
@@ -81,7 +81,7 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
 
 @contextlib.contextmanager
 def _plain_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields the file itself, or a decompressed copy: ASE's own decompression seeks back and is slow."""
+    """Yields the file itself, or a decompressed copy; ASE seeks back in an .xz, which is slow."""
     opener = _OPENERS.get(path.suffix)
     if opener is None:
         yield path
@@ -115,8 +115,9 @@ def _values(atoms: ase.Atoms, where: str) -> dict[str, Any]:
         for key, value in source.items():
             if key in values and not _equal(values[key], value):
                 raise errors.DataError(
-                    f"{where}: '{key}' stands there twice, in info or arrays and in the calculator's "
-                    f"results, with different values; rename one and name the right one in data.*_key"
+                    f"{where}: '{key}' stands there twice, in info or arrays and in the results of "
+                    f"a calculator, with different values; rename one, and name the right one in "
+                    f"data.*_key"
                 )
             if value is not None:
                 values[key] = value
@@ -134,8 +135,8 @@ def _stated_units(frames: Sequence[frame.Frame], name: str) -> dict[str, str]:
         found = {str(f.values[key]) for f in frames for key in keys if key in f.values}
         if len(found) > 1:
             raise errors.DataError(
-                f"{name}: its frames name different units of {quantity}: {', '.join(sorted(found))}; "
-                f"convert them to one"
+                f"{name}: its frames name different units of {quantity}: "
+                f"{', '.join(sorted(found))}; convert them to one"
             )
         if found:
             stated[quantity] = found.pop()

@@ -1,7 +1,9 @@
-"""DeePMD-kit's folders of npy files: ``type.raw``, ``type_map.raw`` and ``set.*/{coord,energy,force,box,virial}.npy``.
+"""DeePMD-kit's folders of npy files.
 
-Lengths are Å, energies and virials eV; a virial is −∂E/∂ε, that is −stress × volume. A file ``nopbc`` marks a
-system without a cell, ``real_atom_types.npy`` one whose frames differ in composition (types of −1 are fill).
+``type.raw``, ``type_map.raw`` and ``set.*/{coord,energy,force,box,virial}.npy``; lengths are Å,
+energies and virials eV; a virial is −∂E/∂ε, that is −stress × volume. A file ``nopbc`` marks a
+system without a cell, ``real_atom_types.npy`` one whose frames differ in composition (types of −1
+are fill).
 """
 
 import pathlib

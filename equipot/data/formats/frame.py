@@ -1,4 +1,4 @@
-"""What a format reader hands on: atoms and every value the file holds, still in the file's units."""
+"""What a format reader hands on: atoms and all values of the file, still in the file's units."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,8 @@ class FrameFile:
 
     Attributes:
       frames: In the order of the file.
-      known_keys: Names under which this format keeps "energy", "forces" and "stress", in small letters.
+      known_keys: Names under which this format keeps "energy", "forces" and "stress", in small
+        letters.
       stated_units: What the file or the format says of "energy", "length", "forces" and "stress".
       needs_energy_unit: True where the format leaves the unit open and eV would be a guess.
     """

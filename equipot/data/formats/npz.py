@@ -1,4 +1,4 @@
-"""The npz layouts of revised MD17 (``nuclear_charges``, ``coords``, …) and of sGDML (``z``, ``R``, ``E``, ``F``)."""
+"""The npz layouts of revised MD17 (``nuclear_charges``, ``coords``) and sGDML (``z``, ``R``)."""
 
 import contextlib
 import pathlib
@@ -30,8 +30,8 @@ def read(path: pathlib.Path) -> frame.FrameFile:
     positions = np.asarray(_first(path, arrays, _POSITIONS, "positions"), np.float64)
     if positions.ndim != 3 or numbers.shape[-1:] != positions.shape[1:2] or numbers.ndim > 2:
         raise errors.DataError(
-            f"{path.name}: positions have shape {positions.shape} and atomic numbers {numbers.shape}, "
-            f"expected (frames, atoms, 3) and (atoms,) or (frames, atoms)"
+            f"{path.name}: positions have shape {positions.shape} and atomic numbers "
+            f"{numbers.shape}, expected (frames, atoms, 3) and (atoms,) or (frames, atoms)"
         )
     numbers = np.broadcast_to(numbers.astype(np.int64), positions.shape[:2])
     # sGDML keeps lattice vectors in columns.

@@ -1,0 +1,261 @@
+"""The label audit: what a dataset holds, and a stop where training on it would go wrong."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+
+from equipot import errors, units
+from equipot.data import dataset as data_dataset
+from equipot.data import distances, fingerprint, structure
+
+TERMS = ("energy", "forces", "stress")
+SAME_PLACE = 0.01  # Å
+_PAIRS_SHOWN = 12
+_NOBLE_GASES = frozenset({2, 10, 18, 36, 54, 86})
+_BOHR_TOLERANCE = 0.2  # relative, around bonds that are 1/0.529 times too long
+_LONGER_THAN_A_BOND = 1.3  # relative; even the shortest pair of a dataset in Bohr is longer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """What the audit found; ``str()`` gives the lines.
+
+    Attributes:
+      lines: One sentence or row of figures each.
+      forces_rms: Root mean square of a force component over the training labels, eV/Å; 0 if none.
+      shortest: Shortest distance in Å of pairs of elements, by names such as ``"H-O"``.
+      composition_rank: Rank of the matrix of compositions of the training frames.
+      duplicates: Training frames that repeat another one.
+    """
+
+    lines: tuple[str, ...]
+    forces_rms: float
+    shortest: Mapping[str, float]
+    composition_rank: int
+    duplicates: int
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> AuditReport:
+    """Checks a dataset against what the loss needs, and describes it.
+
+    Args:
+      dataset: All splits.
+      loss_terms: Weight in the loss of "energy", "forces" and "stress".
+
+    Raises:
+      DataError: If a split is empty, a term of the loss has no labels, splits overlap, two atoms
+        are at one place, or all distances look like Bohr.
+      UnknownElementError: If an element is in no training frame.
+    """
+    _check_not_empty(dataset)
+    _check_labels(dataset, loss_terms)
+    _check_elements(dataset)
+    duplicates = _check_overlap(dataset)
+    shortest, bonds = _shortest_distances(dataset)
+    if not dataset.length_unit_given:
+        _check_length_unit(shortest, bonds)
+    rank = composition_rank(dataset.train)
+    lines = [
+        *(_split_line(name, part) for name, part in dataset.splits.items() if part),
+        *_element_lines(dataset, rank),
+        *_distance_lines(shortest),
+        *_energy_lines(dataset.train),
+        *_net_force_lines(dataset.train),
+        f"duplicates: none across splits, {duplicates} within the training split",
+        *dataset.found,
+        f"fingerprint {dataset.fingerprint[:16]}",
+    ]
+    return AuditReport(
+        lines=tuple(lines),
+        forces_rms=forces_rms(dataset.train),
+        shortest={_pair(key): value for key, value in shortest.items()},
+        composition_rank=rank,
+        duplicates=duplicates,
+    )
+
+
+def forces_rms(structures: Sequence[structure.Structure]) -> float:
+    """Root mean square of the labelled force components in eV/Å; 0 if there are none."""
+    parts = [s.forces.ravel() for s in structures if s.forces_weight > 0.0]
+    return float(np.sqrt(np.mean(np.square(np.concatenate(parts))))) if parts else 0.0
+
+
+def composition_rank(structures: Sequence[structure.Structure]) -> int:
+    """Rank of the matrix of atom counts [frames, elements].
+
+    Below the number of elements, a least-squares fit of reference energies has no unique solution.
+    """
+    numbers = sorted({int(z) for s in structures for z in s.atomic_numbers})
+    rows = {tuple(np.bincount(s.atomic_numbers, minlength=119)[numbers]) for s in structures}
+    return int(np.linalg.matrix_rank(np.array(sorted(rows), np.float64)))
+
+
+def _check_not_empty(dataset: data_dataset.Dataset) -> None:
+    for name in ("train", "valid"):
+        if not dataset.splits[name]:
+            raise errors.DataError(
+                f"the {name} split is empty; give data.{name} files, or raise data.num_{name} or "
+                f"data.{name}_fraction"
+            )
+
+
+def _check_labels(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> None:
+    for term, weight in loss_terms.items():
+        if term not in TERMS:
+            raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(TERMS)}")
+        for name in ("train", "valid"):
+            part = dataset.splits[name]
+            if weight and not any(getattr(s, f"{term}_weight") > 0.0 for s in part):
+                raise errors.DataError(
+                    f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
+                    f"the {name} split has a label for it ({'; '.join(dataset.found)}). Set "
+                    f"loss.{term}=0, or name the label with data.{term}_key"
+                )
+
+
+def _check_elements(dataset: data_dataset.Dataset) -> None:
+    known = {int(z) for s in dataset.train for z in s.atomic_numbers}
+    for name in ("valid", "test"):
+        for item in dataset.splits[name]:
+            unseen = sorted(set(item.atomic_numbers.tolist()) - known)
+            if unseen:
+                symbols = ", ".join(chemical_symbols[z] for z in sorted(known))
+                raise errors.UnknownElementError(
+                    f"{item.where}, in the {name} split, holds {chemical_symbols[unseen[0]]} "
+                    f"(Z={unseen[0]}), which no training frame has. Training has {symbols}; add "
+                    f"frames with it or take this one out"
+                )
+
+
+def _check_overlap(dataset: data_dataset.Dataset) -> int:
+    """Stops where two splits share a configuration; returns the repeats within training."""
+    seen: dict[str, tuple[str, structure.Structure]] = {}
+    shared, example, repeats = 0, "", 0
+    for name, item in _labelled_by_split(dataset):
+        first_name, first = seen.setdefault(fingerprint.configuration(item), (name, item))
+        if first_name != name:
+            shared += 1
+            example = example or f"{first.where} ({first_name}) is {item.where} ({name})"
+        repeats += first is not item and first_name == name == "train"
+    if shared:
+        raise errors.DataError(
+            f"the splits overlap: {shared} configurations stand in two of them, for example "
+            f"{example}. Errors on them would say nothing; take them out of one split"
+        )
+    return repeats
+
+
+def _labelled_by_split(
+    dataset: data_dataset.Dataset,
+) -> Iterator[tuple[str, structure.Structure]]:
+    for name, part in dataset.splits.items():
+        for item in part:
+            yield name, item
+
+
+def _shortest_distances(
+    dataset: data_dataset.Dataset,
+) -> tuple[dict[tuple[int, int], float], np.ndarray]:
+    """Stops where two atoms are at one place.
+
+    Returns:
+      The shortest distance of each pair of elements, and for each frame that of its atoms relative
+      to a bond.
+    """
+    shortest: dict[tuple[int, int], float] = {}
+    relative: list[float] = []
+    for _, item in _labelled_by_split(dataset):
+        near = distances.contacts(item)
+        if near.closest < SAME_PLACE:
+            first, second = sorted(near.atoms)
+            raise errors.DataError(
+                f"{item.where}: atoms {first} and {second} are at the same place "
+                f"({near.closest:.4f} Å apart); mend or remove the frame"
+            )
+        for pair, value in near.shortest.items():
+            shortest[pair] = min(value, shortest.get(pair, np.inf))
+        relative += _shortest_bond(near.shortest)
+    return shortest, np.array(relative)
+
+
+def _shortest_bond(shortest: Mapping[tuple[int, int], float]) -> list[float]:
+    """The shortest distance relative to a bond; nothing where no pair can have one."""
+    ratios = [d / _bond_length(p) for p, d in shortest.items() if not _NOBLE_GASES & set(p)]
+    return [min(ratios)] if ratios else []
+
+
+def _check_length_unit(shortest: Mapping[tuple[int, int], float], relative: np.ndarray) -> None:
+    """A dataset in which even the shortest bonds are 1.9 times too long is in Bohr."""
+    if not len(relative) or relative.min() < _LONGER_THAN_A_BOND:
+        return
+    if abs(np.median(relative) * units.BOHR - 1.0) < _BOHR_TOLERANCE:
+        pair = min(shortest, key=lambda p: shortest[p] / _bond_length(p))
+        raise errors.DataError(
+            f"positions look like Bohr, not Å: the shortest {_pair(pair)} distance of the whole "
+            f"dataset is {shortest[pair]:.2f}, where a bond has {_bond_length(pair):.2f} Å. Set "
+            f"data.length_unit=Bohr (and data.energy_unit: Hartree?), or "
+            f"data.length_unit=Angstrom if they are right"
+        )
+
+
+def _bond_length(pair: tuple[int, int]) -> float:
+    return float(covalent_radii[pair[0]] + covalent_radii[pair[1]])
+
+
+def _pair(pair: tuple[int, int]) -> str:
+    return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
+
+
+def _split_line(name: str, part: Sequence[structure.Structure]) -> str:
+    sizes = [len(s.positions) for s in part]
+    span = str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    counts = {term: sum(getattr(s, f"{term}_weight") > 0.0 for s in part) for term in TERMS}
+    return (
+        f"{name}: {len(part)} frames, {sum(sizes)} atoms ({span} each); "
+        f"{counts['energy']} energies, {counts['forces']} forces, {counts['stress']} stresses; "
+        f"force RMS {forces_rms(part):.4g} eV/Å"
+    )
+
+
+def _element_lines(dataset: data_dataset.Dataset, rank: int) -> list[str]:
+    symbols = [chemical_symbols[z] for z in dataset.elements]
+    lines = [f"elements ({len(symbols)}): {' '.join(symbols)}"]
+    if dataset.isolated_atoms:
+        energies = sorted(dataset.isolated_atoms.items())
+        listed = ", ".join(f"{chemical_symbols[z]} {energy:.4f} eV" for z, energy in energies)
+        lines.append(f"isolated atoms: {listed}")
+    remark = ""
+    if rank < len(symbols) and not set(dataset.elements) <= set(dataset.isolated_atoms):
+        remark = "; a least-squares fit of reference energies is not unique"
+    lines.append(f"composition matrix: rank {rank} of {len(symbols)} elements{remark}")
+    return lines
+
+
+def _distance_lines(shortest: Mapping[tuple[int, int], float]) -> list[str]:
+    if not shortest:
+        return ["shortest distances: no two atoms within 14 Å"]
+    relative = sorted(shortest, key=lambda pair: shortest[pair] / _bond_length(pair))
+    shown = ", ".join(f"{_pair(pair)} {shortest[pair]:.2f}" for pair in relative[:_PAIRS_SHOWN])
+    rest = len(relative) - _PAIRS_SHOWN
+    more = f", and {rest} pairs that are farther for their size" if rest > 0 else ""
+    return [f"shortest distances in Å: {shown}{more}"]
+
+
+def _energy_lines(structures: Sequence[structure.Structure]) -> list[str]:
+    values = np.array([s.energy / len(s.positions) for s in structures if s.energy_weight > 0.0])
+    if not len(values):
+        return []
+    return [f"energy per atom: {values.mean():.4f} eV on average, spread {values.std():.4f} eV"]
+
+
+def _net_force_lines(structures: Sequence[structure.Structure]) -> list[str]:
+    """Forces of a conservative potential sum to zero; what labels sum to cannot be learnt."""
+    nets = [np.linalg.norm(s.forces.sum(axis=0)) for s in structures if s.forces_weight > 0.0]
+    if not nets:
+        return []
+    return [f"net force of a frame: {np.median(nets):.2g} eV/Å (median), largest {max(nets):.2g}"]

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _LAZY = {"EquipotCalculator": "equipot.calculators.ase"}
 __all__ = ["EquipotCalculator", "__version__"]
 
+JAX_VERSIONS = ">=0.10.1,!=0.10.2,!=0.11.0,!=0.11.1,<0.13"
 _EXCLUDED_JAX = {
     "0.10.2": "computes wrong numbers on CPU (jax issue 39103)",
     "0.11.0": "sums atoms into few structures 100 to 5000 times too slowly (jax issue 38806)",
@@ -42,7 +43,7 @@ def _check_jax() -> None:
     if version in _EXCLUDED_JAX:
         raise ImportError(
             f"equipot does not run with jax {version}, which {_EXCLUDED_JAX[version]};"
-            ' install another: pip install "jax>=0.10.1,!=0.10.2,!=0.11.0,!=0.11.1,<0.13"'
+            f' install another: pip install "jax{JAX_VERSIONS}"'
         )
 
 

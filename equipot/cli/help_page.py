@@ -41,7 +41,7 @@ def help_page(folders: Sequence[Path]) -> str:
     groups = config_files.groups(folders)
     experiments = groups.pop("experiment", {})
     main = folders[0] / "train.yaml"
-    chosen = _defaults(main)
+    chosen = chosen_options(main)
     lines = [HEAD, "Experiments: +experiment=…", *_options(experiments), ""]
     lines.append("Groups: group=option; the first is what you get without asking")
     for group in sorted(groups, key=lambda name: (name not in chosen, name)):
@@ -52,7 +52,7 @@ def help_page(folders: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _defaults(main: Path) -> dict[str, str]:
+def chosen_options(main: Path) -> dict[str, str]:
     """What ``train.yaml`` chooses from each group."""
     entries = yaml.safe_load(main.read_text(encoding="utf-8"))["defaults"]
     pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]

@@ -51,7 +51,10 @@ class Loader:
 
         Raises:
           GraphTooLargeError: If a graph alone is above the budget.
+          ValueError: If neither a budget nor a batch size is given.
         """
+        if budget is None and batch_size is None:
+            raise ValueError("expected a budget or a batch size to plan one from, received neither")
         self.graphs = graphs
         self.sizes = packing.size_table(graphs)
         self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)

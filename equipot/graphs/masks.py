@@ -6,7 +6,7 @@ before it, and are padding too.
 
 import jax.numpy as jnp
 
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import AnyArray, Graph
 from equipot.typing import Array, Bool
 
 
@@ -26,6 +26,6 @@ def graph_mask(graph: Graph) -> Bool[Array, " graphs"]:
     return (jnp.asarray(graph.n_node) > 0) & (jnp.arange(count) < count - 1)
 
 
-def _first(counts: Array, total: int) -> Array:
+def _first(counts: AnyArray, total: int) -> Array:
     """True up to the share of the last graph, which is padding."""
     return jnp.arange(total, dtype=jnp.int32) < total - jnp.asarray(counts)[-1]

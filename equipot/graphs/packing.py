@@ -7,6 +7,7 @@ of the sizes and the order, drops nothing, and every batch has the same shape: i
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -19,8 +20,9 @@ OPEN_BINS = 16
 GRAPH_SLACK = 1.5
 """Room for graphs beyond the average, where sizes vary; an empty graph costs next to nothing."""
 
-Bin = tuple[int, ...]
-Step = tuple[Bin, ...]
+Count: TypeAlias = int | np.integer
+Bin: TypeAlias = tuple[int, ...]
+Step: TypeAlias = tuple[Bin, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +33,9 @@ class Budget:
     edges: int
     graphs: int
 
-    def holds(self, nodes: int, edges: int, graphs: int = 1) -> bool:
+    def holds(self, nodes: Count, edges: Count, graphs: Count = 1) -> bool:
         """Says whether real structures with these totals fit beside the reserved padding."""
-        return nodes < self.nodes and edges <= self.edges and graphs < self.graphs
+        return bool(nodes < self.nodes and edges <= self.edges and graphs < self.graphs)
 
 
 @dataclasses.dataclass(frozen=True)

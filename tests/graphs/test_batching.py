@@ -1,0 +1,111 @@
+import jraph
+import numpy as np
+import pytest
+
+from equipot import errors
+from equipot.graphs import batching, packing
+from equipot.graphs.batching import Budget
+
+CUTOFF = 3.5
+
+
+def test_a_batch_of_one_is_the_plain_graph(water):
+    graph = water[0]
+    batch = batching.collate(
+        [graph], Budget(graph.num_nodes + 1, graph.num_edges, 2), CUTOFF, "float64"
+    )
+    nodes, labels = batch.nodes, batch.globals
+    np.testing.assert_array_equal(nodes.positions[:-1], graph.positions)
+    np.testing.assert_array_equal(nodes.species[:-1], graph.species)
+    np.testing.assert_array_equal(nodes.forces[:-1], graph.forces)
+    np.testing.assert_array_equal(batch.senders, graph.senders)
+    np.testing.assert_array_equal(batch.receivers, graph.receivers)
+    np.testing.assert_array_equal(batch.edges.cell_shifts, graph.cell_shifts)
+    for name in ("cell", "volume", "energy", "stress"):
+        np.testing.assert_array_equal(getattr(labels, name)[0], getattr(graph, name))
+    weights = [labels.energy_weight[0], labels.forces_weight[0], labels.stress_weight[0]]
+    assert weights == [1.0, 2.0, 0.5]
+
+
+def test_a_batch_agrees_with_jraph(water):
+    graphs = water[:3]
+    plain = [
+        jraph.GraphsTuple(
+            nodes={"positions": g.positions.astype(np.float32), "species": g.species},
+            edges=g.cell_shifts.astype(np.int32),
+            globals=np.array([g.energy], np.float32),
+            senders=g.senders,
+            receivers=g.receivers,
+            n_node=np.array([g.num_nodes], np.int32),
+            n_edge=np.array([g.num_edges], np.int32),
+        )
+        for g in graphs
+    ]
+    joined = jraph.batch_np(plain)
+    nodes, edges = joined.nodes["species"].shape[0], len(joined.senders)
+    batch = batching.collate(graphs, Budget(nodes + 5, edges + 9, 6), CUTOFF)
+    np.testing.assert_array_equal(batch.senders[:edges], joined.senders)
+    np.testing.assert_array_equal(batch.receivers[:edges], joined.receivers)
+    np.testing.assert_array_equal(batch.edges.cell_shifts[:edges], joined.edges)
+    np.testing.assert_array_equal(batch.nodes.positions[:nodes], joined.nodes["positions"])
+    np.testing.assert_array_equal(batch.nodes.species[:nodes], joined.nodes["species"])
+    np.testing.assert_array_equal(batch.globals.energy[:3], joined.globals)
+    np.testing.assert_array_equal(batch.n_node, [24, 24, 24, 0, 0, 5])
+    np.testing.assert_array_equal(batch.n_edge, [*joined.n_edge, 0, 0, 9])
+
+
+def test_padding_is_neutral(molecules):
+    graphs = molecules[:2]
+    nodes, edges = sum(g.num_nodes for g in graphs), sum(g.num_edges for g in graphs)
+    batch = batching.collate(graphs, Budget(nodes + 3, edges + 4, 5), CUTOFF)
+    labels = batch.globals
+    np.testing.assert_array_equal(batch.senders[edges:], nodes)
+    np.testing.assert_array_equal(batch.receivers[edges:], nodes)
+    np.testing.assert_array_equal(batch.edges.cell_shifts[edges:], [[1, 0, 0]] * 4)
+    np.testing.assert_array_equal(labels.cell[2:], [2 * CUTOFF * np.eye(3)] * 3)
+    np.testing.assert_array_equal(labels.volume, 1.0)
+    for weight in (labels.energy_weight, labels.forces_weight, labels.stress_weight):
+        np.testing.assert_array_equal(weight[2:], 0.0)
+    assert not batch.nodes.forces[nodes:].any() and not labels.energy[2:].any()
+
+
+def test_receivers_of_a_batch_are_sorted(water, molecules):
+    graphs = [*water[:2], *molecules]
+    batch = batching.collate(graphs, Budget(400, 8000, 20), CUTOFF)
+    assert (np.diff(batch.receivers) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_leaves_have_the_wanted_types(water, dtype):
+    batch = batching.collate(water[:1], Budget(30, 1500, 2), CUTOFF, dtype)
+    floats = [batch.nodes.positions, batch.nodes.forces, *vars(batch.globals).values()]
+    integers = [batch.nodes.species, batch.edges.cell_shifts, batch.senders, batch.n_node]
+    assert {str(leaf.dtype) for leaf in floats} == {dtype}
+    assert {str(leaf.dtype) for leaf in integers} == {"int32"}
+
+
+def test_each_device_gets_what_it_would_get_alone(water, molecules):
+    bins, budget = [water[:2], [], molecules[:4]], Budget(60, 3500, 6)
+    stacked = batching.collate_devices(bins, budget, CUTOFF)
+    for device, graphs in enumerate(bins):
+        alone = batching.collate(graphs, budget, CUTOFF)
+        np.testing.assert_array_equal(stacked.senders[device], alone.senders)
+        np.testing.assert_array_equal(stacked.n_node[device], alone.n_node)
+        np.testing.assert_array_equal(stacked.nodes.positions[device], alone.nodes.positions)
+        np.testing.assert_array_equal(stacked.globals.cell[device], alone.globals.cell)
+
+
+def test_every_batch_of_an_epoch_fits_its_planned_budget(molecules, water):
+    graphs = [*molecules, *water]
+    budget = batching.plan_budget(graphs, 4)
+    bins = batching.pack(packing.size_table(graphs), np.arange(len(graphs)), budget)
+    for chosen in bins:
+        batch = batching.collate([graphs[i] for i in chosen], budget, CUTOFF)
+        assert batch.n_node.sum() == budget.nodes and batch.n_edge.sum() == budget.edges
+        assert batch.n_node[-1] >= 1
+
+
+def test_graphs_that_do_not_fit_together_are_refused(water):
+    message = r"water.xyz, frame 0 \(H16O8\) and 1 others: 48 nodes, .* expected at most 39,"
+    with pytest.raises(errors.GraphTooLargeError, match=message):
+        batching.collate(water[:2], Budget(40, 9000, 3), CUTOFF)

@@ -1,0 +1,129 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from equipot import errors
+from equipot.graphs import neighbours
+
+RNG = np.random.default_rng(7)
+FCC = 1.8 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])
+TRICLINIC = np.array([[1.9, 0, 0], [0.4, 1.9, 0], [-0.3, 0.5, 1.9]])
+SKEWED = np.array([[3.0, 0, 0], [14.0, 3.0, 0], [-11.0, 13.0, 3.0]])
+SLAB = np.array([[4.0, 0, 0], [1.0, 4.2, 0], [0, 0, 0]])
+BOX = np.diag([6.0, 7.0, 8.0])
+SYSTEMS = {
+    "one atom in a primitive cell": (np.zeros((1, 3)), FCC, "TTT"),
+    "a triclinic cell much smaller than the cutoff": (RNG.random((2, 3)), TRICLINIC, "TTT"),
+    "atoms far outside the cell": (60 * RNG.random((6, 3)) - 30, BOX, "TTT"),
+    "a slab": (RNG.random((8, 3)) @ BOX, BOX, "TTF"),
+    "a wire across the second axis": (RNG.random((8, 3)) @ BOX, BOX, "FTF"),
+    "a molecule without a cell": (4 * RNG.random((9, 3)), np.zeros((3, 3)), "FFF"),
+    "a molecule in a cell that is not periodic": (4 * RNG.random((9, 3)), BOX / 3, "FFF"),
+    "a slab with a zero vector": (4 * RNG.random((5, 3)), SLAB, "TTF"),
+    "a left-handed cell": (RNG.random((6, 3)) @ BOX, BOX[[1, 0, 2]], "TTT"),
+    "a very skewed cell": (RNG.random((4, 3)) @ SKEWED, SKEWED, "TTT"),
+    "a flat cell": (RNG.random((5, 3)) @ np.diag([9, 9, 1.4]), np.diag([9, 9, 1.4]), "TTT"),
+    "a box of many atoms": (13 * RNG.random((150, 3)), 13 * np.eye(3), "TTT"),
+}
+
+
+def periodic(flags: str) -> np.ndarray:
+    return np.array([flag == "T" for flag in flags])
+
+
+def brute_force(positions, cell, pbc, cutoff):
+    """Every pair and every lattice shift that could possibly count, one shift at a time."""
+    lattice = cell[pbc]
+    inverse = np.linalg.pinv(lattice)
+    spread = np.ptp(positions @ inverse, axis=0)
+    reach = np.ceil(cutoff * np.linalg.norm(inverse, axis=0) + spread).astype(int) + 1
+    edges = []
+    for shift in itertools.product(*(range(-r, r + 1) for r in reach)):
+        vectors = positions[None] - positions[:, None] + np.array(shift, float) @ lattice
+        lengths = np.linalg.norm(vectors, axis=-1)
+        found = lengths < cutoff
+        if not any(shift):
+            np.fill_diagonal(found, False)
+        full = np.zeros(3, int)
+        full[pbc] = shift
+        edges += [(receiver, sender, *full) for sender, receiver in np.argwhere(found)]
+    return np.array(sorted(edges), int).reshape(-1, 5)
+
+
+@pytest.mark.parametrize("cutoff", [2.9, 4.7])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_list_equals_brute_force_in_value_and_order(name, cutoff):
+    positions, cell, flags = SYSTEMS[name]
+    pbc = periodic(flags)
+    senders, receivers, shifts = neighbours.neighbour_list(positions, cell, pbc, cutoff)
+    found = np.column_stack([receivers, senders, shifts])
+    np.testing.assert_array_equal(found, brute_force(positions, cell, pbc, cutoff))
+    assert senders.dtype == receivers.dtype == shifts.dtype == np.int32
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_edge_has_its_reverse(name):
+    positions, cell, flags = SYSTEMS[name]
+    edges = neighbours.neighbour_list(positions, cell, periodic(flags), 4.0)
+    senders, receivers, shifts = edges
+    forward = {(s, r, *c) for s, r, c in zip(senders, receivers, shifts.tolist(), strict=True)}
+    backward = {(r, s, *(-c).tolist()) for s, r, c in zip(senders, receivers, shifts, strict=True)}
+    assert forward == backward
+
+
+def test_lists_of_many_atoms_do_not_depend_on_threads():
+    positions = 28 * RNG.random((neighbours.THREADED_FROM, 3))
+    cell, pbc = 28 * np.eye(3), periodic("TTT")
+    first = neighbours.neighbour_list(positions, cell, pbc, 4.0)
+    second = neighbours.neighbour_list(positions, cell, pbc, 4.0)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (np.diff(first[1]) >= 0).all()
+
+
+def test_fcc_atom_has_twelve_neighbours_at_half_the_face_diagonal():
+    senders, _, shifts = neighbours.neighbour_list(np.zeros((1, 3)), FCC, periodic("TTT"), 3.0)
+    assert len(senders) == 12
+    np.testing.assert_allclose(np.linalg.norm(shifts @ FCC, axis=1), 1.8 * np.sqrt(2))
+
+
+def test_isolated_atom_has_no_edges():
+    senders, receivers, shifts = neighbours.neighbour_list(
+        np.ones((1, 3)), np.zeros((3, 3)), periodic("FFF"), 5.0
+    )
+    assert senders.shape == receivers.shape == (0,) and shifts.shape == (0, 3)
+    assert shifts.dtype == np.int32
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_offsets_are_lattice_vectors_and_one_common_shift(name):
+    positions, cell, flags = SYSTEMS[name]
+    pbc = periodic(flags)
+    offsets = neighbours.offsets(positions, cell, pbc)
+    multiples = (offsets - offsets[0]) @ np.linalg.pinv(cell[pbc])
+    np.testing.assert_allclose(multiples, np.round(multiples), atol=1e-9)
+    np.testing.assert_allclose(multiples @ cell[pbc], offsets - offsets[0], atol=1e-9)
+    np.testing.assert_allclose((positions - offsets).mean(axis=0), 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"positions": np.array([[0.0, 0, 0], [6.0, 0, 0]])}, "atoms 0 and 1 are .* apart"),
+        ({"positions": np.array([[0.0, 0, 0], [np.nan, 0, 0]])}, r"position of atom 1 is \[nan"),
+        ({"cell": np.diag([6.0, np.inf, 6.0])}, "expected finite numbers"),
+        ({"cell": np.diag([6.0, 6.0, 0.0])}, "span no volume; give the cell, or turn periodicity"),
+        ({"cell": np.array([[6.0, 0, 0], [6.0, 0, 0], [0, 0, 6.0]])}, "span no volume"),
+        ({"cutoff": 0.0}, "cutoff must be a positive length"),
+    ],
+)
+def test_input_without_a_neighbour_list_is_refused(change, message):
+    arguments = {
+        "positions": np.array([[0.0, 0, 0], [2.0, 0, 0]]),
+        "cell": 6 * np.eye(3),
+        "pbc": periodic("TTT"),
+        "cutoff": 4.0,
+    }
+    with pytest.raises(errors.DataError, match=message):
+        neighbours.neighbour_list(**(arguments | change))

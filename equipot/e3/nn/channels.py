@@ -121,7 +121,7 @@ class RadialNetwork(nn.Module):
 
 
 def gate_channels(channels: Channels) -> dict[Irrep, int]:
-    """Channels that must enter ``gate`` for ``channels`` to leave: one scalar per gated one more."""
+    """Channels that must enter ``gate`` for ``channels`` to leave it."""
     scalar = Irrep("0e")
     gates = sum(width for irrep, width in channels.items() if irrep.l > 0)
     return {**channels, scalar: channels.get(scalar, 0) + gates} if gates else dict(channels)
@@ -172,7 +172,9 @@ def _multiply_by_species(
         return jnp.einsum("nmi,nio->nmo", x, weight[species])
     wide = x @ weight.transpose(1, 0, 2).reshape(channels_in, num_species * channels_out)
     wide = wide.reshape(*x.shape[:-1], num_species, channels_out)
-    chosen = species[:, None, None, None] == jnp.arange(num_species)[None, None, :, None]
+    chosen = species[:, None, None, None] == jnp.arange(
+        num_species, dtype=species.dtype
+    )[None, None, :, None]
     return jnp.sum(jnp.where(chosen, wide, 0), axis=-2)
 
 

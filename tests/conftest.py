@@ -3,9 +3,11 @@
 equipot itself is not imported here: pytest must install the run-time checks of annotations before.
 """
 
+import functools
 import os
 import pathlib
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
@@ -16,6 +18,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
@@ -30,3 +33,33 @@ def reference_data() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"no reference datasets at {folder}; set EQUIPOT_REFERENCE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_potential():
+    """A function that makes a small NequIP with random parameters, each kind once."""
+    from equipot.models import registry
+    from equipot.potential import potential as potentials
+
+    @functools.cache
+    def make(dtype="float64", species_table=(1, 8), scale=0.5, **settings):
+        settings = {"cutoff": 3.5, "num_layers": 2, "lmax": 1, "num_channels": 4} | settings
+        name, model_config = registry.config_from_mapping({"name": "nequip", **settings})
+        spec = potentials.PotentialSpec(
+            model_name=name,
+            model_config=model_config,
+            species_table=species_table,
+            atomic_energies=tuple(-13.6 * z**1.7 for z in species_table),
+            avg_num_neighbors=12.0,
+            dtype=dtype,
+        )
+        with jax.enable_x64(dtype == "float64"):
+            size = len(species_table)
+            key = jax.random.key(0)
+            scales, zeros = jax.numpy.full(size, scale, dtype), jax.numpy.zeros(size, dtype)
+            params = potentials.init_params(spec, key, scales, zeros)
+        return potentials.Potential(
+            spec=spec, params=jax.tree.map(np.asarray, params), provenance={"seed": 0}
+        )
+
+    return make

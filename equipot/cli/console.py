@@ -1,9 +1,12 @@
 """How a command meets its user: errors as one sentence, compiled programs kept between runs."""
 
 import contextlib
+import hashlib
 import os
+import platform
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from equipot import errors
 from equipot.data import paths
@@ -14,12 +17,16 @@ INTERRUPTED = 130
 
 @contextlib.contextmanager
 def clean_errors(program: str) -> Iterator[None]:
-    """Turns an ``EquipotError`` into one sentence on stderr and exit code 2."""
+    """Turns an ``EquipotError`` into one sentence on stderr, without a traceback.
+
+    The exit code is 2, and 130 for a run that was asked to stop.
+    """
     try:
         yield
     except errors.EquipotError as error:
         print(f"{program}: {error}", file=sys.stderr)
-        raise SystemExit(WRONG_INPUT) from None
+        stopped = isinstance(error, errors.StoppedError)
+        raise SystemExit(INTERRUPTED if stopped else WRONG_INPUT) from None
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
@@ -30,6 +37,21 @@ def keep_compiled_programs() -> None:
 
     Anything the user has set in the environment (``JAX_COMPILATION_CACHE_DIR`` …) stays.
     """
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(paths.cache_folder() / "jax"))
+    folder = paths.cache_folder() / "jax" / _processor()
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # Without it, each program from the cache comes with a page on what this processor prefers.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _processor() -> str:
+    """A short name of the instructions this processor has.
+
+    Programs are compiled for them, and the folder may be shared with computers that lack some.
+    """
+    text = f"{platform.machine()} {platform.processor()}"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        text += "".join(line for line in lines if line.startswith(("flags", "Features")))[:4096]
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -7,17 +7,13 @@ length. On the host the leaves are NumPy arrays; a batch for several devices has
 front of every leaf.
 """
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jraph
 import numpy as np
 from flax import struct
 
 from equipot.typing import Array
-
-Graph: TypeAlias = jraph.GraphsTuple
-"""Fields ``nodes: Nodes``, ``edges: Edges``, ``globals: Globals``, ``senders``, ``receivers``
-[edges], and ``n_node``, ``n_edge`` [graphs]; all integers are int32."""
 
 AnyArray: TypeAlias = Array | np.ndarray
 """An array on the device or on the host."""
@@ -73,3 +69,30 @@ class Globals:
     energy_weight: Leaf
     forces_weight: Leaf
     stress_weight: Leaf
+
+
+if TYPE_CHECKING:
+
+    class Graph(NamedTuple):
+        """What the fields of a ``jraph.GraphsTuple`` hold here; all integers are int32.
+
+        Attributes:
+          nodes: Per atom.
+          edges: Per directed pair.
+          receivers: Where the edges end, ascending, Int[edges].
+          senders: Where the edges start, Int[edges].
+          globals: Per structure.
+          n_node: Atoms of each structure, Int[graphs].
+          n_edge: Edges of each structure, Int[graphs].
+        """
+
+        nodes: Nodes
+        edges: Edges
+        receivers: Leaf
+        senders: Leaf
+        globals: Globals
+        n_node: Leaf
+        n_edge: Leaf
+
+else:
+    Graph = jraph.GraphsTuple

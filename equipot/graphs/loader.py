@@ -5,7 +5,7 @@ Their order is a pure function of the seed and the epoch.
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -84,7 +84,7 @@ class Loader:
         """The share of padding in an epoch."""
         return packing.padding_waste(self.sizes, self.steps(epoch), self.budget)
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[Graph]:
+    def batches(self, epoch: int, start: int = 0) -> Generator[Graph, None, None]:
         """Yields the batches of an epoch from position ``start`` on; leaves are [devices, ...].
 
         Raises:
@@ -104,7 +104,9 @@ class Loader:
         return prefetched(make, range(start, len(steps)), self.prefetch)
 
 
-def prefetched(make: Callable[[int], T], items: Sequence[int], depth: int) -> Iterator[T]:
+def prefetched(
+    make: Callable[[int], T], items: Sequence[int], depth: int
+) -> Generator[T, None, None]:
     """Yields ``make(item)`` for each item in order, computed up to ``depth`` ahead by one thread.
 
     An exception of ``make`` is raised where its result would have come. Closing the iterator stops

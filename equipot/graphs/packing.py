@@ -125,9 +125,10 @@ def pack(
       GraphTooLargeError: If one structure alone is above the budget.
     """
     check_sizes(sizes, budget, names)
-    uniform = budget.graphs - 1
-    if len(sizes) and budget.holds(*(uniform * sizes.max(axis=0)), uniform):
-        return [tuple(order[i : i + uniform].tolist()) for i in range(0, len(order), uniform)]
+    many = budget.graphs - 1
+    nodes, edges = many * sizes.max(axis=0, initial=0)
+    if budget.holds(nodes, edges, many):
+        return [tuple(order[i : i + many].tolist()) for i in range(0, len(order), many)]
     return _first_fit(sizes, order, budget)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from ase.data import atomic_numbers as numbers_of_symbols
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
@@ -91,3 +92,9 @@ def symbol(atomic_number: int) -> str:
     """Chemical symbol of an element, as in ``Xe``; ``Z=200`` for what is none."""
     known = 0 < atomic_number < len(chemical_symbols)
     return chemical_symbols[atomic_number] if known else f"Z={atomic_number}"
+
+
+def atomic_number(symbol: str) -> int | None:
+    """Atomic number of a chemical symbol, or None for what is none."""
+    number = numbers_of_symbols.get(symbol, 0)
+    return number if number > 0 else None

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from ase.data import atomic_numbers as numbers_of_symbols
-from ase.data import chemical_symbols
 
 from equipot import errors
+from equipot.data import structure as structures_
 from equipot.data.structure import Structure
 from equipot.potential.config import PotentialConfig
 
@@ -106,7 +105,7 @@ def _given(
     energies = dict(isolated_atoms)
     if not isinstance(config.reference_energies, str):
         energies = {_atomic_number(key): value for key, value in config.reference_energies.items()}
-    missing = [chemical_symbols[z] for z in species_table if z not in energies]
+    missing = [structures_.symbol(z) for z in species_table if z not in energies]
     if missing:
         where = (
             "frames with config_type=IsolatedAtom"
@@ -121,12 +120,12 @@ def _given(
 
 
 def _atomic_number(symbol: str) -> int:
-    if symbol not in numbers_of_symbols:
+    number = structures_.atomic_number(symbol)
+    if number is None:
         raise errors.ConfigError(
-            f"potential.reference_energies: '{symbol}' is no chemical symbol."
-            f"{errors.did_you_mean(symbol, numbers_of_symbols)}"
+            f"potential.reference_energies: '{symbol}' is no chemical symbol; write H, O, …"
         )
-    return numbers_of_symbols[symbol]
+    return number
 
 
 def _least_squares(
@@ -157,5 +156,5 @@ def _scale(structures: Sequence[Structure], setting: str | float) -> float:
 
 def _describe(title: str, species_table: Sequence[int], energies: np.ndarray) -> str:
     pairs = zip(species_table, energies, strict=True)
-    values = ", ".join(f"{chemical_symbols[z]} {e:.4f}" for z, e in pairs)
+    values = ", ".join(f"{structures_.symbol(z)} {e:.4f}" for z, e in pairs)
     return f"{title}: {values} eV"

@@ -63,3 +63,36 @@ def make_potential():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def lennard_jones() -> list:
+    """Forty labelled crystals of argon and krypton, rattled, four atoms each, in two groups."""
+    from ase.build import bulk
+    from ase.calculators.lj import LennardJones
+
+    from equipot.data.structure import Structure
+
+    rng, structures = np.random.default_rng(0), []
+    for i in range(40):
+        atoms = bulk("Ar", "fcc", a=5.3 * (1 + 0.02 * rng.normal()), cubic=True)
+        atoms.symbols[rng.permutation(4)[: 1 + i % 3]] = "Kr"
+        atoms.positions += rng.normal(scale=0.12, size=(4, 3))
+        atoms.calc = LennardJones(sigma=3.4, epsilon=0.1, rc=8.0, smooth=True)
+        structures.append(
+            Structure(
+                positions=atoms.positions,
+                atomic_numbers=atoms.numbers,
+                cell=np.array(atoms.cell),
+                pbc=atoms.pbc,
+                energy=atoms.get_potential_energy(),
+                forces=atoms.get_forces(),
+                stress=atoms.get_stress(voigt=False),
+                energy_weight=1.0,
+                forces_weight=1.0,
+                stress_weight=1.0,
+                source=f"argon and krypton, frame {i}",
+                group=("300 K", "600 K")[i % 2],
+            )
+        )
+    return structures

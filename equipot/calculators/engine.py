@@ -112,8 +112,8 @@ class Engine:
         spec = self.potential.spec
         batch = batching.collate([graph], budget, spec.cutoff, spec.dtype)
         with self._precision(), self._counter:
-            prediction = jax.device_get(self._predict(self._params, batch))
-        return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
+            prediction = self._predict(self._params, batch)
+            return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
 
     def _check_probe(self, stored: artefact.Artefact, budget: batching.Budget) -> None:
         """Runs the stored probe through the program just compiled: it fits by construction."""

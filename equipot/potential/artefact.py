@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import equipot
@@ -185,7 +186,7 @@ def _check_params(potential: Potential, path: Path) -> None:
     """Compares the parameters with those that the model of this version has; compiles nothing."""
     spec = potential.spec
     with jax.enable_x64(spec.dtype == "float64"):
-        ones = np.ones(spec.num_species, spec.dtype)
+        ones = jnp.ones(spec.num_species, spec.dtype)
         expected = _leaves(
             jax.eval_shape(lambda key: init_params(spec, key, ones, ones), jax.random.key(0))
         )

@@ -76,9 +76,8 @@ def evaluate(
         for batch in bins:
             members = [graphs[i] for i in batch]
             graph = batching.collate(members, budget, spec.cutoff, spec.dtype)
-            prediction = jax.device_get(predict(params, graph))
             periodic = [has_stress[i] for i in batch]
-            parts = split_prediction(prediction, members, references, periodic)
+            parts = split_prediction(predict(params, graph), members, references, periodic)
             done.update(zip(batch, parts, strict=True))
             if on_progress is not None:
                 on_progress(len(done))
@@ -93,24 +92,26 @@ def split_prediction(
     references: np.ndarray,
     has_stress: Sequence[bool],
 ) -> list[HostPrediction]:
-    """Cuts a prediction on a padded batch, in NumPy, into its structures.
+    """Fetches a prediction on a padded batch and cuts it into structures.
 
     Args:
-      prediction: Of the collated graphs; padding follows them.
+      prediction: Of the collated graphs, which padding follows.
       graphs: In the order of collation.
       references: Reference energy of each species in eV, [species].
       has_stress: Which of them are periodic in all directions.
     """
+    fields = prediction.node_energy, prediction.forces, prediction.stress
+    node_energy, forces, stresses = jax.device_get(fields)
     results, first = [], 0
     for i, graph in enumerate(graphs):
         nodes = slice(first, first + graph.num_nodes)
-        energies = prediction.node_energy[nodes].astype(np.float64) + references[graph.species]
-        stress = prediction.stress[i].astype(np.float64) if has_stress[i] else np.zeros((3, 3))
+        energies = node_energy[nodes].astype(np.float64) + references[graph.species]
+        stress = stresses[i].astype(np.float64) if has_stress[i] else np.zeros((3, 3))
         results.append(
             HostPrediction(
                 energy=float(energies.sum()),
                 energies=energies,
-                forces=prediction.forces[nodes].astype(np.float64),
+                forces=forces[nodes].astype(np.float64),
                 stress=stress,
                 has_stress=has_stress[i],
             )

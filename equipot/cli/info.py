@@ -54,12 +54,12 @@ def describe(found: Any) -> dict[str, Any]:
 
 
 def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:
-    """Nested ``key: value`` with one line per value."""
+    """Nested ``key: value``, a line for each value that is set."""
     lines = []
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}:", *_lines(value, indent + "  ")]
-        else:
+        elif value is not None:
             shown = f"{value:.10g}" if isinstance(value, float) else value
             lines.append(f"{indent}{key}: {shown}")
     return lines

@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import ase
 import ase.io
@@ -12,7 +12,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from equipot import errors
 from equipot.data.structure import Structure
 
+_VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])  # xx, yy, zz, yz, xz, xy
 
+
+@runtime_checkable
 class Predicted(Protocol):
     """What a potential says of one structure; eV, eV/Å, eV/Å³ with tension positive."""
 
@@ -48,7 +51,7 @@ def write_predictions(
     """Writes extended xyz; by its name compressed (``.xz``, ``.gz``).
 
     Predictions stand under ``energy``, ``forces``, ``stress`` and ``energies``; labels, where there
-    are any, under ``REF_energy``, ``REF_forces`` and ``REF_stress``.
+    are any, under ``REF_energy``, ``REF_forces`` and ``REF_stress`` (Voigt, as ASE has it).
 
     Args:
       path: Name of the file; what stood there is replaced.
@@ -83,14 +86,14 @@ def _atoms(structure: Structure, prediction: Predicted) -> ase.Atoms:
         "forces": prediction.forces,
     }
     if prediction.has_stress:
-        results["stress"] = prediction.stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        results["stress"] = prediction.stress[_VOIGT]
     atoms.calc = SinglePointCalculator(atoms, **results)
     if structure.energy_weight > 0:
         atoms.info["REF_energy"] = structure.energy
     if structure.forces_weight > 0:
         atoms.arrays["REF_forces"] = structure.forces
     if structure.stress_weight > 0:
-        atoms.info["REF_stress"] = structure.stress
+        atoms.info["REF_stress"] = structure.stress[_VOIGT]
     if structure.group:
         atoms.info["group"] = structure.group
     return atoms

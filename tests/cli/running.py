@@ -1,0 +1,27 @@
+"""Starting ``equipot-train`` as a user does, and the smallest training there is."""
+
+import pathlib
+import subprocess
+import sys
+
+TINY = (
+    "model.num_layers=1",
+    "model.lmax=0",
+    "model.num_channels=4",
+    "model.radial_widths=[8]",
+    "model.cutoff=3.5",
+    "loss=energy_forces_stress",
+    "trainer.num_steps=2",
+    "trainer.valid_every=1",
+    "trainer.num_devices=1",
+)
+
+
+def run_train(
+    folder: pathlib.Path, *arguments: str, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``equipot-train`` in a folder and checks its exit code."""
+    command = [sys.executable, "-c", "from equipot.cli.train import main; main()", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done

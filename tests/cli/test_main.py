@@ -1,0 +1,129 @@
+import json
+import pathlib
+import re
+
+import ase.io
+import numpy as np
+import pytest
+
+from equipot import EquipotCalculator
+from equipot.cli import main
+
+
+def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.CaptureFixture):
+    main.main(["info", potential])
+    shown = capsys.readouterr().out
+    assert "name: nequip" in shown
+    assert "Cu: " in shown
+    assert "num_steps: 2" in shown
+
+
+def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFixture):
+    main.main(["info", potential, "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["cutoff in Å"] == 3.5
+    assert facts["training"]["config"]["model"]["num_channels"] == 4
+
+
+def test_evaluate_gives_the_errors_of_the_calculator(
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    output, table = tmp_path / "predictions.extxyz", tmp_path / "table.json"
+    arguments = ["evaluate", potential, str(copper), "--group-key", "shift"]
+    main.main([*arguments, "--output", str(output), "--json", str(table)])
+    shown = capsys.readouterr().out
+    assert re.search(r"^copper +forces on Cu", shown, re.MULTILINE)
+    found = json.loads(table.read_text())
+    assert set(found["groups"]) == {"0.05", "0.15"}
+
+    frames, predicted = ase.io.read(copper, ":"), ase.io.read(output, ":")
+    calculator = EquipotCalculator(potential)
+    differences = []
+    for frame, prediction in zip(frames, predicted, strict=True):
+        np.testing.assert_allclose(prediction.info["REF_energy"], frame.get_potential_energy())
+        np.testing.assert_allclose(prediction.info["REF_stress"], frame.get_stress(), atol=1e-7)
+        labels = frame.get_forces()
+        frame.calc = calculator
+        np.testing.assert_allclose(prediction.get_forces(), frame.get_forces(), atol=1e-5)
+        np.testing.assert_allclose(prediction.get_stress(), frame.get_stress(), atol=1e-6)
+        differences.append(frame.get_forces() - labels)
+    rmse = np.sqrt(np.mean(np.square(differences)))
+    np.testing.assert_allclose(found["forces"]["rmse"], rmse, rtol=1e-4)
+
+
+def test_md_starts_from_the_marked_frame_and_writes_what_it_says(
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    output = tmp_path / "md"
+    arguments = ["md", potential, str(copper), "--frame", "shift=0.15", "--ensemble", "nve"]
+    arguments += ["--time", "0.01", "--output", str(output), "--log-every", "5", "--plot"]
+    main.main(arguments)
+    shown = capsys.readouterr().out
+    assert "Cu4: 20 steps of 0.5 fs" in shown
+    assert "meV/atom/ps" in shown
+    first = ase.io.read(f"{output}.extxyz", 0)
+    np.testing.assert_allclose(first.positions, ase.io.read(copper, 1).positions, atol=1e-6)
+    lines = pathlib.Path(f"{output}.csv").read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:]] == [0, 5, 10, 15, 20]
+    assert pathlib.Path(f"{output}.png").stat().st_size > 1000
+
+
+def test_relax_lowers_the_energy_of_the_last_frame(
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    output = tmp_path / "relaxed.extxyz"
+    with pytest.raises(SystemExit) as ended:
+        main.main(["relax", potential, str(copper), "--max-steps", "3", "--output", str(output)])
+    assert ended.value.code == 1
+    assert "NOT converged after 3 steps" in capsys.readouterr().out
+    frames = ase.io.read(output, ":")
+    np.testing.assert_allclose(frames[0].positions, ase.io.read(copper).positions, atol=1e-6)
+    assert frames[-1].get_potential_energy() < frames[0].get_potential_energy()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "nothing.equipot"], "equipot: nothing.equipot: "),
+        (["md", "POTENTIAL", "STRUCTURES", "--frame", "99"], "frame 99"),
+        (["md", "POTENTIAL", "STRUCTURES", "--frame", "shift=3"], "there: 0.05, 0.15"),
+        (["md", "POTENTIAL", "STRUCTURES", "--frame", "first"], "a number or KEY=VALUE"),
+        (["md", "POTENTIAL", "STRUCTURES", "--timestep", "-1"], "expected positive numbers"),
+        (["evaluate", "POTENTIAL", "STRUCTURES", "--batch-size", "0"], "expected at least 1"),
+        (["evaluate", "POTENTIAL", "STRUCTURES", "--energy-unit", "meow"], "meow"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    potential: str,
+    copper: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    words = {"POTENTIAL": potential, "STRUCTURES": str(copper)}
+    with pytest.raises(SystemExit) as ended:
+        main.main([words.get(a, a) for a in arguments])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_an_element_the_potential_does_not_know_is_named(
+    potential: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    path = tmp_path / "gold.xyz"
+    path.write_text('2\nLattice="5 0 0 0 5 0 0 0 5" pbc="T T T"\nAu 0 0 0\nAu 0 0 2.5\n')
+    with pytest.raises(SystemExit) as ended:
+        main.main(["evaluate", potential, str(path)])
+    assert ended.value.code == 2
+    assert "Au" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+import json
+import pathlib
+
+import pytest
+import yaml
+
+from equipot import errors
+from equipot.cli import train
+from tests.cli.running import TINY, run_train
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "data.train: needs a file of structures, as in data.train=my.extxyz"),
+        (("+experimant=water",), "unknown key 'experimant'. Did you mean 'experiment'?"),
+        (("data.train=x", "trainer.num_steps=many"), "trainer.num_steps: expected int"),
+        (("data.train=x", "++loss.wieght=1"), "loss: unknown key 'wieght'."),
+        (("data.train=x", "loss.kind=sme"), "Did you mean 'mse'?"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
+    arguments: tuple[str, ...], message: str, tmp_path: pathlib.Path
+):
+    done = run_train(tmp_path, *arguments, code=2)
+    assert done.stderr.startswith("equipot-train: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_key_of_the_model_behind_a_plus_is_refused_before_data_are_read(
+    tmp_path: pathlib.Path,
+):
+    done = run_train(tmp_path, "data.train=not_there.xyz", "+model.lmaxx=1", code=2)
+    assert "model.nequip: unknown key 'lmaxx'. Did you mean 'lmax'?" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: pathlib.Path):
+    done = run_train(tmp_path, "data.train=not_there.xyz", code=2)
+    assert done.stderr.startswith("equipot-train: not_there.xyz: no such file or folder")
+
+
+def test_a_users_own_experiment_is_composed(tmp_path: pathlib.Path):
+    own = tmp_path / "my" / "experiment" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package _global_\nname: mine\nmodel: {lmax: 3}\n")
+    words = ("+experiment=mine", "--config-dir", "my", "seed=7", "--cfg", "job")
+    composed = yaml.safe_load(run_train(tmp_path, *words).stdout)
+    assert (composed["name"], composed["model"]["lmax"], composed["seed"]) == ("mine", 3, 7)
+
+
+def test_an_experiment_without_its_package_line_is_explained(tmp_path: pathlib.Path):
+    own = tmp_path / "my" / "experiment" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("name: mine\n")
+    done = run_train(tmp_path, "--config-dir", "my", "+experiment=mine", code=2)
+    assert "its first line must be '# @package _global_'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("data/my.extxyz.xz", "my"),
+        (["a/first.xyz", "second.xyz"], "first"),
+        ("equipot://data/water/train.extxyz.xz", "train"),
+        (None, "run"),
+    ],
+)
+def test_a_run_is_named_after_its_training_file(path: object, name: str):
+    assert train.name_from(path) == name
+
+
+def test_a_mapping_without_data_is_refused():
+    with pytest.raises(errors.ConfigError, match="needs a file of structures"):
+        train.train({"model": {"name": "nequip"}})
+
+
+def test_every_experiment_composes_into_a_right_configuration(tmp_path: pathlib.Path):
+    from equipot.cli import config_files
+    from equipot.models import registry
+    from equipot.training import config as training_config
+
+    for name in config_files.groups([config_files.shipped_folder()])["experiment"]:
+        done = run_train(tmp_path, f"+experiment={name}", "--cfg", "job", "--resolve")
+        config = training_config.train_config(yaml.safe_load(done.stdout))
+        registry.config_from_mapping(config.model)
+        assert config.name == name
+
+
+def test_a_sweep_gives_each_run_a_folder_named_after_what_was_swept(sweep: pathlib.Path):
+    runs = sweep / "multirun" / "copper"
+    assert sorted(p.name for p in runs.iterdir()) == ["multirun.yaml", "seed=0", "seed=1"]
+    assert [p.name for p in sweep.iterdir()] == ["multirun"]
+    for seed in (0, 1):
+        folder = runs / f"seed={seed}"
+        assert yaml.safe_load((folder / "config.yaml").read_text())["seed"] == seed
+        assert json.loads((folder / "metrics.json").read_text())["test"]["forces"]["rmse"] > 0
+        assert (folder / "copper.equipot").is_file()
+        assert not (folder / ".hydra").exists()
+
+
+def test_the_same_command_finds_a_finished_run(sweep: pathlib.Path, copper: pathlib.Path):
+    before = (sweep / "multirun/copper/seed=0/copper.equipot").read_bytes()
+    done = run_train(sweep, "-m", f"data.train={copper}", *TINY, "seed=0,1")
+    assert done.stdout.count("this run is finished") == 2
+    assert (sweep / "multirun/copper/seed=0/copper.equipot").read_bytes() == before

@@ -17,7 +17,7 @@ T = TypeVar("T")
 ROOT = "configuration"
 
 
-def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = ROOT) -> T:
+def from_mapping(cls: type[T], mapping: Any, where: str = ROOT) -> T:
     """Builds a frozen dataclass from a mapping.
 
     Args:

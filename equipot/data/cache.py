@@ -41,9 +41,9 @@ def load(digest: str) -> contents.FileContents | None:
     """Returns what was saved under a digest, or None where nothing usable is."""
     path = paths.cache_folder() / f"{digest}.npz"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return _unpack(dict(archive))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None  # absent, or damaged: the file itself is read, and the cache written anew
 
 
@@ -54,7 +54,7 @@ def save(digest: str, made: contents.FileContents) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
             try:
-                np.savez(file, **_pack(made))
+                np.savez(file, allow_pickle=False, **_pack(made))
                 os.replace(file.name, folder / f"{digest}.npz")
             except BaseException:
                 os.unlink(file.name)

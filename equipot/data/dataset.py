@@ -56,6 +56,8 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
       DataError: If a file cannot be read, has no labels or wrong ones, or a split would be empty.
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
+    every = [item for part in files.values() for item in part]
+    isolated = _merge_isolated(every)
     pool = _structures(files["train"])
     counts = splits.plan_counts(
         len(pool), config, set_aside_valid=not files["valid"], set_aside_test=not files["test"]
@@ -66,8 +68,6 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
         if files[name]:
             own = _structures(files[name])
             parts[name] = [own[i] for i in splits.subset(len(own), config, name)]
-    every = [item for part in files.values() for item in part]
-    isolated = _merge_isolated(every)
     return Dataset(
         train=tuple(parts["train"]),
         valid=tuple(parts["valid"]),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from ase.geometry import complete_cell
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from equipot.data import structure
 
@@ -46,12 +46,12 @@ def _within(item: structure.Structure, radius: float) -> Contacts:
     closest, atoms = np.inf, (0, 0)
     for number in np.unique(numbers).tolist():
         members = np.flatnonzero(numbers[index] == number)
-        tree = cKDTree(positions[members])
+        tree = KDTree(positions[members])
         distances, nearest = tree.query(origin, k=(1, 2), distance_upper_bound=radius)
         # The nearest atom of an atom's own element is the atom itself.
         column = (numbers == number).astype(int)
         rows = np.arange(len(numbers))
-        distances, nearest = distances[rows, column], nearest[rows, column]
+        distances = distances[rows, column]
         for other in np.unique(numbers).tolist():
             mine = np.flatnonzero(numbers == other)
             best = int(mine[np.argmin(distances[mine])])
@@ -60,7 +60,8 @@ def _within(item: structure.Structure, radius: float) -> Contacts:
                 pair = (min(number, other), max(number, other))
                 shortest[pair] = min(value, shortest.get(pair, np.inf))
             if value < closest:
-                closest, atoms = value, (best, int(index[members[nearest[best]]]))
+                partners = index[members[nearest[best, : column[best] + 1]]].tolist()
+                closest, atoms = value, (best, next((p for p in partners if p != best), best))
     return Contacts(shortest=shortest, closest=closest, atoms=atoms)
 
 

@@ -85,7 +85,7 @@ def _convert(
     structures: list[structure.Structure] = []
     for item in content.frames:
         made = _structure(item, config, keys, scales, name)
-        if str(item.values.get("config_type", "")).casefold() in ISOLATED:
+        if _is_isolated(item):
             add_isolated(isolated, _isolated(made))
         else:
             structures.append(made)
@@ -98,11 +98,16 @@ def _convert(
     )
 
 
+def _is_isolated(item: frame.Frame) -> bool:
+    return str(item.values.get("config_type", "")).casefold() in ISOLATED
+
+
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:
-    present = labels.present_keys(content.frames)
+    frames = [item for item in content.frames if not _is_isolated(item)]
+    present = labels.present_keys(frames)
     for option in ("group_key", "weight_key"):
         key = getattr(config, option)
-        if key is not None and key not in present:
+        if frames and key is not None and key not in present:
             raise errors.DataError(
                 f"{name}: no frame has the key '{key}' (data.{option})."
                 f"{errors.did_you_mean(key, present)} Keys: {', '.join(present) or 'none'}"

@@ -116,8 +116,8 @@ def _training_first(
     if len(needed) > counts.train:
         symbols = ", ".join(chemical_symbols[z] for z in sorted(frozenset().union(*elements)))
         raise errors.DataError(
-            f"data.num_train: {counts.train} training frames cannot hold all elements ({symbols}), "
-            f"which need {len(needed)}; ask for more"
+            f"{counts.train} training frames cannot hold all elements ({symbols}), which need "
+            f"{len(needed)}; set fewer frames aside, or raise data.num_train"
         )
     held_out = counts.valid + counts.test
     pinned = needed | _repeated(structures)

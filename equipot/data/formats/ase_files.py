@@ -10,11 +10,13 @@ import gzip
 import lzma
 import pathlib
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ase
+import ase.db
 import ase.io
 import numpy as np
 from ase.io.formats import UnknownFileTypeError
@@ -38,6 +40,7 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "forces": ("forces_unit",),
     "stress": ("stress_unit",),
 }
+_DATABASES = frozenset({"db", "json"})
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 _PARSE_ERRORS = (
     UnknownFileTypeError,
@@ -51,6 +54,7 @@ _PARSE_ERRORS = (
     StopIteration,
     RuntimeError,
     lzma.LZMAError,
+    sqlite3.Error,
 )
 
 
@@ -66,14 +70,13 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
     """
     try:
         with _plain_file(path) as plain:
-            images = ase.io.read(plain, index=":", format=ase_format)
+            images = _read_images(plain, ase_format)
     except _PARSE_ERRORS as error:
         raise errors.DataError(
             f"{path}: ASE could not read it as {ase_format or 'a format guessed from its name'}: "
             f"{type(error).__name__}: {error}. Mend the file or set data.format"
         ) from error
-    listed = [images] if isinstance(images, ase.Atoms) else images
-    frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(listed)]
+    frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(images)]
     return frame.FrameFile(
         frames=frames, known_keys=KNOWN_KEYS, stated_units=_stated_units(frames, path.name)
     )
@@ -93,6 +96,15 @@ def _plain_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
         yield plain
 
 
+def _read_images(path: pathlib.Path, ase_format: str | None) -> list[ase.Atoms]:
+    if ase_format in _DATABASES or (ase_format is None and path.suffix in (".db", ".json")):
+        # ase.io.read leaves out the keys a user has given the rows.
+        with ase.db.connect(path, serial=True) as database:
+            return [row.toatoms(add_additional_information=True) for row in database.select()]
+    images = ase.io.read(path, index=":", format=ase_format)
+    return [images] if isinstance(images, ase.Atoms) else images
+
+
 def _frame(atoms: ase.Atoms, where: str, name: str) -> frame.Frame:
     return frame.Frame(
         atomic_numbers=atoms.numbers,
@@ -108,10 +120,12 @@ def _values(atoms: ase.Atoms, where: str) -> dict[str, Any]:
     """Everything the frame holds beside its geometry, by key."""
     arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
     info = dict(atoms.info)
-    stored = info.pop("key_value_pairs", {})  # ASE's databases keep a user's keys one level down
+    # ASE's databases keep a user's keys one level down.
+    nested = [k for k in ("key_value_pairs", "data") if isinstance(info.get(k), Mapping)]
+    stored = [info.pop(key) for key in nested]
     results = getattr(atoms.calc, "results", {})
     values: dict[str, Any] = {}
-    for source in (info, stored, arrays, results):
+    for source in (info, *stored, arrays, results):
         for key, value in source.items():
             if key in values and not _equal(values[key], value):
                 raise errors.DataError(

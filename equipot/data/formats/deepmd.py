@@ -44,7 +44,10 @@ def read(path: pathlib.Path) -> frame.FrameFile:
 
 
 def _read_system(system: pathlib.Path) -> list[frame.Frame]:
-    types = np.loadtxt(system / "type.raw", dtype=np.int64, ndmin=1)
+    try:
+        types = np.loadtxt(system / "type.raw", dtype=np.int64, ndmin=1)
+    except ValueError as error:
+        raise errors.DataError(f"{system}/type.raw: expected whole numbers: {error}") from error
     elements = _element_table(system)
     sets = sorted(p for p in system.glob("set.*") if p.is_dir())
     if not sets:
@@ -112,7 +115,7 @@ def _load(
         return None
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise errors.DataError(f"{path}: could not be read as npy: {error}") from error
     num = len(array) if num is None else num
     size = int(np.prod(shape))

@@ -64,11 +64,11 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Returns the arrays of the file but those of Python objects, which cannot be labels."""
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:
                 with contextlib.suppress(ValueError):
                     arrays[key] = archive[key]
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise errors.DataError(f"{path}: could not be read as npz: {error}") from error
     return arrays
 

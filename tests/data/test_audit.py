@@ -1,0 +1,173 @@
+import ase
+import ase.build
+import numpy as np
+import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from equipot import errors, units
+from equipot.data import audit, dataset
+from equipot.data.config import DataConfig
+
+ENERGY_AND_FORCES = {"energy": 1.0, "forces": 1.0, "stress": 0.0}
+
+
+@pytest.fixture
+def read(write):
+    """A function that writes frames and reads them as a dataset."""
+
+    def read_frames(frames, **settings):
+        return dataset.read_dataset(DataConfig(train=write("a.traj", frames), **settings))
+
+    return read_frames
+
+
+def test_the_audit_says_what_a_dataset_holds(read, labelled_water):
+    frames = labelled_water(20)
+    frames[0].calc.results["stress"] = np.zeros(6)
+    made = read(frames, split="sequential")
+    report = audit.audit(made, ENERGY_AND_FORCES)
+    rms = np.sqrt(np.mean([s.forces**2 for s in made.train]))
+    assert report.forces_rms == pytest.approx(rms)
+    text = str(report)
+    assert "train: 16 frames, 48 atoms (3 each); 16 energies, 16 forces, 1 stresses;" in text
+    assert f"force RMS {rms:.4g} eV/Å" in text
+    assert "valid: 2 frames" in text and "test: 2 frames" in text
+    assert "elements (2): H O" in text
+    assert "composition matrix: rank 1 of 2 elements; a least-squares fit of reference" in text
+    assert "duplicates: none across splits, 0 within the training split" in text
+    assert "a.traj: 20 frames; energy from 'energy' (20)" in text
+    assert made.fingerprint[:16] in text
+    shortest = min(f.get_distance(0, i) for f in frames for i in (1, 2))
+    assert report.shortest["H-O"] == pytest.approx(shortest)
+    assert f"H-O {shortest:.2f}" in text
+
+
+def test_two_compositions_have_rank_two(read, labelled_water):
+    frames = labelled_water(10)
+    hydrogen = ase.build.molecule("H2")
+    hydrogen.calc = SinglePointCalculator(hydrogen, energy=-30.0, forces=np.zeros((2, 3)))
+    report = audit.audit(read([hydrogen, *frames], split="sequential"), ENERGY_AND_FORCES)
+    assert report.composition_rank == 2
+    assert "composition matrix: rank 2 of 2 elements" in report.lines
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_term_of_the_loss_without_labels_stops(write, labelled_water, split):
+    files = {"train": labelled_water(4), "valid": labelled_water(2, 10)}
+    for name, frames in files.items():
+        for atoms in frames:
+            if name != split:
+                atoms.calc.results["stress"] = np.zeros(6)
+    paths = {name: write(f"{name}.traj", frames) for name, frames in files.items()}
+    made = dataset.read_dataset(DataConfig(**paths, test_fraction=0.0))
+    message = (
+        f"the loss weighs stress by 0.1, but none of the .* frames of the {split} split has a "
+        f"label for it .*no stress.* Set loss.stress=0, or name the label with data.stress_key"
+    )
+    with pytest.raises(errors.DataError, match=message):
+        audit.audit(made, {"energy": 1.0, "forces": 1.0, "stress": 0.1})
+    audit.audit(made, ENERGY_AND_FORCES)
+
+
+def test_an_unknown_term_of_the_loss_is_refused(read, labelled_water):
+    with pytest.raises(errors.ConfigError, match=r"unknown term 'force'. Known: energy, forces"):
+        audit.audit(read(labelled_water(5)), {"force": 1.0})
+
+
+def test_an_empty_validation_split_stops(read, labelled_water):
+    message = "the valid split is empty; give data.valid files, or raise data.num_valid"
+    with pytest.raises(errors.DataError, match=message):
+        audit.audit(read(labelled_water(5), num_valid=0), ENERGY_AND_FORCES)
+
+
+def test_overlapping_splits_stop_with_an_example(write, labelled_water):
+    config = DataConfig(
+        train=write("a.traj", labelled_water(6)),
+        valid=write("v.extxyz", labelled_water(4, 4)),
+        test_fraction=0.0,
+    )
+    message = (
+        r"the splits overlap: 2 configurations stand in two of them, for example a\.traj, frame 4 "
+        r"\(H2O\) \(train\) is v\.extxyz, frame 0 \(H2O\) \(valid\)"
+    )
+    with pytest.raises(errors.DataError, match=message):
+        audit.audit(dataset.read_dataset(config), ENERGY_AND_FORCES)
+
+
+def test_repeats_within_training_are_counted(read, labelled_water):
+    frames = labelled_water(10)
+    report = audit.audit(read([*frames, frames[0], frames[0]]), ENERGY_AND_FORCES)
+    assert report.duplicates == 2
+
+
+@pytest.mark.parametrize("shift", [np.zeros(3), np.array([6.0, 0.0, 0.0])])
+def test_two_atoms_at_the_same_place_stop(read, labelled_water, shift):
+    frames = labelled_water(6)
+    frames[3].positions[2] = frames[3].positions[1] + shift  # also through the boundary
+    message = r"a\.traj, frame 3 \(H2O\): atoms 1 and 2 are at the same place \(0\.0000 Å apart\)"
+    with pytest.raises(errors.DataError, match=message):
+        audit.audit(read(frames), ENERGY_AND_FORCES)
+
+
+def test_an_element_no_training_frame_has_stops(write, labelled_water):
+    other = ase.Atoms("SO2", positions=[[0, 0, 0], [1.4, 0, 0.5], [-1.4, 0, 0.5]])
+    other.calc = SinglePointCalculator(other, energy=-1.0, forces=np.zeros((3, 3)))
+    config = DataConfig(
+        train=write("a.traj", labelled_water(6)),
+        valid=write("v.traj", labelled_water(2, 20)),
+        test=write("t.traj", other),
+    )
+    message = (
+        r"t\.traj, frame 0 \(O2S\), in the test split, holds S \(Z=16\), which no training frame "
+        r"has\. Training has H, O"
+    )
+    with pytest.raises(errors.UnknownElementError, match=message):
+        audit.audit(dataset.read_dataset(config), ENERGY_AND_FORCES)
+
+
+def _in_bohr(frames):
+    for atoms in frames:
+        results = atoms.calc.results
+        atoms.set_cell(atoms.cell / units.BOHR, scale_atoms=True)
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return frames
+
+
+def test_a_dataset_in_bohr_stops_unless_its_unit_is_given(read, labelled_water):
+    frames = _in_bohr(labelled_water(10))
+    message = (
+        r"positions look like Bohr, not Å: the shortest H-O distance of the whole dataset is "
+        r"1\.\d\d, where a bond has 0\.97 Å\. Set data\.length_unit=Bohr"
+    )
+    with pytest.raises(errors.DataError, match=message):
+        audit.audit(read(frames), ENERGY_AND_FORCES)
+    converted = audit.audit(read(frames, length_unit="Bohr"), ENERGY_AND_FORCES)
+    assert 0.85 < converted.shortest["H-O"] < 1.0
+    insisted = audit.audit(read(frames, length_unit="Angstrom"), ENERGY_AND_FORCES)
+    assert insisted.shortest["H-O"] > 1.7
+
+
+def test_one_stretched_frame_or_a_noble_gas_is_not_taken_for_bohr(read, labelled_water):
+    frames = labelled_water(10)
+    _in_bohr(frames[:1])
+    audit.audit(read(frames), ENERGY_AND_FORCES)
+    argon = []
+    for distance in np.linspace(3.7, 4.2, 10):
+        atoms = ase.Atoms("Ar2", positions=[[0, 0, 0], [0, 0, distance]])
+        atoms.calc = SinglePointCalculator(atoms, energy=-distance, forces=np.zeros((2, 3)))
+        argon.append(atoms)
+    audit.audit(read(argon), ENERGY_AND_FORCES)
+
+
+def test_many_pairs_of_elements_are_shortened_to_the_tightest(read):
+    symbols = ["H", "C", "N", "O", "F", "Si", "P", "S"]
+    frames = []
+    for seed in range(10):
+        atoms = ase.Atoms(symbols, positions=1.5 * np.array(list(np.ndindex(2, 2, 2))))
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.ones((8, 3)))
+        frames.append(atoms)
+    report = audit.audit(read(frames), ENERGY_AND_FORCES)
+    line = next(line for line in report.lines if line.startswith("shortest"))
+    assert line.endswith("and 16 pairs that are farther for their size") and line.count("-") == 12
+    assert "net force of a frame: 14 eV/Å (median), largest 14" in report.lines

@@ -1,0 +1,103 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from equipot import errors
+from equipot.data import splits, structure
+from equipot.data.config import DataConfig
+
+
+def _pool(*elements):
+    """One structure for each set of atomic numbers, all different."""
+    generator = np.random.default_rng(0)
+    return [
+        structure.Structure(
+            positions=generator.normal(size=(len(numbers), 3)), atomic_numbers=np.array(numbers)
+        )
+        for numbers in elements
+    ]
+
+
+def _split(pool, **settings):
+    config = DataConfig(train="a", **settings)
+    counts = splits.plan_counts(len(pool), config, set_aside_valid=True, set_aside_test=True)
+    return splits.split(pool, counts, config)
+
+
+def test_every_frame_goes_to_exactly_one_split():
+    train, valid, test = _split(_pool(*[[1, 8]] * 50))
+    assert (len(train), len(valid), len(test)) == (40, 5, 5)
+    assert sorted(train + valid + test) == list(range(50))
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another():
+    pool = _pool(*[[1, 8]] * 50)
+    assert _split(pool, split_seed=3) == _split(pool, split_seed=3)
+    assert _split(pool, split_seed=3) != _split(pool, split_seed=4)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_element_stays_in_training(seed):
+    rare = [[1, 8], [6], [7, 6], [9, 1], [16], [17, 1]]
+    pool = _pool(*[[1, 8]] * 14, *rare)
+    train, valid, test = _split(pool, split_seed=seed, valid_fraction=0.3, test_fraction=0.3)
+    held = {int(z) for i in train for z in pool[i].atomic_numbers}
+    assert held == {1, 6, 7, 8, 9, 16, 17}
+    assert len(valid) == len(test) == 6
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_configuration_that_occurs_twice_is_never_held_out(seed):
+    pool = _pool(*[[1, 8]] * 16)
+    pool += [dataclasses.replace(pool[3], energy=1.0), pool[7]]
+    train, _, _ = _split(pool, split_seed=seed, valid_fraction=0.3, test_fraction=0.3)
+    assert {3, 7, 16, 17} <= set(train)
+
+
+def test_held_out_frames_stay_the_same_when_fewer_train():
+    pool = _pool(*[[1, 8]] * 40)
+    _, valid, test = _split(pool, num_train=30, num_valid=4, num_test=4)
+    few, valid_too, test_too = _split(pool, num_train=5, num_valid=4, num_test=4)
+    assert (valid, test) == (valid_too, test_too) and len(few) == 5
+
+
+def test_in_file_order_the_first_frames_train_and_the_next_validate():
+    pool = _pool(*[[1, 8]] * 20)
+    train, valid, test = _split(pool, split="sequential", num_train=12, num_valid=3, num_test=2)
+    assert train == list(range(12)) and valid == [12, 13, 14] and test == [15, 16]
+
+
+def test_a_positive_fraction_gives_at_least_one_frame():
+    train, valid, test = _split(_pool(*[[1]] * 5))
+    assert (len(train), len(valid), len(test)) == (3, 1, 1)
+    assert _split(_pool(*[[1]] * 5), valid_fraction=0.0, test_fraction=0.0)[1:] == ([], [])
+
+
+def test_a_pool_that_is_too_small_is_refused():
+    message = "hold 2 frames, which is too few for 1 to train, 1 to validate and 1 to test"
+    with pytest.raises(errors.DataError, match=message):
+        _split(_pool([1], [1]))
+    with pytest.raises(errors.DataError, match="too few for 19 to train, 2 to validate and 2 to"):
+        _split(_pool(*[[1]] * 20), num_train=19)
+
+
+def test_more_elements_than_training_frames_can_hold_are_refused():
+    message = r"2 training frames cannot hold all elements \(H, C, O\), which need 3; set fewer"
+    with pytest.raises(errors.DataError, match=message):
+        _split(_pool([1], [6], [8], [1], [1]), num_train=2, num_valid=1, num_test=1)
+
+
+def test_frames_that_must_all_train_cannot_be_set_aside():
+    with pytest.raises(errors.DataError, match=r"6 of 6 frames must train .* to set 2 aside"):
+        _split(_pool([1, 8]) * 6)
+
+
+def test_a_split_with_its_own_files_can_be_cut():
+    config = DataConfig(train="a", num_test=5, split="sequential")
+    assert splits.subset(9, config, "test") == [0, 1, 2, 3, 4]
+    assert splits.subset(9, config, "valid") == list(range(9))
+    drawn = splits.subset(9, DataConfig(train="a", num_test=5), "test")
+    assert len(set(drawn)) == 5 and drawn == sorted(drawn) != [0, 1, 2, 3, 4]
+    with pytest.raises(errors.DataError, match=r"data.num_test: asks for 5 frames, but .* hold 4"):
+        splits.subset(4, config, "test")

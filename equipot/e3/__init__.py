@@ -1,1 +1,130 @@
-"""Representations of O(3), and functions and layers that commute with rotations and inversion."""
+"""Representations of O(3), and functions and layers that commute with rotations and inversion.
+
+Modules that share their name with a function (``clebsch_gordan``, ``spherical_harmonics``,
+``tensor_product``) are reached by ``from equipot.e3.tensor_product import …``.
+"""
+
+from equipot.e3 import nn
+from equipot.e3.activations import (
+    gate,
+    norm_activation,
+    normalize_function,
+    scalar_activation,
+    shifted_softplus,
+    soft_odd,
+)
+from equipot.e3.clebsch_gordan import clebsch_gordan
+from equipot.e3.gradient import grad
+from equipot.e3.irreps import Irrep, Irreps, MulIrrep
+from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.operations import (
+    as_irreps_array,
+    concatenate,
+    dot,
+    from_chunks,
+    mean,
+    norm,
+    normal,
+    ones,
+    ones_like,
+    stack,
+    sum,
+    zeros,
+    zeros_like,
+)
+from equipot.e3.radial import (
+    bessel,
+    poly_envelope,
+    polynomial_cutoff,
+    safe_norm,
+    soft_envelope,
+    soft_one_hot_linspace,
+    sus,
+)
+from equipot.e3.rotations import (
+    angles_to_matrix,
+    angles_to_xyz,
+    axis_angle_to_matrix,
+    log_coordinates_to_matrix,
+    matrix_to_angles,
+    matrix_to_axis_angle,
+    matrix_to_log_coordinates,
+    matrix_to_quaternion,
+    matrix_x,
+    matrix_y,
+    matrix_z,
+    quaternion_to_log_coordinates,
+    quaternion_to_matrix,
+    rand_angles,
+    rand_matrix,
+    rand_quaternion,
+    rotation_angle_from_matrix,
+    xyz_to_angles,
+)
+from equipot.e3.spherical_harmonics import sh, spherical_harmonics
+from equipot.e3.tensor_product import elementwise_tensor_product, tensor_product, tensor_square
+
+# The names of earlier e3nn versions.
+IrrepsData = IrrepsArray
+full_tensor_product = tensor_product
+
+__all__ = [
+    "Irrep",
+    "Irreps",
+    "IrrepsArray",
+    "IrrepsData",
+    "MulIrrep",
+    "angles_to_matrix",
+    "angles_to_xyz",
+    "as_irreps_array",
+    "axis_angle_to_matrix",
+    "bessel",
+    "clebsch_gordan",
+    "concatenate",
+    "dot",
+    "elementwise_tensor_product",
+    "from_chunks",
+    "full_tensor_product",
+    "gate",
+    "grad",
+    "log_coordinates_to_matrix",
+    "matrix_to_angles",
+    "matrix_to_axis_angle",
+    "matrix_to_log_coordinates",
+    "matrix_to_quaternion",
+    "matrix_x",
+    "matrix_y",
+    "matrix_z",
+    "mean",
+    "nn",
+    "norm",
+    "norm_activation",
+    "normal",
+    "normalize_function",
+    "ones",
+    "ones_like",
+    "poly_envelope",
+    "polynomial_cutoff",
+    "quaternion_to_log_coordinates",
+    "quaternion_to_matrix",
+    "rand_angles",
+    "rand_matrix",
+    "rand_quaternion",
+    "rotation_angle_from_matrix",
+    "safe_norm",
+    "scalar_activation",
+    "sh",
+    "shifted_softplus",
+    "soft_envelope",
+    "soft_odd",
+    "soft_one_hot_linspace",
+    "spherical_harmonics",
+    "stack",
+    "sum",
+    "sus",
+    "tensor_product",
+    "tensor_square",
+    "xyz_to_angles",
+    "zeros",
+    "zeros_like",
+]

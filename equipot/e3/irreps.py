@@ -11,55 +11,23 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, SupportsIndex, TypeAlias, overload
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from equipot.e3 import rotations, wigner
+from equipot.e3 import slicing, wigner
 from equipot.typing import Array
 
 _IRREP = re.compile(r"\s*(\d+)\s*([eoy])\s*")
 _MUL_IRREP = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+\s*[eoy])\s*")
 
 
-class _MatrixMethods:
-    """Representation matrices from every form of a rotation, by way of ``_representation``."""
-
-    __slots__ = ()
-
-    def D_from_matrix(self, matrix: ArrayLike) -> Array:
-        """Representation matrix of an orthogonal matrix; determinant -1 means an inversion too."""
-        proper, k = rotations.split_inversion(matrix)
-        return self._representation(proper, k)
-
-    def D_from_angles(
-        self, alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike, k: ArrayLike = 0
-    ) -> Array:
-        """Representation matrix of R_y(alpha) R_x(beta) R_y(gamma), and of k inversions."""
-        return self._representation(rotations.angles_to_matrix(alpha, beta, gamma), k)
-
-    def D_from_quaternion(self, quaternion: ArrayLike, k: ArrayLike = 0) -> Array:
-        """Representation matrix of a quaternion (w, x, y, z), and of k inversions."""
-        return self._representation(rotations.quaternion_to_matrix(quaternion), k)
-
-    def D_from_axis_angle(self, axis: ArrayLike, angle: ArrayLike, k: ArrayLike = 0) -> Array:
-        """Representation matrix of a rotation by an angle about an axis, and of k inversions."""
-        return self._representation(rotations.axis_angle_to_matrix(axis, angle), k)
-
-    def D_from_log_coordinates(self, log_coordinates: ArrayLike, k: ArrayLike = 0) -> Array:
-        """Representation matrix of the rotation by |v| about v, and of k inversions."""
-        return self._representation(rotations.log_coordinates_to_matrix(log_coordinates), k)
-
-    def _representation(self, matrix: Array, k: ArrayLike) -> Array:
-        raise NotImplementedError
-
-
 @jax.tree_util.register_static
 @functools.total_ordering
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Irrep(_MatrixMethods):
+class Irrep(wigner.Representation):
     """One irreducible representation of O(3): ``Irrep("1o")``, ``Irrep(1, -1)``, ``Irrep("1y")``.
 
     The letter ``y`` stands for the parity (-1)ˡ of the spherical harmonics. Irreps are ordered by
@@ -103,8 +71,9 @@ class Irrep(_MatrixMethods):
         """The generators of rotations about x, y and z, real and antisymmetric: [3, 2l+1, 2l+1]."""
         return wigner.generators(self.l)
 
-    def _representation(self, matrix: Array, k: ArrayLike) -> Array:
-        return wigner.wigner_D(self.l, matrix) * wigner.parity_sign(self.p, k, matrix.dtype)
+    def D_from_rotation(self, matrix: Array, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a proper rotation, which is not checked, and of k inversions."""
+        return wigner.with_inversions(wigner.wigner_D(self.l, matrix), self.p, k)
 
     def __mul__(self, other: "Irrep | int") -> "Iterator[Irrep] | Irreps":
         """Irreps of a product: each degree from |l1-l2| to l1+l2 once, with parity p1 p2."""
@@ -118,15 +87,12 @@ class Irrep(_MatrixMethods):
         return Irreps([(other, self)])
 
     def __add__(self, other: "IrrepsLike") -> "Irreps":
-        """Direct sum of two irreps."""
         return Irreps(self) + Irreps(other)
 
     def __iter__(self) -> Iterator[int]:
-        """Unpacks into l and p."""
         return iter((self.l, self.p))
 
     def __eq__(self, other: object) -> bool:
-        """Equality with an irrep or a string such as "1o"."""
         if isinstance(other, str):
             other = Irrep(other)
         if not isinstance(other, Irrep):
@@ -134,15 +100,12 @@ class Irrep(_MatrixMethods):
         return (self.l, self.p) == (other.l, other.p)
 
     def __lt__(self, other: "Irrep") -> bool:
-        """Order by degree, the parity of the spherical harmonics first."""
         return (self.l, -self.p * (-1) ** self.l) < (other.l, -other.p * (-1) ** other.l)
 
     def __hash__(self) -> int:
-        """Hash of (l, p)."""
         return hash((self.l, self.p))
 
     def __repr__(self) -> str:
-        """The irrep as it is written: 1o."""
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
 
 
@@ -161,15 +124,12 @@ class MulIrrep:
         return self.mul * self.ir.dim
 
     def __iter__(self) -> Iterator[int | Irrep]:
-        """Unpacks into multiplicity and irrep."""
         return iter((self.mul, self.ir))
 
     def __lt__(self, other: "MulIrrep") -> bool:
-        """Order by irrep, then by multiplicity."""
         return (self.ir, self.mul) < (other.ir, other.mul)
 
     def __repr__(self) -> str:
-        """The pair as it is written: 2x1o."""
         return f"{self.mul}x{self.ir}"
 
 
@@ -182,7 +142,7 @@ class SortedIrreps(NamedTuple):
 
 
 @jax.tree_util.register_static
-class Irreps(tuple[MulIrrep, ...], _MatrixMethods):
+class Irreps(tuple[MulIrrep, ...], wigner.Representation):
     """A direct sum of irreps: ``Irreps("2x0e + 1o")``; immutable, hashable, equal to its string.
 
     Accepts a string, an Irrep, a MulIrrep, or a sequence of those and of pairs (mul, irrep). Zero
@@ -313,19 +273,23 @@ class Irreps(tuple[MulIrrep, ...], _MatrixMethods):
         return [i for i, item in enumerate(self) if lmax is None or item.ir.l <= lmax]
 
     @property
-    def slice_by_mul(self) -> "IrrepsSlicer":
+    def slice_by_mul(self) -> "slicing.Slicer[Irreps]":
         """``irreps.slice_by_mul[a:b]``: copies a to b."""
-        return IrrepsSlicer(self, "mul")
+        return slicing.Slicer(self, "mul", self.take)
 
     @property
-    def slice_by_dim(self) -> "IrrepsSlicer":
+    def slice_by_dim(self) -> "slicing.Slicer[Irreps]":
         """``irreps.slice_by_dim[a:b]``: components a to b, which must not cut an irrep."""
-        return IrrepsSlicer(self, "dim")
+        return slicing.Slicer(self, "dim", self.take)
 
     @property
-    def slice_by_chunk(self) -> "IrrepsSlicer":
+    def slice_by_chunk(self) -> "slicing.Slicer[Irreps]":
         """``irreps.slice_by_chunk[a:b]``: entries a to b."""
-        return IrrepsSlicer(self, "chunk")
+        return slicing.Slicer(self, "chunk", self.take)
+
+    def take(self, pieces: Sequence[slicing.Piece]) -> "Irreps":
+        """The irreps of some pieces of the entries."""
+        return Irreps([(piece.last - piece.first, self[piece.position].ir) for piece in pieces])
 
     def generators(self) -> np.ndarray:
         """The generators of rotations about x, y and z, block diagonal: [3, dim, dim]."""
@@ -337,13 +301,17 @@ class Irreps(tuple[MulIrrep, ...], _MatrixMethods):
             start = stop
         return result
 
-    def _representation(self, matrix: Array, k: ArrayLike) -> Array:
-        by_irrep = {ir: ir._representation(matrix, k) for _, ir in self}
+    def D_from_rotation(self, matrix: Array, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a proper rotation, which is not checked, and of k inversions."""
+        by_irrep = {ir: ir.D_from_rotation(matrix, k) for _, ir in self}
         blocks = [by_irrep[ir] for mul, ir in self for _ in range(mul)]
         return wigner.block_diagonal(blocks, matrix.shape[:-2], matrix.dtype)
 
-    def __getitem__(self, index: int | slice) -> "MulIrrep | Irreps":
-        """An entry, or the irreps of a range of entries."""
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> MulIrrep: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Irreps": ...
+    def __getitem__(self, index: SupportsIndex | slice) -> "MulIrrep | Irreps":
         item = super().__getitem__(index)
         return Irreps(item) if isinstance(index, slice) else item
 
@@ -356,7 +324,6 @@ class Irreps(tuple[MulIrrep, ...], _MatrixMethods):
         return Irreps(super().__add__(Irreps(other)))
 
     def __radd__(self, other: "IrrepsLike") -> "Irreps":
-        """Direct sum with a string or a list on the left."""
         return Irreps(other) + self
 
     def __mul__(self, other: "int | Irreps | str") -> "Irreps":
@@ -385,54 +352,13 @@ class Irreps(tuple[MulIrrep, ...], _MatrixMethods):
         return super().__eq__(other)
 
     def __ne__(self, other: object) -> bool:
-        """The opposite of equality."""
         return not self == other
 
     def __hash__(self) -> int:
-        """Hash of the entries."""
         return super().__hash__()
 
     def __repr__(self) -> str:
-        """The irreps as they are written: 2x0e+1x1o."""
         return "+".join(map(repr, self)) if self else "Irreps()"
-
-
-@dataclass(frozen=True)
-class IrrepsSlicer:
-    """Cuts ``irreps[start:stop]`` with positions counted in copies, components or entries."""
-
-    irreps: Irreps
-    unit: str
-
-    def __getitem__(self, index: slice) -> Irreps:
-        """The irreps between two positions.
-
-        Raises:
-          ValueError: The cut goes through an irrep.
-          NotImplementedError: The slice has a step.
-        """
-        return Irreps([(stop - start, ir) for start, stop, ir in self.pieces(index)])
-
-    def pieces(self, index: slice) -> list[tuple[int, int, Irrep]]:
-        """First and last copy (relative to its entry) and irrep of each entry met by the slice."""
-        sizes = [{"mul": item.mul, "dim": item.dim, "chunk": 1}[self.unit] for item in self.irreps]
-        start, stop, step = index.indices(sum(sizes))
-        if step != 1:
-            raise NotImplementedError(f"expected a slice without a step, received {index}")
-        pieces, offset = [], 0
-        for (mul, ir), size in zip(self.irreps, sizes, strict=True):
-            low = min(max(start - offset, 0), size)
-            high = min(max(stop - offset, low), size)
-            offset += size
-            if self.unit == "dim" and high > low and (low % ir.dim or high % ir.dim):
-                raise ValueError(
-                    f"expected a slice that keeps irreps whole, received {start}:{stop} of "
-                    f"{self.irreps}, which cuts {mul}x{ir}"
-                )
-            if high > low:
-                unit = {"mul": 1, "dim": ir.dim, "chunk": None}[self.unit]
-                pieces.append((0, mul, ir) if unit is None else (low // unit, high // unit, ir))
-        return pieces
 
 
 IrrepLike: TypeAlias = Irrep | MulIrrep | str | int | tuple[int, int]

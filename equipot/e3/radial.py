@@ -27,7 +27,7 @@ def safe_normalize(vectors: Float[Array, "*batch components"], *, axis: int = -1
     return vectors / jnp.sqrt(jnp.where(squared == 0, 1.0, squared))
 
 
-def bessel(r: Float[Array, "*batch"], n: int, cutoff: float) -> Float[Array, "*batch {n}"]:
+def bessel(r: Float[Array, "*batch"], n: int, cutoff: int | float) -> Float[Array, "*batch {n}"]:
     """Spherical Bessel functions of degree zero that vanish at the cutoff.
 
     bₖ(r) = √(2/c) sin(kπr/c)/r for k = 1 … n, with its limit √(2/c) kπ/c at r = 0. They do not
@@ -46,7 +46,7 @@ def bessel(r: Float[Array, "*batch"], n: int, cutoff: float) -> Float[Array, "*b
 
 
 def polynomial_cutoff(
-    r: Float[Array, "*batch"], cutoff: float, p: int = 6
+    r: Float[Array, "*batch"], cutoff: int | float, p: int = 6
 ) -> Float[Array, "*batch"]:
     """Envelope u(r) from 1 at zero to 0 at the cutoff, where value, slope and curvature vanish.
 
@@ -63,7 +63,7 @@ def polynomial_cutoff(
 
 
 def poly_envelope(
-    r: Float[Array, "*batch"], n0: int, n1: int, cutoff: float = 1.0
+    r: Float[Array, "*batch"], n0: int, n1: int, cutoff: int | float = 1.0
 ) -> Float[Array, "*batch"]:
     """Polynomial from 1 to 0 with n0 vanishing derivatives at zero and n1 at the cutoff, 0 beyond.
 
@@ -88,10 +88,10 @@ def sus(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
 
 def soft_envelope(
     r: Float[Array, "*batch"],
-    cutoff: float = 1.0,
+    cutoff: int | float = 1.0,
     *,
-    sharpness: float = 2.0,
-    value_at_origin: float = 1.2,
+    sharpness: int | float = 2.0,
+    value_at_origin: int | float = 1.2,
 ) -> Float[Array, "*batch"]:
     """Envelope with continuous derivatives of every order, 0 from the cutoff on.
 
@@ -104,8 +104,8 @@ def soft_envelope(
 def soft_one_hot_linspace(
     r: Float[Array, "*batch"],
     *,
-    start: float,
-    end: float,
+    start: int | float,
+    end: int | float,
     number: int,
     basis: Literal["gaussian", "cosine", "smooth_finite", "fourier", "bessel"],
     cutoff: bool,
@@ -148,7 +148,7 @@ def soft_one_hot_linspace(
     )
 
 
-def _fourier(r: Array, start: float, end: float, number: int, cutoff: bool) -> Array:
+def _fourier(r: Array, start: int | float, end: int | float, number: int, cutoff: bool) -> Array:
     """Sines over the range, zero outside of it (with a cutoff), or cosines everywhere."""
     x = (r[..., None] - start) * (1.0 / (end - start))
     if not cutoff:

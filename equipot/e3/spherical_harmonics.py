@@ -6,14 +6,68 @@ at unit vectors. Being polynomials they have exact derivatives of every order, a
 """
 
 import math
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
+from equipot.e3 import radial
+from equipot.e3.irreps import Irreps, IrrepsLike
+from equipot.e3.irreps_array import IrrepsArray
 from equipot.typing import Array, Float
 
 T = TypeVar("T", Array, np.ndarray)
+Normalization = Literal["component", "norm", "integral"]
+
+
+def spherical_harmonics(
+    irreps_out: IrrepsLike | int | Sequence[int],
+    vectors: "IrrepsArray | Array | np.ndarray",
+    normalize: bool,
+    normalization: Normalization = "component",
+) -> IrrepsArray:
+    """Spherical harmonics of vectors: equivariant polynomials, one for each irrep asked for.
+
+    Args:
+      irreps_out: Irreps of the result, or the degrees alone; the parity of degree l is that of the
+        vectors to the power l.
+      vectors: One vector each, as 1o or 1e; a plain array ``[..., 3]`` has the parity asked for.
+      normalize: Whether to divide vectors by their length first; if not, degree l scales with its
+        l-th power. The zero vector gives zero for l > 0, with finite derivatives.
+      normalization: Of unit vectors: ``component`` |Yˡ|² = 2l+1, ``norm`` 1, ``integral``
+        (2l+1)/4π, for which ∫Y² over the sphere is 1.
+
+    Raises:
+      ValueError: The input is not one vector, or an irrep does not have the parity it must.
+    """
+    irreps, array = _output_irreps(irreps_out, vectors)
+    if normalize:
+        array = radial.safe_normalize(array)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        array = array.astype(jnp.result_type(float))
+    factors = {"component": lambda l: 1.0, "norm": lambda l: (2 * l + 1) ** -0.5}
+    factors["integral"] = lambda l: (4.0 * math.pi) ** -0.5
+    if normalization not in factors:
+        raise ValueError(f"expected a normalisation of {list(factors)}, received {normalization!r}")
+    degrees = spherical_harmonics_components(array, max((ir.l for _, ir in irreps), default=0))
+    chunks = []
+    for mul, ir in irreps:
+        y = jnp.stack(degrees[ir.l], axis=-1) * factors[normalization](ir.l)
+        chunks.append(jnp.repeat(y[..., None, :], mul, axis=-2))
+    return IrrepsArray.from_chunks(irreps, chunks, array.shape[:-1], array.dtype)
+
+
+def sh(
+    irreps_out: IrrepsLike | int | Sequence[int],
+    vectors: Float[Array | np.ndarray, "*batch 3"],
+    normalize: bool,
+    normalization: Normalization = "component",
+) -> Float[Array, "*batch dim"]:
+    """Spherical harmonics of plain odd vectors as a plain array."""
+    if not isinstance(irreps_out, str | Irreps):
+        vectors = IrrepsArray("1o", vectors)
+    return spherical_harmonics(irreps_out, vectors, normalize, normalization).array
 
 
 def spherical_harmonics_components(
@@ -91,3 +145,31 @@ def _recurrence(x: T, y: T, z: T, one: T, known: list[list[T]], lmax: int) -> li
         cosines = [polar[l, m] * real[m] for m in range(l + 1)]
         degrees.append(sines + cosines)
     return degrees
+
+
+def _output_irreps(
+    irreps_out: IrrepsLike | int | Sequence[int], vectors: "IrrepsArray | Array | np.ndarray"
+) -> tuple[Irreps, Array]:
+    """The irreps asked for, and the vectors as a plain array."""
+    degrees = [irreps_out] if isinstance(irreps_out, int) else irreps_out
+    by_degree = not isinstance(degrees, str) and all(isinstance(l, int) for l in degrees)
+    if isinstance(vectors, IrrepsArray):
+        if vectors.irreps.simplify() not in ("1o", "1e"):
+            raise ValueError(f"expected one vector, 1o or 1e, received {vectors.irreps}")
+        parity, array = vectors.irreps.simplify()[0].ir.p, vectors.array
+    elif by_degree:
+        raise ValueError(
+            "expected irreps such as '0e + 1o' for a plain array, received degrees alone: give the "
+            "vectors as IrrepsArray('1o', …)"
+        )
+    else:
+        odd = [ir.p for _, ir in Irreps(degrees) if ir.l % 2]
+        parity, array = (odd[0] if odd else 1), jnp.asarray(vectors)
+    irreps = Irreps([(1, (l, parity**l)) for l in degrees] if by_degree else degrees)
+    if array.shape[-1] != 3:
+        raise ValueError(f"expected vectors with 3 components, received shape {array.shape}")
+    for _, ir in irreps:
+        if ir.p != parity**ir.l:
+            vector = "1e" if parity == 1 else "1o"
+            raise ValueError(f"expected parities of harmonics of {vector}, received {irreps}: {ir}")
+    return irreps, array

@@ -11,8 +11,42 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
+from equipot.e3 import rotations
 from equipot.e3.clebsch_gordan import clebsch_gordan
 from equipot.typing import Array, Float
+
+
+class Representation:
+    """Representation matrices from every form of a rotation, by way of ``D_from_rotation``."""
+
+    __slots__ = ()
+
+    def D_from_rotation(self, matrix: Array, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a proper rotation, which is not checked, and of k inversions."""
+        raise NotImplementedError
+
+    def D_from_matrix(self, matrix: ArrayLike) -> Array:
+        """Representation matrix of an orthogonal matrix; determinant -1 means an inversion too."""
+        proper, k = rotations.split_inversion(matrix)
+        return self.D_from_rotation(proper, k)
+
+    def D_from_angles(
+        self, alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike, k: ArrayLike = 0
+    ) -> Array:
+        """Representation matrix of R_y(alpha) R_x(beta) R_y(gamma), and of k inversions."""
+        return self.D_from_rotation(rotations.angles_to_matrix(alpha, beta, gamma), k)
+
+    def D_from_quaternion(self, quaternion: ArrayLike, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a quaternion (w, x, y, z), and of k inversions."""
+        return self.D_from_rotation(rotations.quaternion_to_matrix(quaternion), k)
+
+    def D_from_axis_angle(self, axis: ArrayLike, angle: ArrayLike, k: ArrayLike = 0) -> Array:
+        """Representation matrix of a rotation by an angle about an axis, and of k inversions."""
+        return self.D_from_rotation(rotations.axis_angle_to_matrix(axis, angle), k)
+
+    def D_from_log_coordinates(self, log_coordinates: ArrayLike, k: ArrayLike = 0) -> Array:
+        """Representation matrix of the rotation by |v| about v, and of k inversions."""
+        return self.D_from_rotation(rotations.log_coordinates_to_matrix(log_coordinates), k)
 
 
 def wigner_D(l: int, matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch {2*l+1} {2*l+1}"]:
@@ -28,11 +62,14 @@ def wigner_D(l: int, matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch
     return result
 
 
-def parity_sign(p: int, k: ArrayLike, dtype: DTypeLike) -> Array:
-    """pᵏ as a factor of matrices: [*batch, 1, 1]."""
-    k = jnp.asarray(k)
-    odd = (jnp.mod(k, 2) != 0) & (p == -1)
-    return jnp.where(odd, -1.0, 1.0).astype(dtype)[..., None, None]
+def with_inversions(
+    matrix: Float[Array, "*batch n n"], p: int, k: ArrayLike
+) -> Float[Array, "*batch n n"]:
+    """A representation matrix times pᵏ, the effect of k inversions on parity p."""
+    if p == 1 or (isinstance(k, int) and k % 2 == 0):
+        return matrix
+    sign = jnp.where(jnp.mod(jnp.asarray(k), 2) == 0, 1.0, -1.0).astype(matrix.dtype)
+    return matrix * sign.reshape((1,) * (matrix.ndim - 2 - sign.ndim) + (*sign.shape, 1, 1))
 
 
 def generators(l: int) -> np.ndarray:

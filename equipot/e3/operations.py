@@ -1,0 +1,219 @@
+"""Functions of whole ``IrrepsArray``s: building, joining, reducing."""
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+from equipot.e3 import radial
+from equipot.e3.irreps import Irreps, IrrepsLike
+from equipot.e3.irreps_array import IrrepsArray
+from equipot.typing import Array, Key
+
+
+def from_chunks(
+    irreps: IrrepsLike,
+    chunks: Sequence[ArrayLike | None],
+    leading_shape: Sequence[int],
+    dtype: DTypeLike | None = None,
+) -> IrrepsArray:
+    """Joins one array ``[*leading_shape, mul, 2l+1]`` for each entry; None stands for zeros."""
+    return IrrepsArray.from_chunks(irreps, chunks, leading_shape, dtype)
+
+
+def as_irreps_array(x: "IrrepsArray | ArrayLike") -> IrrepsArray:
+    """The array itself, or plain numbers as even scalars along the last axis.
+
+    Raises:
+      ValueError: The numbers have no axis.
+    """
+    if isinstance(x, IrrepsArray):
+        return x
+    array = jnp.asarray(x)
+    if array.ndim == 0:
+        raise ValueError("expected an array whose last axis holds scalars, received one number")
+    return IrrepsArray([(array.shape[-1], "0e")], array)
+
+
+def zeros(
+    irreps: IrrepsLike, leading_shape: Sequence[int] = (), dtype: DTypeLike | None = None
+) -> IrrepsArray:
+    """Zeros, flagged as such."""
+    irreps = Irreps(irreps)
+    return IrrepsArray.from_chunks(irreps, [None] * len(irreps), leading_shape, dtype)
+
+
+def ones(
+    irreps: IrrepsLike, leading_shape: Sequence[int] = (), dtype: DTypeLike | None = None
+) -> IrrepsArray:
+    """Every component one."""
+    irreps = Irreps(irreps)
+    return IrrepsArray(irreps, jnp.ones((*leading_shape, irreps.dim), dtype))
+
+
+def zeros_like(x: IrrepsArray) -> IrrepsArray:
+    """Zeros of the same irreps, shape and data type."""
+    return zeros(x.irreps, x.shape[:-1], x.dtype)
+
+
+def ones_like(x: IrrepsArray) -> IrrepsArray:
+    """Ones of the same irreps, shape and data type."""
+    return ones(x.irreps, x.shape[:-1], x.dtype)
+
+
+def normal(
+    irreps: IrrepsLike,
+    key: Key[Array, ""] | Array,
+    leading_shape: Sequence[int] = (),
+    *,
+    normalize: bool = False,
+    normalization: Literal["component", "norm"] = "component",
+    dtype: DTypeLike | None = None,
+) -> IrrepsArray:
+    """Random data whose distribution is the same from every direction.
+
+    Args:
+      irreps: Irreps of the result.
+      key: Key of the random numbers.
+      leading_shape: Shape of the batch axes.
+      normalize: Whether every irrep is scaled to the length it otherwise has on average.
+      normalization: Mean square 1 of each component, or mean squared length 1 of each irrep.
+      dtype: Data type of the result.
+    """
+    irreps = Irreps(irreps)
+    dtype = jnp.result_type(float) if dtype is None else dtype
+    x = IrrepsArray(irreps, jax.random.normal(key, (*leading_shape, irreps.dim), dtype))
+    chunks = []
+    for (_, ir), chunk in zip(irreps, x.chunks, strict=True):
+        length = math.sqrt(ir.dim) if normalization == "component" else 1.0
+        if normalize:
+            chunk = radial.safe_normalize(chunk) * length
+        elif normalization == "norm":
+            chunk = chunk * (1.0 / math.sqrt(ir.dim))
+        chunks.append(chunk)
+    return IrrepsArray.from_chunks(irreps, chunks, leading_shape, dtype)
+
+
+def concatenate(arrays: Sequence[IrrepsArray], axis: int = -1) -> IrrepsArray:
+    """Joins along the irreps axis (the irreps are joined too) or along a batch axis.
+
+    Raises:
+      ValueError: There is nothing to join, or irreps differ along a batch axis.
+    """
+    arrays = list(arrays)
+    if not arrays:
+        raise ValueError("expected at least one IrrepsArray to concatenate, received none")
+    ndim = arrays[0].ndim
+    if axis % ndim == ndim - 1:
+        irreps = functools.reduce(operator.add, (x.irreps for x in arrays))
+        flags = [flag for x in arrays for flag in x.zero_flags]
+    else:
+        irreps, flags = _same_irreps(arrays), _common_flags(arrays)
+    return IrrepsArray(irreps, jnp.concatenate([x.array for x in arrays], axis=axis), flags)
+
+
+def stack(arrays: Sequence[IrrepsArray], axis: int = 0) -> IrrepsArray:
+    """Joins along a new batch axis.
+
+    Raises:
+      ValueError: There is nothing to join, irreps differ, or the new axis would be the last.
+    """
+    arrays = list(arrays)
+    if not arrays:
+        raise ValueError("expected at least one IrrepsArray to stack, received none")
+    if axis % (arrays[0].ndim + 1) == arrays[0].ndim:
+        raise ValueError("expected a batch axis to stack along, received the last: it holds irreps")
+    irreps, flags = _same_irreps(arrays), _common_flags(arrays)
+    return IrrepsArray(irreps, jnp.stack([x.array for x in arrays], axis=axis), flags)
+
+
+def sum(
+    x: IrrepsArray, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> IrrepsArray:
+    """Sums over batch axes, and over the copies within each entry if the last axis is among them.
+
+    Different entries are never added: regroup first to merge equal irreps.
+    """
+    return _reduce(x, jnp.sum, axis, keepdims)
+
+
+def mean(
+    x: IrrepsArray, axis: int | Sequence[int] | None = None, keepdims: bool = False
+) -> IrrepsArray:
+    """Means over batch axes, and over the copies within each entry for the last axis."""
+    return _reduce(x, jnp.mean, axis, keepdims)
+
+
+def norm(x: IrrepsArray, *, squared: bool = False, per_irrep: bool = True) -> IrrepsArray:
+    """Lengths, as even scalars, with finite derivatives at zero.
+
+    Args:
+      x: Any irreps.
+      squared: Whether to return squared lengths.
+      per_irrep: One length for each copy, or one for the whole of the irreps axis.
+    """
+    products = dot(x, x, per_irrep=per_irrep)
+    return products if squared else IrrepsArray(products.irreps, _safe_sqrt(products.array))
+
+
+def dot(x: IrrepsArray, y: IrrepsArray, *, per_irrep: bool = False) -> IrrepsArray:
+    """Scalar products Σ x y, over the whole irreps axis or for each copy.
+
+    Raises:
+      ValueError: The irreps differ.
+    """
+    irreps = _same_irreps([x, y])
+    if not per_irrep:
+        return IrrepsArray("0e", jnp.sum(x.array * y.array, axis=-1, keepdims=True))
+    chunks = [
+        None if a is None or b is None else jnp.sum(a * b, axis=-1, keepdims=True)
+        for a, b in zip(x.chunks, y.chunks, strict=True)
+    ]
+    lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    return IrrepsArray.from_chunks([(mul, "0e") for mul, _ in irreps], chunks, lead, x.dtype)
+
+
+def _reduce(
+    x: IrrepsArray,
+    function: Callable[..., Array],
+    axis: int | Sequence[int] | None,
+    keepdims: bool,
+) -> IrrepsArray:
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    axes = {_axis_from_front(i, x.ndim) for i in axes}
+    batch_axes = tuple(sorted(axes - {x.ndim - 1}))
+    if batch_axes:
+        reduced = function(x.array, axis=batch_axes, keepdims=keepdims)
+        x = IrrepsArray(x.irreps, reduced, x.zero_flags)
+    if len(batch_axes) == len(axes):
+        return x
+    x = x.filter(keep=lambda item: item.mul > 0)
+    chunks = [None if c is None else function(c, axis=-2, keepdims=True) for c in x.chunks]
+    return IrrepsArray.from_chunks(x.irreps.set_mul(1), chunks, x.shape[:-1], x.dtype)
+
+
+def _axis_from_front(axis: int, ndim: int) -> int:
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"expected an axis of an array with {ndim} axes, received {axis}")
+    return axis % ndim
+
+
+def _same_irreps(arrays: Sequence[IrrepsArray]) -> Irreps:
+    irreps = arrays[0].irreps
+    if any(x.irreps != irreps for x in arrays):
+        raise ValueError(f"expected equal irreps, received {[x.irreps for x in arrays]}")
+    return irreps
+
+
+def _common_flags(arrays: Sequence[IrrepsArray]) -> list[bool]:
+    return [all(flags) for flags in zip(*(x.zero_flags for x in arrays), strict=True)]
+
+
+def _safe_sqrt(x: Array) -> Array:
+    zero = x == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))

@@ -47,7 +47,7 @@ def _within(item: structure.Structure, radius: float) -> Contacts:
     for number in np.unique(numbers).tolist():
         members = np.flatnonzero(numbers[index] == number)
         tree = KDTree(positions[members])
-        distances, nearest = tree.query(origin, k=(1, 2), distance_upper_bound=radius)
+        distances, nearest = map(np.asarray, tree.query(origin, k=2, distance_upper_bound=radius))
         # The nearest atom of an atom's own element is the atom itself.
         column = (numbers == number).astype(int)
         rows = np.arange(len(numbers))

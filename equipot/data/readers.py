@@ -85,6 +85,8 @@ def _convert(
     structures: list[structure.Structure] = []
     for item in content.frames:
         made = _structure(item, config, keys, scales, name)
+        if _is_isolated(item) and config.energy_key == data_config.IGNORED:
+            continue
         if _is_isolated(item):
             add_isolated(isolated, _isolated(made))
         else:

@@ -144,7 +144,7 @@ def test_a_dataset_in_bohr_stops_unless_its_unit_is_given(read, labelled_water):
     converted = audit.audit(read(frames, length_unit="Bohr"), ENERGY_AND_FORCES)
     assert 0.85 < converted.shortest["H-O"] < 1.0
     insisted = audit.audit(read(frames, length_unit="Angstrom"), ENERGY_AND_FORCES)
-    assert insisted.shortest["H-O"] > 1.7
+    assert insisted.shortest["H-O"] > 1.6
 
 
 def test_one_stretched_frame_or_a_noble_gas_is_not_taken_for_bohr(read, labelled_water):

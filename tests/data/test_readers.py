@@ -149,3 +149,57 @@ def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "a.extxyz").touch()
     with pytest.raises(errors.DataError, match=r"a\.extxyz: (expected at least one|ASE could not)"):
         _read(str(tmp_path / "a.extxyz"))
+
+
+def test_isolated_atoms_are_left_out_where_energies_are_ignored(write, labelled_water):
+    content = _read(
+        write("a.extxyz", [_isolated("H", -13.6), *labelled_water(2)]), energy_key="none"
+    )
+    assert len(content.structures) == 2 and content.isolated_atoms == {}
+
+
+_VASPRUN = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<modeling>
+ <kpoints>
+  <varray name="kpointlist"><v>0 0 0</v></varray>
+  <varray name="weights"><v>1</v></varray>
+ </kpoints>
+ <atominfo>
+  <atoms>2</atoms>
+  <types>1</types>
+  <array name="atoms">
+   <set><rc><c>Si</c><c>1</c></rc><rc><c>Si</c><c>1</c></rc></set>
+  </array>
+ </atominfo>
+ <structure name="initialpos">
+  <crystal><varray name="basis"><v>4 0 0</v><v>0 4 0</v><v>0 0 4</v></varray></crystal>
+  <varray name="positions"><v>0 0 0</v><v>0.5 0.5 0.5</v></varray>
+  <varray name="selective"><v type="logical">F F F</v><v type="logical">T T T</v></varray>
+ </structure>
+ <calculation>
+  <scstep><energy>
+   <i name="e_fr_energy">-10.50</i><i name="e_wo_entrp">-10.30</i><i name="e_0_energy">-10.40</i>
+  </energy></scstep>
+  <structure>
+   <crystal><varray name="basis"><v>4 0 0</v><v>0 4 0</v><v>0 0 4</v></varray></crystal>
+   <varray name="positions"><v>0 0 0</v><v>0.5 0.5 0.5</v></varray>
+  </structure>
+  <varray name="forces"><v>0.25 0 0</v><v>-0.25 0 0</v></varray>
+  <varray name="stress"><v>16.02176634 0 0</v><v>0 0 0</v><v>0 0 0</v></varray>
+  <energy>
+   <i name="e_fr_energy">-10.50</i><i name="e_wo_entrp">-10.30</i><i name="e_0_energy">-10.40</i>
+  </energy>
+ </calculation>
+</modeling>
+"""
+
+
+def test_vasp_gives_the_free_energy_raw_forces_and_the_stress_with_its_sign_turned(tmp_path):
+    path = tmp_path / "vasprun.xml"
+    path.write_text(_VASPRUN)
+    content = _read(str(path))
+    (item,) = content.structures
+    assert item.energy == -10.5
+    np.testing.assert_allclose(item.forces, [[0.25, 0, 0], [-0.25, 0, 0]])  # the first is fixed
+    np.testing.assert_allclose(item.stress, np.diag([-0.01, 0.0, 0.0]), atol=1e-9)  # VASP's kbar
+    assert any("'free_energy' is taken" in line for line in content.found)

@@ -99,8 +99,8 @@ def _plain_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def _read_images(path: pathlib.Path, ase_format: str | None) -> list[ase.Atoms]:
     if ase_format in _DATABASES or (ase_format is None and path.suffix in (".db", ".json")):
         # ase.io.read leaves out the keys a user has given the rows.
-        with ase.db.connect(path, serial=True) as database:
-            return [row.toatoms(add_additional_information=True) for row in database.select()]
+        rows = ase.db.connect(path, serial=True).select()
+        return [row.toatoms(add_additional_information=True) for row in rows]
     images = ase.io.read(path, index=":", format=ase_format)
     return [images] if isinstance(images, ase.Atoms) else images
 

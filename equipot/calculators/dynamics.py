@@ -5,12 +5,10 @@ import csv
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from ase import Atoms, units
-from ase.md import velocitydistribution
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
@@ -40,7 +38,7 @@ class DynamicsConfig:
       overwrite: Whether files that stand there may be replaced.
     """
 
-    ensemble: Literal["nve", "nvt"] = "nvt"
+    ensemble: str = "nvt"
     temperature: float = 300.0
     timestep: float = 0.5
     num_steps: int = 2000
@@ -149,11 +147,7 @@ def run_dynamics(
     """
     rng = np.random.default_rng(config.seed)
     if not np.any(atoms.get_momenta()):
-        velocitydistribution.MaxwellBoltzmannDistribution(
-            atoms, temperature_K=config.temperature, rng=rng
-        )
-        if not atoms.constraints:
-            velocitydistribution.Stationary(atoms)
+        draw_velocities(atoms, config.temperature, rng)
     integrator = _integrator(atoms, config, rng)
     samples: list[Sample] = []
     with (
@@ -177,13 +171,30 @@ def run_dynamics(
     return DynamicsReport(
         samples=tuple(samples),
         drift=fit_drift(
-            [s.time for s in samples], [s.total for s in samples], num_atoms=len(atoms)
+            np.array([s.time for s in samples]), np.array([s.total for s in samples]), len(atoms)
         ),
         seconds_per_step=seconds / max(config.num_steps - 1, 1),
     )
 
 
-def fit_drift(times: Sequence[float], energies: Sequence[float], num_atoms: int) -> Drift:
+def draw_velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
+    """Gives the atoms velocities of the Maxwell-Boltzmann distribution, in place.
+
+    The centre of mass is left at rest, unless constraints hold some atoms.
+
+    Args:
+      atoms: Whose velocities are replaced.
+      temperature: K.
+      rng: Random numbers.
+    """
+    masses = atoms.get_masses()[:, None]
+    momenta = rng.normal(size=(len(atoms), 3)) * np.sqrt(masses * units.kB * temperature)
+    if not atoms.constraints and len(atoms) > 1:
+        momenta -= masses * momenta.sum(axis=0) / masses.sum()
+    atoms.set_momenta(momenta)
+
+
+def fit_drift(times: np.ndarray, energies: np.ndarray, num_atoms: int) -> Drift:
     """Fits a straight line to the total energy.
 
     Args:
@@ -191,8 +202,8 @@ def fit_drift(times: Sequence[float], energies: Sequence[float], num_atoms: int)
       energies: Total energies in eV.
       num_atoms: Number of atoms.
     """
-    picoseconds = np.asarray(times) * 1e-3
-    shares = (np.asarray(energies) - energies[0]) * 1e3 / num_atoms
+    picoseconds = times * 1e-3
+    shares = (energies - energies[0]) * 1e3 / num_atoms
     slope = float(np.polyfit(picoseconds, shares, 1)[0]) if len(shares) > 1 else 0.0
     return Drift(slope=slope, excursion=float(np.abs(shares).max()))
 

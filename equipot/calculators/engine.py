@@ -87,6 +87,8 @@ class Engine:
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
+        if len(atomic_numbers) == 0:
+            raise errors.DataError("expected at least one atom, received an empty structure")
         if not np.array_equal(atomic_numbers, self._numbers):
             self._set_species(positions, atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
@@ -100,8 +102,6 @@ class Engine:
         return found
 
     def _set_species(self, positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
-        if len(atomic_numbers) == 0:
-            raise errors.DataError("expected at least one atom, received an empty structure")
         structure = Structure(positions=np.zeros_like(positions), atomic_numbers=atomic_numbers)
         self._species = host_graph.species_of(structure, self.potential.spec.species_table)
         self._numbers = atomic_numbers.copy()

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from ase import Atoms, units
@@ -30,7 +29,7 @@ class RelaxationConfig:
       overwrite: Whether a file that stands there may be replaced.
     """
 
-    optimizer: Literal["fire", "bfgs", "lbfgs"] = "fire"
+    optimizer: str = "fire"
     fmax: float = 0.01
     max_steps: int = 500
     cell: bool = False

@@ -12,6 +12,17 @@ from ase.io.trajectory import Trajectory
 from equipot import errors
 
 SUFFIXES = (".extxyz", ".xyz", ".traj")
+_READ_ERRORS = (  # what ASE's readers raise at files that are not what they should be
+    ase.io.formats.UnknownFileTypeError,
+    ase.io.ParseError,
+    AssertionError,
+    IndexError,
+    KeyError,
+    OSError,
+    StopIteration,
+    TypeError,
+    ValueError,
+)
 
 
 def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
@@ -30,14 +41,8 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
         raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
     try:
         found = ase.io.read(path, index=index)
-    except (
-        ase.io.formats.UnknownFileTypeError,
-        IndexError,
-        ValueError,
-        KeyError,
-        OSError,
-    ) as error:
-        raise errors.DataError(f"{path}: cannot read frame {index}: {error}") from error
+    except _READ_ERRORS as error:
+        raise errors.DataError(f"{path}: cannot read frame {index}: {error!r}") from error
     atoms = Atoms(
         numbers=found.numbers,
         positions=found.positions,

@@ -1,0 +1,162 @@
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+
+from equipot import EquipotCalculator, errors
+from equipot.data.structure import Structure
+from equipot.potential import archive, artefact, evaluate
+
+
+def test_the_calculator_says_what_batched_evaluation_says(make_potential, make_crystal):
+    atoms = make_crystal()
+    structure = Structure(
+        positions=atoms.positions,
+        atomic_numbers=atoms.numbers,
+        cell=np.asarray(atoms.cell),
+        pbc=atoms.pbc,
+    )
+    expected = evaluate.evaluate(make_potential(), [structure])[0]
+    atoms.calc = EquipotCalculator(make_potential())
+    assert atoms.get_potential_energy() == pytest.approx(expected.energy, abs=1e-9)
+    assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
+    np.testing.assert_allclose(atoms.get_potential_energies(), expected.energies, atol=1e-9)
+    np.testing.assert_allclose(atoms.get_forces(), expected.forces, atol=1e-9)
+    np.testing.assert_allclose(atoms.get_stress(voigt=False), expected.stress, atol=1e-9)
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(make_potential, make_crystal):
+    atoms = make_crystal(cells=2)
+    atoms.calc = EquipotCalculator(make_potential())
+    forces = calculate_numerical_forces(atoms, eps=1e-4, iatoms=[0, 3])
+    stress = calculate_numerical_stress(atoms, eps=1e-5)
+    assert np.abs(forces).max() > 1e-3
+    np.testing.assert_allclose(atoms.get_forces()[[0, 3]], forces, atol=1e-6)
+    np.testing.assert_allclose(atoms.get_stress(), stress, atol=1e-6)
+
+
+def test_a_file_and_a_potential_in_memory_agree(saved, make_potential, make_crystal):
+    one, other = make_crystal(), make_crystal()
+    one.calc, other.calc = EquipotCalculator(saved), EquipotCalculator(make_potential("float32"))
+    assert one.get_potential_energy() == pytest.approx(other.get_potential_energy(), abs=1e-4)
+    np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-5)
+
+
+def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal):
+    rng = np.random.default_rng(0)
+    atoms = make_crystal()
+    atoms.calc = calculator = EquipotCalculator(str(saved))
+    for _ in range(30):
+        atoms.positions += 0.03 * rng.normal(size=(len(atoms), 3))
+        atoms.get_forces()
+    assert calculator.n_compilations == 1
+    assert 1 < calculator.n_neighbour_searches < 15
+
+
+def test_compilations_of_others_are_not_counted(saved, make_crystal):
+    atoms = make_crystal()
+    atoms.calc = EquipotCalculator(saved)
+    atoms.get_forces()
+    jax.jit(lambda x: x * 3.25)(np.ones(3, np.float32))
+    assert atoms.calc.n_compilations == 1
+
+
+def test_nothing_is_computed_twice_for_the_same_atoms(saved, make_crystal):
+    atoms = make_crystal()
+    atoms.calc = EquipotCalculator(saved)
+    atoms.get_potential_energy()
+    forces = atoms.calc.results["forces"]
+    atoms.get_stress()
+    assert atoms.calc.results["forces"] is forces
+
+
+def test_changing_an_element_changes_the_energy(saved, make_crystal):
+    atoms = make_crystal()
+    atoms.calc = EquipotCalculator(saved)
+    before = atoms.get_potential_energy()
+    atoms.numbers[0] = 8
+    fresh = atoms.copy()
+    fresh.calc = EquipotCalculator(saved)
+    assert atoms.get_potential_energy() == pytest.approx(fresh.get_potential_energy(), abs=1e-3)
+    assert abs(atoms.get_potential_energy() - before) > 100
+
+
+def test_precision_is_chosen_without_the_global_switch(saved, make_crystal):
+    single, double = make_crystal(), make_crystal()
+    single.calc = EquipotCalculator(saved)
+    double.calc = EquipotCalculator(saved, dtype="float64")
+    difference = np.abs(single.get_forces() - double.get_forces()).max()
+    assert 0 < difference < 1e-5
+    net = [np.abs(atoms.get_forces().sum(axis=0)).max() for atoms in (single, double)]
+    assert net[1] < 1e-12 < net[0]
+    assert double.calc.potential.spec.dtype == "float64"
+    assert not jax.config.jax_enable_x64
+
+
+def test_moving_everything_far_away_changes_nothing_in_single_precision(saved, make_crystal):
+    atoms = make_crystal()
+    atoms.calc = EquipotCalculator(saved)
+    before = atoms.get_forces()
+    atoms.positions += 3e4
+    np.testing.assert_allclose(atoms.get_forces(), before, atol=1e-5)
+
+
+def test_molecules_have_energy_and_forces_but_no_stress(saved):
+    water = Atoms("OH2", positions=[[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])
+    water.calc = EquipotCalculator(saved)
+    assert np.isfinite(water.get_potential_energy()) and np.abs(water.get_forces()).max() > 0
+    with pytest.raises(PropertyNotImplementedError, match="only where all three directions"):
+        water.get_stress()
+    water.set_cell([5, 5, 5])
+    water.pbc = [True, True, False]
+    with pytest.raises(PropertyNotImplementedError, match=r"pbc = .True, True, False."):
+        water.get_stress()
+
+
+def test_an_isolated_atom_has_its_reference_energy(saved):
+    atom = Atoms("O")
+    atom.calc = EquipotCalculator(saved)
+    assert atom.get_potential_energy() == atom.calc.potential.spec.atomic_energies[1]
+
+
+def test_an_unknown_element_is_named(saved):
+    atoms = Atoms("OAu", positions=[[0, 0, 0], [2, 0, 0]], calculator=EquipotCalculator(saved))
+    with pytest.raises(errors.UnknownElementError, match=r"Au .*H, O"):
+        atoms.get_potential_energy()
+
+
+def test_two_atoms_at_the_same_place_are_refused(saved):
+    atoms = Atoms("OH", positions=[[1, 1, 1], [1, 1, 1]], calculator=EquipotCalculator(saved))
+    with pytest.raises(errors.DataError, match=r"atoms . and . are 0 Å apart"):
+        atoms.get_potential_energy()
+
+
+def test_positions_that_are_not_finite_are_refused(saved):
+    atoms = Atoms("OH", positions=[[1, 1, 1], [1, np.nan, 2]], calculator=EquipotCalculator(saved))
+    with pytest.raises(errors.DataError, match="position of atom 1 is"):
+        atoms.get_potential_energy()
+
+
+def test_no_atoms_are_refused(saved):
+    atoms = Atoms(calculator=EquipotCalculator(saved))
+    with pytest.raises(errors.DataError, match="expected at least one atom"):
+        atoms.get_potential_energy()
+
+
+def test_an_unknown_precision_is_refused(saved):
+    with pytest.raises(errors.ConfigError, match="expected float32 or float64"):
+        EquipotCalculator(saved, dtype="double")
+
+
+def test_the_stored_probe_is_checked_at_the_first_calculation(saved, make_crystal, tmp_path):
+    version, parts = archive.read_archive(saved, artefact.KIND, artefact.FORMAT_VERSION)
+    parts["probe/forces.npy"] = artefact._write_array(
+        artefact._read_array(parts["probe/forces.npy"]) + 0.01
+    )
+    archive.write_archive(tmp_path / "other.equipot", artefact.KIND, version, parts)
+    atoms = make_crystal()
+    atoms.calc = EquipotCalculator(tmp_path / "other.equipot")
+    with pytest.raises(errors.ArtefactError, match=r"forces of the stored probe differ by 0\.01"):
+        atoms.get_forces()

@@ -1,0 +1,25 @@
+import threading
+
+import jax
+import numpy as np
+
+from equipot.calculators import compilations
+
+
+def test_each_new_shape_counts_once_while_the_counter_is_entered():
+    function = jax.jit(lambda x: x * 1.375)
+    counter = compilations.CompilationCounter()
+    with counter:
+        for size in (3, 4, 3, 4, 5):
+            function(np.ones(size, np.float32))
+    function(np.ones(6, np.float32))
+    assert counter.count == 3
+
+
+def test_other_threads_are_not_counted():
+    function = jax.jit(lambda x: x * 1.625)
+    with compilations.CompilationCounter() as counter:
+        thread = threading.Thread(target=lambda: function(np.ones(3, np.float32)))
+        thread.start()
+        thread.join()
+    assert counter.count == 0

@@ -1,0 +1,58 @@
+"""Energy is conserved while atoms cross the cutoff and neighbour lists are searched anew."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from equipot import EquipotCalculator
+from equipot.calculators import dynamics
+
+
+def run(calculator, timestep, duration=50.0):
+    """Fifty femtoseconds of a hot, disturbed crystal; also returns the exchanged energy, meV/atom."""
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    atoms = Atoms(
+        np.where(grid.sum(axis=1) % 2, 8, 1),
+        positions=2.1 * grid + 0.1 * rng.uniform(-1, 1, grid.shape),
+        cell=[6.3] * 3,
+        pbc=True,
+        calculator=calculator,
+    )
+    config = dynamics.DynamicsConfig(
+        ensemble="nve",
+        num_steps=round(duration / timestep),
+        timestep=timestep,
+        temperature=300.0,
+        log_every=4,
+    )
+    report = dynamics.run_dynamics(atoms, config, progress=False)
+    potential = [sample.potential for sample in report.samples]
+    return report.drift, (max(potential) - min(potential)) * 1e3 / len(atoms)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
+    calculator = EquipotCalculator(make_potential(dtype, scale=0.3), skin=0.3)
+    drift, exchanged = run(calculator, timestep=0.5)
+    assert exchanged > 2
+    assert drift.excursion < 5e-3 * exchanged
+    assert abs(drift.slope) < 0.05
+    assert calculator.n_neighbour_searches > 3
+    assert calculator.n_compilations == 1
+
+
+def test_half_the_step_leaves_a_quarter_of_the_error(make_potential):
+    """So forces are derivatives of the energy along the whole way, and nothing jumps."""
+    calculator = EquipotCalculator(make_potential("float64", scale=0.3), skin=0.3)
+    errors = [run(calculator, timestep)[0].excursion for timestep in (0.5, 0.25)]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.15)
+
+
+def test_the_skin_changes_nothing(make_potential):
+    potential = make_potential("float64", scale=0.3)
+    drifts = [
+        run(EquipotCalculator(potential, skin=skin), timestep=0.5)[0].excursion
+        for skin in (0.0, 1.0)
+    ]
+    assert drifts[0] == pytest.approx(drifts[1], rel=1e-5)

@@ -11,6 +11,7 @@ from pathlib import Path
 from equipot import errors
 from equipot.data import paths
 
+TRAIN = "equipot-train"
 WRONG_INPUT = 2
 INTERRUPTED = 130
 

@@ -4,8 +4,6 @@ import pathlib
 import pytest
 import yaml
 
-from equipot import errors
-from equipot.cli import train
 from tests.cli.running import TINY, run_train
 
 
@@ -57,24 +55,6 @@ def test_an_experiment_without_its_package_line_is_explained(tmp_path: pathlib.P
     own.write_text("name: mine\n")
     done = run_train(tmp_path, "--config-dir", "my", "+experiment=mine", code=2)
     assert "its first line must be '# @package _global_'" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("data/my.extxyz.xz", "my"),
-        (["a/first.xyz", "second.xyz"], "first"),
-        ("equipot://data/water/train.extxyz.xz", "train"),
-        (None, "run"),
-    ],
-)
-def test_a_run_is_named_after_its_training_file(path: object, name: str):
-    assert train.name_from(path) == name
-
-
-def test_a_mapping_without_data_is_refused():
-    with pytest.raises(errors.ConfigError, match="needs a file of structures"):
-        train.train({"model": {"name": "nequip"}})
 
 
 def test_every_experiment_composes_into_a_right_configuration(tmp_path: pathlib.Path):

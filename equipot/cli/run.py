@@ -1,0 +1,86 @@
+"""One run of ``equipot-train``: from a composed configuration to a run folder.
+
+Hydra's launchers start it in other processes too, which import this module and nothing before it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from equipot import errors
+from equipot.cli import console
+from equipot.training import config as training_config
+
+
+def run(composed: Any) -> float:
+    """Trains from one composed configuration; Hydra calls it for every run of a sweep.
+
+    Args:
+      composed: A ``DictConfig``.
+
+    Returns:
+      What a sweeper that searches makes small: the validation RMSE of the forces in eV/Å, or of the
+      energy in eV/atom where there are no forces.
+    """
+    with console.clean_errors(console.TRAIN):
+        mapping: Any = OmegaConf.to_container(composed, resolve=True)
+        job = HydraConfig.get()
+        if job.mode == RunMode.MULTIRUN and mapping.get("run_dir") is None:
+            mapping["run_dir"] = os.path.relpath(job.runtime.output_dir)
+        folder = train(mapping)
+    valid = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["valid"] or {}
+    found = valid.get("forces") or valid.get("energy") or {}
+    return float(found.get("rmse", "nan"))
+
+
+def train(mapping: Mapping[str, Any]) -> Path:
+    """Checks a composed configuration and trains from it.
+
+    Args:
+      mapping: The keys of ``TrainConfig``, nested.
+
+    Returns:
+      The run folder.
+
+    Raises:
+      ConfigError: At a wrong key or value, before any data is read.
+    """
+    _check_composed(mapping)
+    config = training_config.train_config(mapping)
+    console.keep_compiled_programs()
+    from equipot.training import loop  # imports jax
+
+    return loop.fit(config)
+
+
+def name_from(train: Any) -> str:
+    """Names a run after its training file: ``data/my.extxyz.xz`` gives ``my``.
+
+    Args:
+      train: A path, a list of paths, or None.
+    """
+    first = train[0] if train and not isinstance(train, str) else train
+    return Path(first).name.split(".")[0] if first else "run"
+
+
+def _check_composed(mapping: Mapping[str, Any]) -> None:
+    """Explains the two mistakes that a look at one key cannot explain."""
+    if "experiment" in mapping:
+        raise errors.ConfigError(
+            "experiment: the settings of your file arrived below the key 'experiment'; its first"
+            " line must be '# @package _global_'"
+        )
+    if not mapping.get("data", {}).get("train"):
+        raise errors.ConfigError(
+            "data.train: needs a file of structures, as in data.train=my.extxyz; or name an"
+            " experiment, as in +experiment=water. More: equipot-train --help"
+        )
+
+
+OmegaConf.register_new_resolver("name_from", name_from, replace=True)

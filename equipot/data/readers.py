@@ -16,6 +16,7 @@ from equipot.data.formats import ase_files, deepmd, frame, npz
 
 ISOLATED = frozenset({"isolatedatom", "isolated_atom"})
 _SAME_ENERGY = 1e-6  # eV
+_FLAT = 1e-12  # squared volume relative to that of a right-angled cell
 
 
 def read_structures(
@@ -128,6 +129,7 @@ def _structure(
     values, count = item.values, len(item.atomic_numbers)
     cell = np.asarray(item.cell, np.float64) * scales.length
     pbc = np.asarray(item.pbc, bool)
+    _check_atoms_and_cell(count, cell[pbc], where)
     weight = _weight(values, config.weight_key, where)
     volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
     fields: dict[str, Any] = {}
@@ -149,6 +151,18 @@ def _structure(
         group=_group(values, config.group_key),
         **fields,
     )
+
+
+def _check_atoms_and_cell(count: int, vectors: np.ndarray, where: str) -> None:
+    """Stops at a frame without atoms, or one whose periodic lattice vectors are missing or flat."""
+    if count == 0:
+        raise errors.DataError(f"{where}: holds no atoms; remove the frame")
+    right_angled = np.prod(np.linalg.norm(vectors, axis=1)) ** 2
+    if len(vectors) and np.linalg.det(vectors @ vectors.T) <= _FLAT * right_angled:
+        raise errors.DataError(
+            f"{where}: is periodic along {len(vectors)} directions, but its lattice vectors "
+            f"{vectors.tolist()} do not span as many; give the cell or set pbc to F"
+        )
 
 
 def _weight(values: Mapping[str, Any], key: str | None, where: str) -> float:

@@ -9,8 +9,6 @@ from ase.formula import Formula
 
 from equipot import errors
 
-_FLAT = 1e-12  # squared volume relative to that of a right-angled cell
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Structure:
@@ -31,8 +29,7 @@ class Structure:
       group: What tables of errors are broken down by (a temperature, say); may be empty.
 
     Raises:
-      DataError: If shapes disagree, a number is not finite, there are no atoms, or a periodic
-        direction lacks its lattice vector.
+      DataError: If shapes disagree, a number is not finite, or an atomic number is none.
     """
 
     positions: np.ndarray
@@ -74,23 +71,10 @@ class Structure:
             raise errors.DataError(
                 f"{self.where}: energy is {self.energy}; mend or remove the frame"
             )
-        self._check_atoms_and_cell()
-
-    def _check_atoms_and_cell(self) -> None:
-        if len(self.positions) == 0:
-            raise errors.DataError(f"{self.source or 'structure'}: holds no atoms")
         if np.any(self.atomic_numbers < 1) or np.any(self.atomic_numbers >= len(chemical_symbols)):
             raise errors.DataError(
                 f"{self.source or 'structure'}: expected atomic numbers from 1 to "
                 f"{len(chemical_symbols) - 1}, received {np.unique(self.atomic_numbers).tolist()}"
-            )
-        vectors = self.cell[self.pbc]
-        lengths = np.linalg.norm(vectors, axis=1)
-        gram = vectors @ vectors.T
-        if len(vectors) and np.linalg.det(gram) <= _FLAT * np.prod(lengths) ** 2:
-            raise errors.DataError(
-                f"{self.where}: is periodic along {len(vectors)} directions, but its lattice "
-                f"vectors {vectors.tolist()} do not span as many; give the cell or set pbc to F"
             )
 
     @property

@@ -145,6 +145,24 @@ def test_forces_of_a_wrong_shape_are_named_with_file_and_frame(write, labelled_w
         _read(path, forces_key="REF_forces")
 
 
+def test_a_frame_without_atoms_is_refused(write, labelled_water):
+    path = write("a.traj", [*labelled_water(1), ase.Atoms()])
+    with pytest.raises(
+        errors.DataError, match=r"a\.traj, frame 1: holds no atoms; remove the frame"
+    ):
+        _read(path)
+
+
+@pytest.mark.parametrize("cell", [np.zeros((3, 3)), np.ones((3, 3)), np.diag([3.0, 3.0, 0.0])])
+def test_a_periodic_direction_needs_its_lattice_vector(write, labelled_water, cell):
+    frames = labelled_water(2)
+    frames[1].set_cell(cell)
+    with pytest.raises(errors.DataError, match=r"a\.traj, frame 1: is periodic along 3 directions"):
+        _read(write("a.traj", frames))
+    frames[1].pbc = False
+    assert len(_read(write("a.traj", frames)).structures) == 2
+
+
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "a.extxyz").touch()
     with pytest.raises(errors.DataError, match=r"a\.extxyz: (expected at least one|ASE could not)"):

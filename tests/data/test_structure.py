@@ -58,18 +58,6 @@ def test_a_structure_cannot_be_changed():
         _water().energy = 1.0
 
 
-@pytest.mark.parametrize("cell", [np.zeros((3, 3)), np.ones((3, 3)), np.diag([3.0, 3.0, 0.0])])
-def test_a_periodic_direction_needs_its_lattice_vector(cell):
-    with pytest.raises(errors.DataError, match=r"frame 4 \(H2O\): is periodic along 3 directions"):
-        _water(cell=cell, pbc=np.ones(3, bool))
-
-
-def test_a_slab_needs_two_lattice_vectors_only():
-    assert _water(cell=np.diag([3.0, 3.0, 0.0]), pbc=np.array([True, True, False])).pbc.sum() == 2
-
-
-def test_a_frame_without_atoms_and_unknown_elements_are_refused():
-    with pytest.raises(errors.DataError, match=r"water\.xyz, frame 4: holds no atoms"):
-        _water(positions=np.zeros((0, 3)), atomic_numbers=np.zeros(0, int))
+def test_unknown_elements_are_refused():
     with pytest.raises(errors.DataError, match=r"numbers from 1 to 118, received \[0, 1, 8\]"):
         _water(atomic_numbers=np.array([8, 1, 0]))

@@ -63,6 +63,8 @@ def read(path: pathlib.Path) -> frame.FrameFile:
 def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Returns the arrays of the file but those of Python objects, which cannot be labels."""
     arrays = {}
+    if not zipfile.is_zipfile(path):
+        raise errors.DataError(f"{path}: could not be read as npz: it is no such archive")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:

@@ -7,6 +7,8 @@ complete or not there: Orbax writes under another name and renames last.
 
 import json
 import logging
+import os
+import shutil
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +23,7 @@ from equipot.typing import PyTree
 
 # Orbax and TensorStore raise these for whatever goes wrong with files.
 _FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError)
+_OVERHEAD = 100_000  # bytes of names and shapes beside the arrays, generously
 _policies = ocp.training.preservation_policies
 _when = ocp.training.save_decision_policies
 
@@ -36,6 +39,8 @@ class Checkpoints:
           keep: How many of the latest are kept beside the best.
         """
         self.folder = folder
+        for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
+            shutil.rmtree(unfinished)
         self._quiet = _Quiet()
         logging.getLogger("absl").addFilter(self._quiet)
         best = _policies.BestN(
@@ -48,8 +53,8 @@ class Checkpoints:
             folder.absolute(),
             save_decision_policy=_when.ContinuousCheckpointingPolicy(),
             preservation_policy=_policies.AnyPreservationPolicy([_policies.LatestN(keep), best]),
-            cleanup_tmp_directories=True,
         )
+        self._last = self.latest_step
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -77,6 +82,8 @@ class Checkpoints:
     def save(self, state: TrainState, progress: Progress) -> None:
         """Copies the state and begins to write it; returns while the disk is still busy.
 
+        Nothing happens where this step is saved already.
+
         Args:
           state: What to save.
           progress: Where the run stands; kept as the best if its best step is this one.
@@ -84,12 +91,15 @@ class Checkpoints:
         Raises:
           CheckpointError: If this or the previous checkpoint cannot be written.
         """
+        if progress.step == self._last:
+            return
         host = states.to_host(state)
         parts = {"params": host.params, "ema": host.ema_params, "opt": _rest(host)}
         meta = {"progress": configuration.to_mapping(progress), "shapes": _shapes(parts)}
         is_best = progress.best_step == progress.step
         try:
             self._checkpointer.wait()
+            self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
             self._checkpointer.save_checkpointables_async(
                 progress.step,
                 {**parts, "meta": {"json": json.dumps(meta)}},
@@ -97,6 +107,7 @@ class Checkpoints:
             )
         except _FAILURES as failure:
             raise self._cannot_write(failure) from failure
+        self._last = progress.step
 
     def wait(self) -> None:
         """Waits until the last checkpoint is on the disk.
@@ -136,6 +147,16 @@ class Checkpoints:
         """
         return self._load(step, {"ema": states.to_host(like.ema_params)})["ema"]
 
+    def _check_room(self, size: int) -> None:
+        """Claims room for a checkpoint and gives it back: where that fails Orbax would wait."""
+        probe = self.folder / ".probe"
+        probe.mkdir()
+        try:
+            with (probe / "file").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size + _OVERHEAD)
+        finally:
+            shutil.rmtree(probe)
+
     def _meta(self, step: int, target: dict[str, PyTree]) -> dict:
         """Reads the JSON part and compares shapes, which Orbax reports misleadingly."""
         text = self._load(step, {"meta": None})["meta"]
@@ -155,6 +176,7 @@ class Checkpoints:
         return meta
 
     def _load(self, step: int, target: dict[str, PyTree]) -> dict[str, PyTree]:
+        self.wait()
         try:
             return self._checkpointer.load_checkpointables(step, target)
         except _FAILURES as failure:
@@ -200,5 +222,7 @@ def _shapes(tree: PyTree) -> dict[str, str]:
 
 def _first_line(failure: BaseException) -> str:
     """The cause, which TensorStore puts last."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return failure.strerror
     text = str(failure).strip().splitlines() or [type(failure).__name__]
     return text[0] if len(text[0]) < 200 else f"…{text[0][-160:]}"

@@ -78,7 +78,7 @@ class RunLog:
         self.console.print(text, markup=False)
         self._write(TEXT, text + "\n")
 
-    def record(self, values: Mapping[str, float]) -> None:
+    def record(self, values: Mapping[str, float | int]) -> None:
         """Writes one line of metrics; keys are among ``COLUMNS``."""
         known = {key: values[key] for key in COLUMNS if key in values}
         finite = {k: v if math.isfinite(v) else None for k, v in known.items()}

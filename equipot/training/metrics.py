@@ -4,13 +4,18 @@ A mean over structures that are spread over batches and devices is exact only wh
 are added up first and divided once, at the end.
 """
 
+from typing import Any, TypeAlias
+
 import jax.numpy as jnp
 from flax import struct
 
 from equipot.graphs import geometry
 from equipot.graphs.graph import Graph
 from equipot.potential.potential import Prediction
-from equipot.typing import Array, Float, Int
+from equipot.typing import Array, Float
+
+Leaf: TypeAlias = Any
+"""An array on the device or on the host, or what ``jax.tree.map`` puts into its place."""
 
 
 @struct.dataclass
@@ -18,12 +23,12 @@ class Sum:
     """A weighted sum and the weight it is to be divided by.
 
     Attributes:
-      total: Σ w x.
-      weight: Σ w.
+      total: Σ w x, [].
+      weight: Σ w, [].
     """
 
-    total: Float[Array, "*devices"]
-    weight: Float[Array, "*devices"]
+    total: Leaf
+    weight: Leaf
 
     @property
     def mean(self) -> Array:
@@ -41,11 +46,11 @@ class Tally:
 
     Attributes:
       sums: Sums of errors, and of ``loss`` and ``grad_norm`` over steps.
-      bad_step: First step at which the loss or the gradient was not finite; -1 for none.
+      bad_step: First step at which the loss or the gradient was not finite; -1 for none; int32, [].
     """
 
     sums: Sums
-    bad_step: Int[Array, ""]
+    bad_step: Leaf
 
 
 @struct.dataclass

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +124,7 @@ class Run:
         )
         self.saved.save(self.state, self.progress)
 
-    def _count_up(self) -> dict[str, float]:
+    def _count_up(self) -> dict[str, float | int]:
         """Metrics since the last line; begins a new tally."""
         tally = jax.device_get(self._tally)
         self._check_finite(tally)
@@ -157,7 +158,7 @@ class Run:
             " optimizer.learning_rate, set optimizer.clip_norm, or look for strange labels"
         )
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, float | int]:
         """Measures the averaged parameters on the validation split; decides on rate and best."""
         batches = self.parts.valid.batches(0)
         parts = [
@@ -183,7 +184,7 @@ class Run:
         self.log.say(self._line(found))
         return found
 
-    def _line(self, found: dict[str, float]) -> str:
+    def _line(self, found: Mapping[str, float | int]) -> str:
         """One validation as a line for people."""
         shown = [
             f"{name} {1e3 * found[f'valid_{name}_rmse']:.2f} {unit}"
@@ -207,7 +208,7 @@ def _finite(term: metrics.Sum | None) -> bool:
     return term is None or bool(np.isfinite(term.total))
 
 
-def _errors(sums: metrics.Sums) -> dict[str, float]:
+def _errors(sums: metrics.Sums) -> dict[str, float | int]:
     """MAE and RMSE of the quantities that have labels."""
     found = {}
     for name in _QUANTITIES:

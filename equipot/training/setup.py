@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from equipot import config as configuration
 from equipot import errors
@@ -83,8 +83,8 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
     params = potentials.init_params(
         spec,
         jax.random.key(config.seed),
-        np.asarray(fitted.scale, spec.dtype),
-        np.asarray(fitted.shift, spec.dtype),
+        jnp.asarray(fitted.scale, spec.dtype),
+        jnp.asarray(fitted.shift, spec.dtype),
     )
     trainer = config.trainer
     loaders = {

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,10 @@ from flax import struct
 
 from equipot import config as configuration
 from equipot.training.optimizer import Plateau
-from equipot.typing import Array, Float, Int, PyTree
+from equipot.typing import PyTree
+
+Leaf: TypeAlias = Any
+"""An array on the device or on the host, or what ``jax.tree.map`` puts into its place."""
 
 
 @struct.dataclass
@@ -21,18 +24,18 @@ class TrainState:
     """What one step takes and gives back, all on the devices.
 
     Attributes:
-      step: Steps done.
+      step: Steps done, int32, [].
       params: Parameters.
       ema_params: Their moving average, which is validated and kept.
       opt_state: State of the optimiser.
-      rate_factor: What plateau multiplies the learning rate with.
+      rate_factor: What plateau multiplies the learning rate with, float32, [].
     """
 
-    step: Int[Array, ""]
+    step: Leaf
     params: PyTree
     ema_params: PyTree
     opt_state: PyTree
-    rate_factor: Float[Array, ""]
+    rate_factor: Leaf
 
 
 def init_state(params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:

@@ -76,7 +76,7 @@ def make_train_step(
             ema_params=_average(state, params, optimiser.ema_decay),
             opt_state=opt_state,
         )
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         return new, _count(tally, state.step, sums, terms, value, norm)
 
     return train_step

@@ -1,0 +1,125 @@
+"""A run that is killed again and again ends in the same bits as one that is left alone."""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+NUM_STEPS = 60
+PATIENCE = 120.0  # seconds until a child that shows nothing counts as hanging
+
+
+def parts_of(run_dir):
+    """Parameters, average and optimiser of the last checkpoint."""
+    with ocp.training.Checkpointer((run_dir / "checkpoints").absolute()) as saved:
+        assert saved.latest.step == NUM_STEPS
+        return saved.load_checkpointables(None, {"params": None, "ema": None, "opt": None})
+
+
+def same_bits(first, second):
+    first, second = jax.tree.leaves(first), jax.tree.leaves(second)
+    pairs = zip(first, second, strict=True)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
+
+
+def records(run_dir):
+    """Lines of metrics.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    clocks = ("seconds", "structures_per_second")
+    return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
+
+
+def complete_steps(run_dir):
+    return [int(p.name) for p in (run_dir / "checkpoints").glob("*") if p.name.isdigit()]
+
+
+def log_has_begun(run_dir):
+    log = run_dir / "train.log"
+    return log.exists() and log.stat().st_size > 0
+
+
+def is_saving(run_dir, since=0.0):
+    """Whether a checkpoint is half-written that was begun later than ``since``."""
+    for unfinished in (run_dir / "checkpoints").glob("*.orbax-checkpoint-tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if unfinished.stat().st_mtime > since:
+                return True
+    return False
+
+
+def kill_when(process, is_time, delay):
+    """Waits until it is time and then ``delay`` seconds, and kills a process that still runs."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_time():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, f"nothing to see after {PATIENCE} s"
+        time.sleep(0.0005)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+
+
+def finish(process):
+    return process.wait(PATIENCE)
+
+
+@pytest.fixture
+def undisturbed(tmp_path, start_training):
+    run_dir = tmp_path / "undisturbed"
+    assert finish(start_training(run_dir)) == 0, (tmp_path / "undisturbed.output").read_text()
+    return run_dir
+
+
+def test_a_killed_run_ends_in_the_same_bits_as_one_left_alone(
+    tmp_path, start_training, undisturbed
+):
+    seed = int(os.environ.get("EQUIPOT_KILL_SEED", time.time_ns() % 2**32))
+    rng = random.Random(seed)
+    enough, delays = rng.randint(1, 5), [0.3 * rng.random(), 0.05 * rng.random()]
+    print(f"EQUIPOT_KILL_SEED={seed}: {enough} checkpoints, then after {delays} s")
+    run_dir, sabotaged = tmp_path / "killed", tmp_path / "sabotaged"
+
+    kill_when(start_training(run_dir), lambda: log_has_begun(run_dir), 0.0)
+    assert not complete_steps(run_dir), "too late to be before the first checkpoint"
+    process = start_training(run_dir)
+    kill_when(process, lambda: max(complete_steps(run_dir), default=0) >= 4 * enough, delays[0])
+    print(f"killed with checkpoints {complete_steps(run_dir)}")
+    shutil.copytree(run_dir, sabotaged)
+    process, started = start_training(run_dir), time.time()
+    kill_when(process, lambda: is_saving(run_dir, started), delays[1])
+    print(f"killed with checkpoints {sorted(os.listdir(run_dir / 'checkpoints'))}")
+    assert finish(start_training(run_dir)) == 0, (tmp_path / "killed.output").read_text()
+
+    expected = parts_of(undisturbed)
+    assert same_bits(parts_of(run_dir), expected)
+    assert records(run_dir) == records(undisturbed)
+    lines = [x for x in (run_dir / "train.log").read_text().splitlines() if x.startswith("step")]
+    assert len(lines) == NUM_STEPS // 15
+
+    # The comparison is worth something only if it notices a loader that starts at the wrong place.
+    assert finish(start_training(sabotaged, "--forget-position")) == 0
+    assert not same_bits(parts_of(sabotaged), expected)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, start_training, name):
+    run_dir = tmp_path / "stopped"
+    process = start_training(run_dir)
+    deadline = time.monotonic() + PATIENCE
+    while not is_saving(run_dir) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.send_signal(getattr(signal, name))
+    assert finish(process) == 1
+    output = (tmp_path / "stopped.output").read_text()
+    assert f"StoppedError: stopped by {name} after step " in output
+    stopped_at = int(output.split("after step ")[1].split()[0])
+    assert (run_dir / "checkpoints" / str(stopped_at)).is_dir()

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from equipot import errors
+from equipot.training import config, folder
+
+FACTS = {"fingerprint": "abc", "num_devices": 1}
+
+
+def configured(path, **change):
+    mapping = {"data": {"train": "water.xyz"}, "model": {"name": "nequip", "cutoff": 5.0}}
+    return config.train_config({**mapping, "run_dir": str(path), **change})
+
+
+def begin(path):
+    with folder.occupied(folder.find_folder(configured(path)), configured(path), FACTS) as place:
+        return place
+
+
+def test_a_new_folder_holds_configuration_versions_and_facts(tmp_path):
+    place = begin(tmp_path / "run")
+    assert "cutoff: 5.0" in place.config.read_text()
+    assert json.loads(place.dataset.read_text()) == FACTS
+    assert "jax" in json.loads((place.path / "versions.json").read_text())
+    assert not place.is_finished
+
+
+def test_looking_at_a_folder_that_is_not_there_makes_none(tmp_path):
+    folder.find_folder(configured(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_configuration_is_refused_by_the_key_that_differs(tmp_path):
+    begin(tmp_path / "run")
+    changed = configured(tmp_path / "run", model={"name": "nequip", "cutoff": 4.0})
+    with pytest.raises(errors.CheckpointError, match=r"model.cutoff=5.0, now it is 4.0"):
+        folder.find_folder(changed)
+
+
+def test_another_logger_does_not_matter(tmp_path):
+    begin(tmp_path / "run")
+    folder.find_folder(configured(tmp_path / "run", logger={"name": "wandb"}))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(errors.CheckpointError, match=r"found thesis.tex and no config.yaml"):
+        folder.find_folder(configured(tmp_path))
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path):
+    (tmp_path / "run").write_text("x")
+    with pytest.raises(errors.CheckpointError, match="expected a folder for the run, found a file"):
+        folder.find_folder(configured(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(("key", "what"), [("fingerprint", "dataset"), ("num_devices", "number")])
+def test_changed_data_or_devices_are_refused(tmp_path, key, what):
+    place = begin(tmp_path / "run")
+    changed = {**FACTS, key: "other"}
+    with (
+        pytest.raises(errors.CheckpointError, match=f"the {what}.* was {FACTS[key]} when"),
+        folder.occupied(place, configured(tmp_path / "run"), changed),
+    ):
+        pass
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path):
+    place, settings = begin(tmp_path / "run"), configured(tmp_path / "run")
+    with (
+        folder.occupied(place, settings, FACTS),
+        pytest.raises(errors.CheckpointError, match="another process is training there"),
+        folder.occupied(place, settings, FACTS),
+    ):
+        pass
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(errors.CheckpointError, match=r"nowhere/x.json: could not be written"):
+        folder.write_json(tmp_path / "nowhere" / "x.json", {})

@@ -1,0 +1,87 @@
+import csv
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from equipot import errors
+from equipot.training import logging
+from equipot.training.config import LoggerConfig
+
+
+def steps(path):
+    return [json.loads(line)["step"] for line in (path / logging.JSONL).read_text().splitlines()]
+
+
+def test_metrics_are_written_as_lines_of_json_and_as_a_table(tmp_path):
+    with logging.RunLog(tmp_path, {}) as log:
+        log.record({"step": 1, "loss": 0.5})
+        log.record({"step": 2, "loss": float("nan"), "valid_loss": 0.25})
+    first, second = (json.loads(x) for x in (tmp_path / logging.JSONL).read_text().splitlines())
+    assert first == {"step": 1, "loss": 0.5}
+    assert second == {"step": 2, "loss": None, "valid_loss": 0.25}
+    with (tmp_path / logging.CSV).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert (rows[0]["valid_loss"], rows[1]["valid_loss"]) == ("", "0.25")
+
+
+def test_lines_after_the_checkpoint_are_cut_away(tmp_path):
+    with logging.RunLog(tmp_path, {}) as log:
+        log.record({"step": 1})
+        log.say("a validation")
+        lengths = log.lengths()
+        log.record({"step": 2})
+        log.say("lost")
+    with logging.RunLog(tmp_path, lengths) as log:
+        log.record({"step": 2})
+    assert steps(tmp_path) == [1, 2]
+    assert (tmp_path / logging.TEXT).read_text() == "a validation\n"
+    assert (tmp_path / logging.CSV).read_text().count("step,epoch") == 1
+
+
+def test_a_run_without_checkpoint_begins_its_logs_again(tmp_path):
+    for _ in range(2):
+        with logging.RunLog(tmp_path, {}) as log:
+            log.record({"step": 1})
+    assert steps(tmp_path) == [1]
+    assert len((tmp_path / logging.CSV).read_text().splitlines()) == 2
+
+
+def test_a_log_shorter_than_the_checkpoint_knows_is_refused(tmp_path):
+    with pytest.raises(errors.CheckpointError, match=r"has 0 bytes, the checkpoint knows of 100"):
+        logging.RunLog(tmp_path, {logging.JSONL: 100})
+
+
+def test_lines_are_shown_and_kept(tmp_path, capsys):
+    with logging.RunLog(tmp_path, {}) as log:
+        log.say("force RMS [eV/Å]")
+    assert capsys.readouterr().out == "force RMS [eV/Å]\n"
+    assert (tmp_path / logging.TEXT).read_text() == "force RMS [eV/Å]\n"
+
+
+def test_compilations_are_counted_by_name():
+    def unheard_of(x):
+        return jnp.sin(x) * 3.0
+
+    function = jax.jit(unheard_of)
+    with logging.Compilations() as compilations:
+        for _ in range(3):
+            function(jnp.ones(2))
+        function(jnp.ones(3))
+    assert compilations.counts["jit(unheard_of)"] == 2
+
+
+def test_wandb_keeps_a_run_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    with logging.RunLog(tmp_path, {}) as log:
+        log.start_tracker(LoggerConfig(name="wandb"), {"name": "water"}, tmp_path)
+        log.record({"step": 1, "loss": 0.5})
+    assert list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_wandb_is_not_imported_unless_asked_for(tmp_path):
+    with logging.RunLog(tmp_path, {}) as log:
+        log.start_tracker(LoggerConfig(), {"name": "water"}, tmp_path)
+    assert not (tmp_path / "wandb").exists()

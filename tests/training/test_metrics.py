@@ -1,0 +1,50 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equipot.graphs import batching
+from equipot.potential import potential as potentials
+from equipot.training import metrics
+
+
+def predicted(batch, energy, forces, stress):
+    """A prediction that is off by given amounts, beside the labels of a padded batch."""
+    nodes = batch.nodes.species.shape[0]
+    return potentials.Prediction(
+        node_energy=jnp.zeros(nodes),
+        energy=jnp.asarray(batch.globals.energy) + energy,
+        forces=jnp.asarray(batch.nodes.forces) + forces,
+        stress=jnp.asarray(batch.globals.stress) + stress,
+    )
+
+
+@pytest.fixture
+def batch(lennard_jones):
+    graphs = [batching.build_graph(s, 4.5, (18, 36), np.zeros(2)) for s in lennard_jones[:3]]
+    graph = batching.collate(graphs, batching.Budget(nodes=20, edges=200, graphs=6), 4.5)
+    return jax.tree.map(jnp.asarray, graph)
+
+
+def test_errors_are_per_atom_and_per_component(batch):
+    sums = metrics.error_sums(metrics.residuals(predicted(batch, 0.4, 0.1, 0.01), batch))
+    np.testing.assert_allclose(sums["energy_absolute"].mean, 0.1, rtol=1e-5)  # four atoms each
+    np.testing.assert_allclose(sums["forces_squared"].mean, 0.01, rtol=1e-5)
+    np.testing.assert_allclose(sums["stress_absolute"].mean, 0.01, rtol=1e-5)
+    assert sums["energy_squared"].weight == 3
+    assert sums["forces_squared"].weight == 3 * 12
+    assert sums["stress_squared"].weight == 3 * 9
+
+
+def test_a_missing_label_counts_nothing_even_beside_nan(batch):
+    weights = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    labels = batch.globals.replace(energy_weight=weights)
+    missing = batch._replace(globals=labels)
+    wrong = jnp.asarray([0.4, jnp.nan, 0.4, jnp.nan, jnp.nan, jnp.nan])
+    prediction = predicted(missing, wrong, 0.0, 0.0)
+    sums = metrics.error_sums(metrics.residuals(prediction, missing))
+    np.testing.assert_allclose(sums["energy_absolute"].mean, 0.1, rtol=1e-5)
+
+
+def test_the_mean_of_nothing_is_zero():
+    assert metrics.Sum(total=jnp.zeros(()), weight=jnp.zeros(())).mean == 0

@@ -1,0 +1,95 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equipot.training import optimizer
+from equipot.training.config import OptimizerConfig
+
+PARAMS = {
+    "model": {"matrix": jnp.asarray([[1.0, -2.0]]), "bias": jnp.asarray([3.0, 4.0])},
+    "scale": jnp.asarray([2.0]),
+    "shift": jnp.asarray([5.0]),
+}
+
+
+def gradients(value):
+    return jax.tree.map(lambda leaf: jnp.full_like(leaf, value), PARAMS)
+
+
+def steps_of(config, values):
+    """Updates after each of a series of constant gradients."""
+    transformation = optimizer.make_optimizer(config)
+    state, found = transformation.init(PARAMS), []
+    for value in values:
+        updates, state = transformation.update(gradients(value), state, PARAMS)
+        found.append(float(updates["model"]["bias"][0]))
+    return found
+
+
+def test_adam_follows_its_formula():
+    mean = square = 0.0
+    expected = []
+    for step, gradient in enumerate([1.0, -0.5, 0.1], start=1):
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        expected.append(-(mean / (1 - 0.9**step)) / (math.sqrt(square / (1 - 0.999**step)) + 1e-8))
+    found = steps_of(OptimizerConfig(name="adam"), [1.0, -0.5, 0.1])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_amsgrad_remembers_the_largest_gradient():
+    series = [10.0] + [0.1] * 200
+    adam = steps_of(OptimizerConfig(name="adam"), series)
+    amsgrad = steps_of(OptimizerConfig(name="amsgrad"), series)
+    assert abs(amsgrad[-1]) < abs(adam[-1])
+
+
+def test_weight_decay_acts_on_matrices_of_the_model_alone():
+    transformation = optimizer.make_optimizer(OptimizerConfig(name="adamw", weight_decay=0.1))
+    updates, _ = transformation.update(gradients(0.0), transformation.init(PARAMS), PARAMS)
+    np.testing.assert_allclose(updates["model"]["matrix"], [[-0.1, 0.2]], rtol=1e-6)
+    for untouched in (updates["model"]["bias"], updates["scale"], updates["shift"]):
+        assert not np.any(untouched)
+
+
+def test_clipping_shortens_the_whole_gradient():
+    transformation = optimizer.make_optimizer(OptimizerConfig(name="adam", clip_norm=1e-9))
+    updates, _ = transformation.update(gradients(1e6), transformation.init(PARAMS), PARAMS)
+    # Far below Adam's epsilon of 1e-8 the update is no longer one.
+    assert abs(float(updates["shift"][0])) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["cosine", "constant"])
+def test_the_rate_rises_then_follows_the_schedule(kind):
+    config = OptimizerConfig(learning_rate=0.01, schedule=kind, warmup_steps=10, final_fraction=0.1)
+    schedule = optimizer.make_schedule(config, 110)
+
+    def rate(step):
+        return float(schedule(jnp.asarray(step, jnp.int32)))
+
+    np.testing.assert_allclose([rate(0), rate(4), rate(9)], [0.001, 0.005, 0.01], rtol=1e-6)
+    middle, end = (0.0055, 0.001) if kind == "cosine" else (0.01, 0.01)
+    np.testing.assert_allclose([rate(60), rate(110)], [middle, end], rtol=1e-5)
+
+
+def test_plateau_cuts_the_rate_after_waiting_and_not_below_the_end():
+    config = OptimizerConfig(
+        schedule="plateau", plateau_patience=2, plateau_factor=0.5, final_fraction=0.3
+    )
+    plateau, factors = optimizer.Plateau(), []
+    for loss in [1.0, 0.9, 0.95, 0.92, 0.8, 0.9, 0.9, 0.9, 0.9]:
+        plateau = plateau.after(loss, config)
+        factors.append(plateau.factor)
+    assert factors == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.3, 0.3, 0.3]
+
+
+def test_plateau_rests_under_other_schedules():
+    assert optimizer.Plateau().after(1.0, OptimizerConfig()) == optimizer.Plateau()
+
+
+def test_the_average_forgets_the_start_early_and_then_decays_as_configured():
+    decays = [float(optimizer.ema_decay(jnp.asarray(t, jnp.int32), 0.99)) for t in (0, 8, 10_000)]
+    np.testing.assert_allclose(decays, [0.1, 0.5, 0.99], rtol=1e-6)

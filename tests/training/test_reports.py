@@ -1,0 +1,80 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from equipot.potential.evaluate import HostPrediction
+from equipot.training import reports
+
+
+def off_by(structure, energy=0.0, forces=0.0, stress=0.0):
+    """A prediction that misses the labels by given amounts."""
+    count = len(structure.positions)
+    return HostPrediction(
+        energy=structure.energy + energy,
+        energies=np.zeros(count),
+        forces=structure.forces + forces,
+        stress=structure.stress + stress,
+        has_stress=True,
+    )
+
+
+def test_errors_are_per_atom_and_relative_to_the_labels(lennard_jones):
+    predictions = [off_by(s, 0.4, 0.1, 0.01) for s in lennard_jones]
+    found = reports.split_errors(lennard_jones, predictions)
+    assert found.energy.mae == pytest.approx(0.1)
+    assert found.forces.rmse == pytest.approx(0.1)
+    assert found.stress.mae == pytest.approx(0.01)
+    rms = np.sqrt(np.mean(np.concatenate([s.forces for s in lennard_jones]) ** 2))
+    assert found.forces.relative == pytest.approx(0.1 / rms)
+
+
+def test_rmse_weighs_large_errors(lennard_jones):
+    pair = lennard_jones[:2]
+    found = reports.split_errors(pair, [off_by(pair[0], 0.0), off_by(pair[1], 0.8)])
+    assert found.energy.mae == pytest.approx(0.1)
+    assert found.energy.rmse == pytest.approx(0.2 / math.sqrt(2))
+
+
+def test_elements_and_groups_are_told_apart(lennard_jones):
+    predictions = []
+    for s in lennard_jones:
+        wrong = np.where(s.atomic_numbers == 36, 0.3, 0.0)[:, None]
+        predictions.append(off_by(s, forces=wrong, energy=0.4 if s.group == "600 K" else 0.0))
+    found = reports.split_errors(lennard_jones, predictions)
+    assert found.elements["Kr"].mae == pytest.approx(0.3)
+    assert found.elements["Ar"].mae == pytest.approx(0.0)
+    assert list(found.groups) == ["300 K", "600 K"]
+    assert found.groups["600 K"].energy.mae == pytest.approx(0.1)
+    assert found.groups["300 K"].energy.mae == pytest.approx(0.0)
+
+
+def test_a_quantity_without_labels_is_missing_and_not_zero(lennard_jones):
+    bare = [dataclasses.replace(s, stress_weight=0.0, group="") for s in lennard_jones]
+    found = reports.split_errors(bare, [off_by(s) for s in bare])
+    assert found.stress is None
+    assert found.to_json()["stress"] is None
+    assert "groups" not in found.to_json()
+    assert "stress" not in reports.error_table({"test": found})
+
+
+def test_the_table_is_in_milli_electronvolts_and_percent(lennard_jones):
+    found = reports.split_errors(lennard_jones, [off_by(s, 0.4) for s in lennard_jones])
+    rows = reports.error_table({"test": found}).splitlines()
+    assert rows[1].split()[:5] == ["test", "energy", "100.00", "100.00", "meV/atom"]
+    assert rows[2].split()[-2:] == ["0.00", "%"]
+
+
+def test_groups_that_are_numbers_are_ordered_as_numbers(lennard_jones):
+    names = ["600", "300", "1000"]
+    three = [dataclasses.replace(s, group=g) for s, g in zip(lennard_jones, names, strict=False)]
+    found = reports.split_errors(three, [off_by(s) for s in three])
+    assert list(found.groups) == ["300", "600", "1000"]
+
+
+def test_json_has_the_promised_keys(lennard_jones):
+    found = reports.split_errors(lennard_jones, [off_by(s) for s in lennard_jones]).to_json()
+    assert set(found) == {"energy", "forces", "stress", "elements", "groups"}
+    assert set(found["energy"]) == {"rmse", "mae"}
+    assert set(found["forces"]) == {"rmse", "mae", "relative"}

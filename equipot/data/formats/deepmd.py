@@ -76,10 +76,9 @@ def _read_set(
     if coord is None:
         raise errors.DataError(f"{folder}: expected coord.npy; it is not there")
     num = len(coord)
-    box = _load(folder, "box", (9,), num)
+    box = _load(folder, "box", (9,), num) if periodic else None
     if periodic and box is None:
         raise errors.DataError(f"{folder}: expected box.npy, or a file nopbc beside type.raw")
-    cells = np.zeros((num, 3, 3)) if not periodic or box is None else box.reshape(num, 3, 3)
     shapes = {"energy": (1,), "force": (3 * count,), "virial": (9,)}
     labels = {key: _load(folder, key, shapes[key], num) for key in _LABELS}
     mixed = _load(folder, "real_atom_types", (count,), num)
@@ -88,22 +87,38 @@ def _read_set(
         raise errors.DataError(
             f"{folder}: atoms have type {frame_types.max()}, but type_map.raw names {len(elements)}"
         )
-    frames = []
-    for i in range(num):
-        real = frame_types[i] >= 0
-        values = {key: value[i] for key, value in labels.items() if value is not None}
-        values |= {k: values[k].reshape(count, 3)[real] for k in _PER_ATOM if k in values}
-        frames.append(
-            frame.Frame(
-                atomic_numbers=elements[frame_types[i][real]],
-                positions=coord[i].reshape(count, 3)[real],
-                cell=cells[i],
-                pbc=np.full(3, periodic),
-                values=values,
-                where=f"{folder.parent.name}/{folder.name}, frame {i}",
-            )
+    return [
+        _frame(
+            elements,
+            frame_types[i],
+            coord[i],
+            None if box is None else box[i].reshape(3, 3),
+            {key: value[i] for key, value in labels.items() if value is not None},
+            where=f"{folder.parent.name}/{folder.name}, frame {i}",
         )
-    return frames
+        for i in range(num)
+    ]
+
+
+def _frame(
+    elements: np.ndarray,
+    types: np.ndarray,
+    coord: np.ndarray,
+    cell: np.ndarray | None,
+    values: dict[str, np.ndarray],
+    where: str,
+) -> frame.Frame:
+    """One frame without its fill atoms, periodic if it has a cell."""
+    real = types >= 0
+    values |= {k: values[k].reshape(-1, 3)[real] for k in _PER_ATOM if k in values}
+    return frame.Frame(
+        atomic_numbers=elements[types[real]],
+        positions=coord.reshape(-1, 3)[real],
+        cell=np.zeros((3, 3)) if cell is None else cell,
+        pbc=np.full(3, cell is not None),
+        values=values,
+        where=where,
+    )
 
 
 def _load(

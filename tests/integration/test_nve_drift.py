@@ -9,7 +9,7 @@ from equipot.calculators import dynamics
 
 
 def run(calculator, timestep, duration=50.0):
-    """Fifty femtoseconds of a hot, disturbed crystal; also returns the exchanged energy, meV/atom."""
+    """Fifty femtoseconds of a hot crystal; also returns the energy exchanged, meV/atom."""
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
     atoms = Atoms(

@@ -1,0 +1,38 @@
+"""A box of water molecules to start dynamics from, where there is no structure at hand."""
+
+import numpy as np
+from ase import Atoms, units
+from scipy.spatial.transform import Rotation
+
+MOLECULE = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])  # Å, O H H
+MOLAR_MASS = 18.015  # g/mol
+TRIES = 40  # orientations tried for each molecule; the one with most room is taken
+
+
+def water_box(num_molecules: int, density: float, seed: int) -> Atoms:
+    """Puts turned molecules on a simple cubic lattice, away from each other; melt it before use.
+
+    Args:
+      num_molecules: Any number; lattice sites that are left over stay empty.
+      density: g/cm³.
+      seed: Of the orientations and of the empty sites.
+    """
+    rng = np.random.default_rng(seed)
+    volume = num_molecules * MOLAR_MASS / units.mol / density * 1e24
+    length = volume ** (1 / 3)
+    num_sites = int(np.ceil(round(num_molecules ** (1 / 3), 6)))
+    grid = np.stack(np.meshgrid(*[np.arange(num_sites)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    sites = grid[np.sort(rng.permutation(len(grid))[:num_molecules])] * length / num_sites
+    positions = np.zeros((0, 3))
+    for site in sites:
+        tries = site + np.einsum("tij,aj->tai", Rotation.random(TRIES, rng).as_matrix(), MOLECULE)
+        best = np.argmax([_room(molecule, positions, length) for molecule in tries])
+        positions = np.concatenate([positions, tries[best]])
+    return Atoms("OH2" * num_molecules, positions=positions, cell=[length] * 3, pbc=True)
+
+
+def _room(molecule: np.ndarray, others: np.ndarray, length: float) -> float:
+    """Shortest distance between a molecule and atoms that are there, in a cubic box."""
+    vectors = molecule[:, None] - others
+    vectors -= length * np.round(vectors / length)
+    return float(np.linalg.norm(vectors, axis=-1).min(initial=length))

@@ -1,0 +1,151 @@
+"""One short run in this process, and all that it leaves behind."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from equipot import errors
+from equipot.potential import artefact, evaluate
+from equipot.training import config, loop
+
+NUM_STEPS = 24
+
+
+def settings(run_dir, data, **change):
+    trainer = {"num_steps": NUM_STEPS, "valid_every": 8, "log_every": 4, "num_devices": 1}
+    mapping = {
+        "name": "argon",
+        "run_dir": str(run_dir),
+        "data": {"train": str(data), "num_valid": 6, "num_test": 6, "group_key": "temperature"},
+        "model": {
+            "name": "nequip",
+            "cutoff": 4.5,
+            "num_layers": 1,
+            "lmax": 1,
+            "num_channels": 2,
+            "radial_widths": [4],
+        },
+        "loss": {"stress": 10.0},
+    }
+    merged = {**mapping, **{k: v for k, v in change.items() if k != "trainer"}}
+    merged["trainer"] = {**trainer, **change.get("trainer", {})}
+    return config.train_config(merged)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, lennard_jones_file):
+    return loop.fit(settings(tmp_path_factory.mktemp("fit") / "run", lennard_jones_file))
+
+
+def test_the_folder_holds_everything_the_run_made(finished):
+    names = {p.relative_to(finished).as_posix() for p in finished.rglob("*") if p.is_file()}
+    assert {
+        "argon.equipot",
+        "config.yaml",
+        "dataset.json",
+        "errors.txt",
+        "metrics.csv",
+        "metrics.json",
+        "metrics.jsonl",
+        "plots/errors.png",
+        "plots/learning_curve.png",
+        "plots/parity.png",
+        "train.log",
+        "versions.json",
+    } <= names
+
+
+def test_steps_are_logged_validated_and_compiled_once(finished):
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(4, NUM_STEPS + 1, 4))
+    assert [line["step"] for line in lines if "valid_loss" in line] == [8, 16, 24]
+    log = (finished / "train.log").read_text()
+    assert "jit(train_step) 1 time(s), jit(eval_step) 1 time(s)" in log
+    assert re.search(r"step 8/24 .*energy [\d.]+ meV/atom, forces [\d.]+ meV/Å", log)
+    assert "force RMS" in log  # the label audit
+
+
+def test_metrics_json_has_the_promised_form(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert set(metrics) == {"train", "valid", "test", "seconds"}
+    for split in ("train", "valid", "test"):
+        assert set(metrics[split]["energy"]) == {"rmse", "mae"}
+        assert set(metrics[split]["forces"]) == {"rmse", "mae", "relative"}
+        assert set(metrics[split]["stress"]) == {"rmse", "mae", "relative"}
+        assert set(metrics[split]["elements"]) == {"Ar", "Kr"}
+        assert set(metrics[split]["groups"]) == {"300", "600"}
+
+
+def test_the_potential_in_the_folder_has_the_errors_of_the_table(finished, lennard_jones):
+    potential = artefact.load(finished / "argon.equipot")
+    assert potential.spec.species_table == (18, 36)
+    assert potential.provenance["config"]["name"] == "argon"
+    predicted = evaluate.evaluate(potential, lennard_jones)
+    squares = [(p.forces - s.forces) ** 2 for s, p in zip(lennard_jones, predicted, strict=True)]
+    metrics = json.loads((finished / "metrics.json").read_text())
+    counts = {"train": 28, "valid": 6, "test": 6}
+    expected = sum(n * metrics[k]["forces"]["rmse"] ** 2 for k, n in counts.items()) / 40
+    np.testing.assert_allclose(np.mean(squares), expected, rtol=1e-4)
+
+
+def test_validation_errors_are_those_of_the_averaged_parameters(finished):
+    """The line of the best step and the final table are computed by different programs."""
+    lines = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    best = min((x for x in lines if "valid_loss" in x), key=lambda x: x["valid_loss"])
+    valid = json.loads((finished / "metrics.json").read_text())["valid"]
+    for quantity in ("energy", "forces", "stress"):
+        for kind in ("mae", "rmse"):
+            np.testing.assert_allclose(
+                valid[quantity][kind], best[f"valid_{quantity}_{kind}"], rtol=1e-4
+            )
+
+
+def test_a_finished_run_is_reported_and_left_alone(finished, lennard_jones_file, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    assert loop.fit(settings(finished, lennard_jones_file)) == finished
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()} == before
+    assert "this run is finished" in capsys.readouterr().out
+
+
+def test_a_folder_with_another_run_is_refused(finished, lennard_jones_file):
+    with pytest.raises(errors.CheckpointError, match=r"seed=0, now it is 5"):
+        loop.fit(settings(finished, lennard_jones_file, seed=5))
+
+
+def test_a_misspelt_model_key_is_refused_before_data_are_read(tmp_path):
+    model = {"name": "nequip", "num_chanels": 8}
+    with pytest.raises(errors.ConfigError, match="Did you mean 'num_channels'"):
+        loop.fit(settings(tmp_path / "run", "no such file", model=model))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
+    tmp_path, lennard_jones_file
+):
+    optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
+    trainer = {"log_every": 1, "checkpoint_every": 1, "valid_every": 100}
+    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    with pytest.raises(errors.NonFiniteError, match=r"step \d+: .* not finite; the last good"):
+        loop.fit(wild)
+
+
+def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):
+    optimizer = {"learning_rate": 1e-12}
+    trainer = {"num_steps": 200, "valid_every": 2, "early_stopping_patience": 2, "log_every": 100}
+    patient = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    folder = loop.fit(patient)
+    last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["step"] < 200
+
+
+def test_float64_is_trained_without_the_global_switch(tmp_path, lennard_jones_file):
+    double = settings(
+        tmp_path / "run",
+        lennard_jones_file,
+        potential={"dtype": "float64"},
+        trainer={"num_steps": 4, "valid_every": 4},
+    )
+    potential = artefact.load(loop.fit(double) / "argon.equipot")
+    assert potential.params["model"]["embedding"].dtype == np.float64

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from equipot import errors
+from equipot.data import dataset
+from equipot.training import config, setup
+
+CONFIG = config.train_config(
+    {
+        "data": {"train": "not read here"},
+        "model": {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_channels": 2},
+        "trainer": {"batch_size": 5, "eval_batch_size": 3},
+    }
+)
+
+
+def made_of(train, valid=()):
+    return dataset.Dataset(
+        train=tuple(train),
+        valid=tuple(valid),
+        test=(),
+        isolated_atoms={},
+        fingerprint="abc",
+        found=(),
+        length_unit_given=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def parts(lennard_jones):
+    return setup.prepare(CONFIG, made_of(lennard_jones[:20], lennard_jones[20:]), 2)
+
+
+def test_statistics_come_from_the_training_split_alone(parts, lennard_jones):
+    again = setup.prepare(CONFIG, made_of(lennard_jones[:20], lennard_jones[30:31]), 2)
+    assert again.spec == parts.spec
+    np.testing.assert_array_equal(again.params["scale"], parts.params["scale"])
+
+
+def test_scale_is_the_root_mean_square_of_the_forces(parts, lennard_jones):
+    forces = np.concatenate([s.forces for s in lennard_jones[:20]])
+    rms = np.sqrt(np.mean(forces**2))
+    np.testing.assert_allclose(parts.params["scale"], [rms, rms], rtol=1e-6)
+
+
+def test_every_structure_is_in_an_epoch_once_on_every_device_count(parts):
+    for own, expected in ((parts.train, range(20)), (parts.valid, range(20))):
+        dealt = [i for step in own.steps(0) for device in step for i in device]
+        assert sorted(dealt) == list(expected)
+    assert parts.train.num_devices == 2
+
+
+def test_validation_keeps_its_order_and_has_its_own_batch_size(parts):
+    assert not parts.valid.shuffle
+    assert parts.valid.budget.nodes < parts.train.budget.nodes
+
+
+def test_what_was_computed_is_put_down(parts):
+    assert parts.facts["species_table"] == [18, 36]
+    assert parts.facts["structures"] == {"train": 20, "valid": 20, "test": 0}
+    assert any("parameters in float32" in note for note in parts.notes)
+
+
+def test_no_validation_frames_is_refused(lennard_jones):
+    with pytest.raises(errors.DataError, match="expected validation frames"):
+        setup.prepare(CONFIG, made_of(lennard_jones), 1)
+
+
+def test_parameters_depend_on_the_seed(parts, lennard_jones):
+    other = config.train_config({**config_mapping(), "seed": 1})
+    drawn = setup.prepare(other, made_of(lennard_jones[:20], lennard_jones[20:]), 2)
+    assert not np.allclose(drawn.params["model"]["embedding"], parts.params["model"]["embedding"])
+
+
+def config_mapping():
+    return {"data": {"train": "x"}, "model": dict(CONFIG.model)}

@@ -122,7 +122,13 @@ def make_start(options: argparse.Namespace, calculator: EquipotCalculator) -> At
     atoms = water_box.water_box(32, 0.997, seed=0)
     atoms.calc = calculator
     relaxation.relax(atoms, relaxation.RelaxationConfig(fmax=0.5, max_steps=100))
-    run(atoms, options, 1.0, seed=99, temperature=1.5 * options.temperature)
+    bonds = Bonds(atoms)
+    run(atoms, options, 1.0, seed=99, temperature=1.5 * options.temperature, observe=bonds.look)
+    if bonds.longest > options.longest:
+        raise errors.DataError(
+            f"a molecule broke while the start was melted: O–H {bonds.longest:.2f} Å at step"
+            f" {bonds.step}; the potential is no good for liquid water, or give --start"
+        )
     atoms.set_momenta(np.zeros((len(atoms), 3)))
     return atoms
 

@@ -2,7 +2,6 @@
 
 import threading
 from types import TracebackType
-from typing import Any
 
 import jax
 
@@ -33,6 +32,6 @@ class CompilationCounter:
     ) -> None:
         jax.monitoring.unregister_event_duration_listener(self._listen)
 
-    def _listen(self, event: str, duration: float, **details: Any) -> None:
+    def _listen(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event == _EVENT and threading.get_ident() == self._thread:
             self.count += 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
@@ -109,7 +110,7 @@ def relax(
         )
     before, volume = float(atoms.get_potential_energy()), _volume(atoms)
     pressure = config.pressure * units.GPa
-    target = FrechetCellFilter(atoms, scalar_pressure=pressure) if config.cell else atoms
+    target: Any = FrechetCellFilter(atoms, scalar_pressure=pressure) if config.cell else atoms
     optimizer = OPTIMIZERS[config.optimizer](target, logfile=None)
     with trajectory.frame_writer(config.trajectory, atoms, config.overwrite) as write_frame:
         optimizer.attach(write_frame, interval=1)

@@ -3,17 +3,19 @@
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import ase.io
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
-from ase.io.trajectory import Trajectory
+from ase.io.formats import UnknownFileTypeError
+from ase.io.trajectory import TrajectoryWriter
 
 from equipot import errors
 
 SUFFIXES = (".extxyz", ".xyz", ".traj")
 _READ_ERRORS = (  # what ASE's readers raise at files that are not what they should be
-    ase.io.formats.UnknownFileTypeError,
+    UnknownFileTypeError,
     ase.io.ParseError,
     AssertionError,
     IndexError,
@@ -40,7 +42,7 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     if not pathlib.Path(path).is_file():
         raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
     try:
-        found = ase.io.read(path, index=index)
+        found = cast(Atoms, ase.io.read(path, index=index))
     except _READ_ERRORS as error:
         raise errors.DataError(f"{path}: cannot read frame {index}: {error!r}") from error
     atoms = Atoms(
@@ -77,8 +79,8 @@ def frame_writer(
         return
     target = prepare(path, SUFFIXES, overwrite)
     if target.suffix == ".traj":
-        with Trajectory(str(target), "w", atoms) as trajectory:
-            yield trajectory.write
+        with TrajectoryWriter(str(target), "w", atoms) as writer:
+            yield writer.write
         return
     with target.open("w") as file:
 

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+# A file is shown as a line with its name, an empty line, and its contents.
 _FENCE = re.compile(
-    r'^```(?P<language>\w*)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.M | re.S
+    r"^(?:`(?P<title>[\w/.]+)`:\n\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
 _INDENTED = re.compile(r"^    (equipot(?:-train)? .+)$", re.M)
 
@@ -32,7 +33,7 @@ class Block:
 def blocks(page: pathlib.Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     return [
-        Block(m["language"], m["title"], m["text"], text[: m.start()].count("\n") + 1)
+        Block(m["language"], m["title"], m["text"], text[: m.start("text")].count("\n"))
         for m in _FENCE.finditer(text)
     ]
 

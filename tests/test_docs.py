@@ -114,6 +114,12 @@ def test_the_pages_show_commands_of_every_kind():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_scripts_that_the_page_names_exist(page: pathlib.Path):
+    for name in re.findall(r"\bscripts/\w+\.py", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).is_file(), f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_the_page_lead_somewhere(page: pathlib.Path):
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text):

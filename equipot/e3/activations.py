@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from equipot.e3 import operations, radial
 from equipot.e3.irreps import Irrep, Irreps, MulIrrep
@@ -134,7 +135,7 @@ def normalize_function(function: Activation) -> Activation:
     constant = 1.0 / math.sqrt(second_moment(function))
 
     @functools.wraps(function)
-    def normalized(x: Array) -> Array:
+    def normalized(x: ArrayLike) -> Array:
         return constant * function(x)
 
     return normalized

@@ -4,7 +4,6 @@ Distances and cutoffs share one unit (Å in the models). All derivatives are fin
 """
 
 import math
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -81,8 +80,12 @@ def poly_envelope(
 
 
 def sus(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Soft unit step: exp(-1/x) for x > 0, else 0; all derivatives are continuous."""
-    positive = x > 0.0
+    """Soft unit step: exp(-1/x) for x > 0, else 0; all derivatives are continuous.
+
+    Exactly zero already where exp(-1/x) is below the smallest normal number, so that no derivative
+    multiplies zero by an overflow of 1/xⁿ.
+    """
+    positive = x > -1.0 / math.log(float(jnp.finfo(x.dtype).tiny))
     return jnp.where(positive, jnp.exp(-1.0 / jnp.where(positive, x, 1.0)), 0.0)
 
 
@@ -107,7 +110,7 @@ def soft_one_hot_linspace(
     start: int | float,
     end: int | float,
     number: int,
-    basis: Literal["gaussian", "cosine", "smooth_finite", "fourier", "bessel"],
+    basis: str,
     cutoff: bool,
 ) -> Float[Array, "*batch {number}"]:
     """Distances spread over ``number`` functions whose squares sum to about 1 inside the range.
@@ -117,7 +120,7 @@ def soft_one_hot_linspace(
       start: Lower end of the range.
       end: Upper end of the range.
       number: Number of functions.
-      basis: Shape of the functions.
+      basis: Their shape: gaussian, cosine, smooth_finite, fourier or bessel.
       cutoff: Whether the functions vanish at both ends of the range.
 
     Raises:

@@ -7,7 +7,7 @@ at unit vectors. Being polynomials they have exact derivatives of every order, a
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import TypeAlias, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ from equipot.e3.irreps_array import IrrepsArray
 from equipot.typing import Array, Float
 
 T = TypeVar("T", Array, np.ndarray)
-Normalization = Literal["component", "norm", "integral"]
+Normalization: TypeAlias = str
 
 
 def spherical_harmonics(

@@ -8,7 +8,7 @@ squares sum to one: ``component`` √(2l3+1), which keeps the mean square of com
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Literal, overload
+from typing import TypeAlias, overload
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +19,7 @@ from equipot.e3.irreps import Irrep, Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
 from equipot.typing import Array, Float
 
-Normalization = Literal["component", "norm", "none"]
+Normalization: TypeAlias = str
 
 
 @overload

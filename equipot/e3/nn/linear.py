@@ -89,8 +89,8 @@ class Linear(nn.Module):
     def _map(self, x: IrrepsArray, irreps_out: Irreps, choose: "_Chooser") -> IrrepsArray:
         x = x.remove_zero_chunks()
         x = x.regroup() if self.simplify_irreps_internally else x
-        kept = irreps_out if self.force_irreps_out else irreps_out.filter(keep=x.irreps)
-        out = kept.simplify() if self.simplify_irreps_internally else kept
+        out = irreps_out.simplify() if self.simplify_irreps_internally else irreps_out
+        out = out if self.force_irreps_out else out.filter(keep=x.irreps)
         chunks: list[Array | None] = [None] * len(out)
         for path in self._paths(x.irreps, out):
             y = self._product(x.chunks[path.i], path, choose)

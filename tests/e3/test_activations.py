@@ -1,0 +1,119 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equipot import e3
+from equipot.e3 import activations
+
+
+@pytest.mark.parametrize(
+    ("function", "constant"),
+    [
+        (jax.nn.silu, 1.676532),
+        (jnp.tanh, 1.592537),
+        (jax.nn.sigmoid, 1.846229),
+        (e3.shifted_softplus, 1.875596),
+        (functools.partial(jax.nn.gelu, approximate=False), 1.533530),
+        (e3.soft_odd, 1.191369),
+        (jax.nn.relu, 2**0.5),
+    ],
+)
+def test_frozen_moment_constants(function, constant):
+    moment = activations.second_moment(function)
+    np.testing.assert_allclose(moment**-0.5, constant, atol=1e-6)
+    normalized = e3.normalize_function(function)
+    x = jnp.array([0.7, -1.2])
+    np.testing.assert_allclose(normalized(x), constant * function(x), rtol=1e-5)
+
+
+def test_normalised_functions_are_cached_and_made_while_tracing():
+    assert e3.normalize_function(jnp.sin) is e3.normalize_function(jnp.sin)
+    value = jax.jit(lambda x: e3.normalize_function(lambda z: z**3)(x))(2.0)
+    np.testing.assert_allclose(value, 8 / 15**0.5, rtol=1e-6)
+
+
+def test_functions_without_a_second_moment_are_refused():
+    with pytest.raises(ValueError, match="second moment"):
+        e3.normalize_function(lambda x: 0.0 * x)
+
+
+@pytest.mark.parametrize(
+    ("function", "parity"), [(jnp.cos, 1), (jnp.tanh, -1), (e3.soft_odd, -1), (jax.nn.silu, 0)]
+)
+def test_parity_of_functions_is_recognised(function, parity):
+    assert activations.parity_of(function) == parity
+
+
+def test_frozen_gate():
+    x = e3.IrrepsArray("2x0e + 0o + 0e + 1o", jnp.array([0.5, -0.5, 0.3, 0.7, 1.0, 2.0, 3.0]))
+    y = e3.gate(x)
+    assert y.irreps == "2x0e+0o+1o"
+    expected = [0.5302, -0.2366, 0.0308, 1.2336, 2.4673, 3.7009]
+    np.testing.assert_allclose(y.array, expected, atol=1e-4)
+
+
+def test_odd_gates_turn_the_parity_of_what_they_multiply():
+    x = e3.ones("2x0e + 0o + 1o")
+    assert e3.gate(x).irreps == "2x0e+1e"
+    assert e3.gate(e3.ones("3x0e")).irreps == "3x0e"
+    with pytest.raises(ValueError, match="at least one scalar"):
+        e3.gate(e3.ones("0e + 2x1o"))
+
+
+def test_gates_commute_with_rotations_and_inversion():
+    rng = np.random.default_rng(0)
+    irreps = e3.Irreps("3x0e + 2x0o + 1o + 2e + 1e")
+    x = e3.IrrepsArray(irreps, jnp.asarray(rng.normal(size=(3, irreps.dim)), jnp.float32))
+    for element in (e3.matrix_x(0.4), -e3.matrix_z(0.3)):
+        moved = e3.gate(x.transform_by_matrix(element))
+        expected = e3.gate(x).transform_by_matrix(element)
+        np.testing.assert_allclose(moved.array, expected.array, atol=1e-5)
+
+
+def test_gates_without_normalisation_are_plain():
+    x = e3.IrrepsArray("2x0e + 1o", jnp.array([0.5, 0.7, 1.0, 2.0, 3.0]))
+    y = e3.gate(x, even_act=jax.nn.silu, normalize_act=False)
+    expected = [jax.nn.silu(0.5), *(jax.nn.sigmoid(0.7) * jnp.arange(1.0, 4.0))]
+    np.testing.assert_allclose(y.array, expected, rtol=1e-6)
+
+
+def test_scalar_activations_follow_parity():
+    x = e3.IrrepsArray("2x0e + 0o + 1o", jnp.array([0.5, -0.5, 0.3, 1.0, 2.0, 3.0]))
+    y = e3.scalar_activation(x, [jnp.cos, jnp.sin, None])
+    assert y.irreps == "2x0e+0o+1o"
+    expected = [1.164772, 1.164772, 0.449447, 1, 2, 3]
+    np.testing.assert_allclose(y.array, expected, atol=1e-5)
+    assert e3.scalar_activation(x, [None, jnp.cos, None]).irreps == "2x0e+0e+1o"
+    with pytest.raises(ValueError, match="neither"):
+        e3.scalar_activation(x, [None, jnp.exp, None])
+    with pytest.raises(ValueError, match="gate them"):
+        e3.scalar_activation(x, [None, None, jnp.tanh])
+    with pytest.raises(ValueError, match="3 functions"):
+        e3.scalar_activation(x, [None])
+
+
+def test_known_zeros_stay_zero_where_the_function_keeps_them():
+    x = e3.zeros("0e + 0o", (2,))
+    assert e3.scalar_activation(x).zero_flags == (True, True)
+    shifted = e3.scalar_activation(x, [jnp.cos, None], normalize_act=False)
+    assert shifted.zero_flags == (False, True)
+    np.testing.assert_array_equal(shifted.array, [[1, 0], [1, 0]])
+
+
+def test_norm_activations_scale_by_a_function_of_the_length():
+    x = e3.IrrepsArray("1o + 0e", jnp.array([0.0, 1.0, 2.0, 3.0]))
+    y = e3.norm_activation(x, [jnp.tanh, None])
+    np.testing.assert_allclose(y.array, [0, 0.859387, 1.718774, 3], atol=1e-5)
+    gradient = jax.grad(lambda x: jnp.sum(e3.norm_activation(x, [jnp.tanh]).array))
+    assert np.all(np.isfinite(gradient(e3.zeros("1o")).array))
+    with pytest.raises(ValueError, match="2 functions"):
+        e3.norm_activation(x, [None])
+
+
+def test_precision_of_the_input_is_kept():
+    with jax.enable_x64(True):
+        x = e3.ones("2x0e + 0o + 1o", (2,), jnp.float32)
+        assert e3.gate(x).dtype == jnp.float32

@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equipot import e3
+
+X = e3.IrrepsArray(
+    "2x0e + 1o",
+    jnp.array([[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]]),
+)
+
+
+def check(x, irreps, values):
+    assert x.irreps == irreps
+    np.testing.assert_allclose(x.array, values, atol=1e-6)
+
+
+def test_reductions_never_mix_entries():
+    check(e3.sum(X), "0e+1o", [2, 1, 1, 0])
+    check(e3.sum(X, axis=0), "2x0e+1o", [1, 1, 1, 1, 0])
+    check(e3.sum(X, axis=1), "0e+1o", [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]])
+    check(e3.mean(X, axis=(0, -1)), "0e+1o", [1 / 3, 1 / 3, 1 / 3, 0])
+    check(e3.sum(e3.ones("3x0e + 2x0e")), "0e+0e", [3, 2])
+    assert e3.sum(X, axis=0, keepdims=True).shape == (1, 5)
+    with pytest.raises(ValueError, match="expected an axis"):
+        e3.sum(X, axis=2)
+
+
+def test_channels_are_summed_over_batch_axes():
+    z = e3.ones("2x0e + 3x1e", (6, 7, 6))
+    assert e3.sum(z, axis=(0, 1)).shape == (6, 11)
+
+
+def test_joining_along_batch_axes_needs_equal_irreps():
+    check(e3.concatenate([X, X], axis=0), X.irreps, np.concatenate([X.array, X.array]))
+    assert e3.concatenate([X, e3.ones("0o", (3,))]).irreps == "2x0e+1o+0o"
+    assert e3.stack([X, X], axis=1).shape == (3, 2, 5)
+    for bad in (
+        lambda: e3.concatenate([X, e3.ones("5x0e", (3,))], axis=0),
+        lambda: e3.stack([X, e3.ones("5x0e", (3,))]),
+    ):
+        with pytest.raises(ValueError, match="equal irreps"):
+            bad()
+    with pytest.raises(ValueError, match="the last"):
+        e3.stack([X, X], axis=-1)
+    for join in (e3.concatenate, e3.stack):
+        with pytest.raises(ValueError, match="at least one"):
+            join([])
+
+
+def test_joining_keeps_zero_flags():
+    joined = e3.concatenate([e3.zeros("1o"), e3.ones("0e")])
+    assert joined.zero_flags == (True, False)
+    assert e3.stack([e3.zeros("1o"), e3.zeros("1o")]).zero_flags == (True,)
+    assert e3.stack([e3.zeros("1o"), e3.ones("1o")]).zero_flags == (False,)
+
+
+def test_lengths_are_scalars_with_finite_derivatives_at_zero():
+    x = e3.IrrepsArray("0e + 2x1o", jnp.array([-2.0, 3.0, 0.0, 4.0, 0.0, 0.0, 0.0]))
+    check(e3.norm(x), "0e+2x0e", [2, 5, 0])
+    check(e3.norm(x, squared=True), "0e+2x0e", [4, 25, 0])
+    check(e3.norm(x, per_irrep=False), "0e", [29**0.5])
+    gradient = jax.grad(lambda x: jnp.sum(e3.norm(x).array))(x).array
+    np.testing.assert_allclose(gradient, [-1, 0.6, 0, 0.8, 0, 0, 0], atol=1e-6)
+
+
+def test_scalar_products():
+    x, y = e3.ones("2x1o", (2,)), 2.0 * e3.ones("2x1o", (2,))
+    check(e3.dot(x, y), "0e", [[12], [12]])
+    check(e3.dot(x, y, per_irrep=True), "2x0e", [[6, 6], [6, 6]])
+
+
+def test_plain_arrays_are_even_scalars():
+    assert e3.as_irreps_array(jnp.ones((2, 3))).irreps == "3x0e"
+    assert e3.as_irreps_array(X) is X
+    with pytest.raises(ValueError, match="last axis"):
+        e3.as_irreps_array(1.0)
+
+
+def test_zeros_and_ones():
+    zeros = e3.zeros("0e + 1o", (2,), jnp.float16)
+    assert zeros.shape == (2, 4) and zeros.dtype == jnp.float16 and all(zeros.zero_flags)
+    assert e3.zeros_like(X).shape == e3.ones_like(X).shape == X.shape
+
+
+def test_random_data_have_the_scale_asked_for():
+    key = jax.random.key(0)
+    x = e3.normal("0e + 2x2e", key, (20000,))
+    np.testing.assert_allclose(jnp.mean(x.array**2, axis=0), 1.0, atol=0.06)
+    lengths = e3.norm(e3.normal("1o + 2e", key, (5,), normalize=True), squared=True)
+    np.testing.assert_allclose(lengths.array, np.tile([3.0, 5.0], (5, 1)), rtol=1e-5)
+    unit = e3.normal("1o + 2e", key, (5,), normalize=True, normalization="norm")
+    np.testing.assert_allclose(e3.norm(unit).array, 1.0, rtol=1e-5)

@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -49,10 +50,11 @@ class Checkpoints:
             n=1,
             keep_checkpoints_without_metrics=False,
         )
+        # Orbax's policies do not match its own protocols in the eyes of a type checker.
+        always: Any = _when.ContinuousCheckpointingPolicy()
+        kept: Any = _policies.AnyPreservationPolicy([_policies.LatestN(keep), best])
         self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(),
-            save_decision_policy=_when.ContinuousCheckpointingPolicy(),
-            preservation_policy=_policies.AnyPreservationPolicy([_policies.LatestN(keep), best]),
+            str(folder.absolute()), save_decision_policy=always, preservation_policy=kept
         )
         self._last = self.latest_step
 

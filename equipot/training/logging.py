@@ -103,7 +103,9 @@ class RunLog:
 
     def advance(self, step: int, structures_per_second: float | None = None) -> None:
         """Moves the progress bar."""
-        fields = {} if structures_per_second is None else {"rate": structures_per_second}
+        fields: dict[str, Any] = (
+            {} if structures_per_second is None else {"rate": structures_per_second}
+        )
         self._bar.update(rich_progress.TaskID(0), completed=step, **fields)
 
     def stop_bar(self) -> None:
@@ -174,9 +176,9 @@ class Compilations:
         others = sum(self.counts.values()) - sum(steps.values())
         return f"{', '.join(own)}, {others} other programs"
 
-    def _listen(self, event: str, duration: float, **details: str | int) -> None:
+    def _listen(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            name = str(details.get("fun_name", "unknown"))
+            name = str(kwargs.get("fun_name", "unknown"))
             self.counts[name] = self.counts.get(name, 0) + 1
 
 

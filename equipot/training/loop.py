@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -101,7 +101,7 @@ def _train(run: runs.Run, stop: "_StopSignals") -> None:
                 )
 
 
-def _stream(run: runs.Run) -> Iterator[tuple[int, int, Graph]]:
+def _stream(run: runs.Run) -> Generator[tuple[int, int, Graph], None, None]:
     """Batches from where the run stands, each with the epoch and the batches of it then done."""
     epoch, position = run.progress.epoch, run.progress.position
     while True:

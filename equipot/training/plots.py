@@ -88,7 +88,7 @@ def _distribution(pairs: Pairs) -> "Figure":
         widest = np.quantile(np.abs(np.concatenate(list(differences.values()))), 0.99)
         edges = np.linspace(-widest, widest, _BINS) if widest > 0 else np.linspace(-1, 1, _BINS)
         for split, difference in differences.items():
-            axis.hist(difference, edges, histtype="step", density=True, label=split)
+            axis.hist(difference, edges.tolist(), histtype="step", density=True, label=split)
         axis.set_xlabel(f"prediction − label, m{_UNITS[quantity]}")
         axis.set_yscale("log")
         axis.set_title(quantity)

@@ -140,13 +140,13 @@ def _label(
 def _quantities(
     structures: Sequence[Structure], predictions: Sequence[HostPrediction]
 ) -> SplitErrors:
-    errors = {
+    found = {
         quantity: _errors(
             *labels_and_predictions(structures, predictions, quantity), quantity == "energy"
         )
         for quantity in _UNITS
     }
-    return SplitErrors(**errors)
+    return SplitErrors(energy=found["energy"], forces=found["forces"], stress=found["stress"])
 
 
 def _per_element(

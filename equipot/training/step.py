@@ -4,6 +4,7 @@ Every leaf of a batch has a leading axis of devices. Sums and weights of the los
 that axis before they are divided: the gradient does not depend on how structures were spread.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -70,7 +71,8 @@ def make_train_step(
         updates, opt_state = transformation.update(grads, state.opt_state, state.params)
         rate = schedule(state.step) * state.rate_factor
         params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, updates)
-        new = state.replace(
+        new = dataclasses.replace(
+            state,
             step=state.step + 1,
             params=params,
             ema_params=_average(state, params, optimiser.ema_decay),

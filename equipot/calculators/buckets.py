@@ -8,6 +8,9 @@ GROWTH = 1.1
 HEADROOM = 1.04
 """Room for edges beyond those first seen: in a liquid their number fluctuates by a few per cent."""
 
+MELTING = 1.15
+"""The most that an expected number of edges adds: a lattice can have fewer than its liquid."""
+
 SHRINK = 1.5
 """A budget is left for a smaller one only when it is too large by this factor."""
 
@@ -24,15 +27,17 @@ class Bucket:
         self.smallest = smallest
         self.budget: batching.Budget | None = None
 
-    def fit(self, num_nodes: int, num_edges: int) -> batching.Budget:
+    def fit(self, num_nodes: int, num_edges: int, likely_edges: float = 0.0) -> batching.Budget:
         """Returns a budget that holds this structure, the previous one if it will do.
 
         Args:
           num_nodes: Atoms.
           num_edges: Directed edges.
+          likely_edges: How many there may be once the atoms have moved; heeded within ``MELTING``.
         """
         nodes = max(num_nodes, self.smallest[0])
-        edges = max(round(num_edges * HEADROOM), self.smallest[1])
+        likely = min(likely_edges, num_edges * MELTING)
+        edges = max(round(num_edges * HEADROOM), round(likely), self.smallest[1])
         wanted = batching.bucket(nodes, edges, GROWTH)
         if self.budget is None or not self.budget.holds(num_nodes, num_edges):
             self.budget = wanted

@@ -93,7 +93,8 @@ class Engine:
             self._set_species(positions, atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
         graph = _host_graph(pairs, self._species, cell, pbc)
-        budget = self._bucket.fit(graph.num_nodes, graph.num_edges)
+        likely = _homogeneous_edges(graph, self.potential.spec.cutoff) if pbc.all() else 0.0
+        budget = self._bucket.fit(graph.num_nodes, graph.num_edges, likely)
         found = self._run(graph, budget, bool(pbc.all()))
         if self._unchecked is not None:
             self._check_probe(self._unchecked, budget)
@@ -144,3 +145,8 @@ def _host_graph(
         receivers=pairs.receivers,
         cell_shifts=pairs.cell_shifts,
     )
+
+
+def _homogeneous_edges(graph: batching.HostGraph, cutoff: float) -> float:
+    """Edges of as many atoms in as much room, if they were spread evenly."""
+    return graph.num_nodes**2 / graph.volume * 4 / 3 * np.pi * cutoff**3

@@ -29,3 +29,9 @@ def test_little_is_wasted():
 
 def test_there_is_always_room_for_the_smallest():
     assert buckets.Bucket((8, 256)).fit(3, 6).holds(8, 256)
+
+
+def test_a_lattice_gets_room_for_its_liquid():
+    budget = buckets.Bucket().fit(96, 4350, likely_edges=5000.0)
+    assert budget.holds(96, 4900)
+    assert buckets.Bucket().fit(96, 4350, likely_edges=1e6).edges < 1.3 * 4350

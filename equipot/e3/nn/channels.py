@@ -172,9 +172,10 @@ def _multiply_by_species(
         return jnp.einsum("nmi,nio->nmo", x, weight[species])
     wide = x @ weight.transpose(1, 0, 2).reshape(channels_in, num_species * channels_out)
     wide = wide.reshape(*x.shape[:-1], num_species, channels_out)
-    chosen = species[:, None, None, None] == jnp.arange(
-        num_species, dtype=species.dtype
-    )[None, None, :, None]
+    chosen = (
+        species[:, None, None, None]
+        == jnp.arange(num_species, dtype=species.dtype)[None, None, :, None]
+    )
     return jnp.sum(jnp.where(chosen, wide, 0), axis=-2)
 
 

@@ -20,11 +20,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from flax import struct
 
 from equipot.e3 import radial
 from equipot.graphs import geometry, masks
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
 from equipot.typing import Array, Float, PyTree
 
@@ -88,16 +89,17 @@ class Prediction:
     """What a potential says of a padded batch; padding is zero, references are not included.
 
     Attributes:
-      node_energy: Interaction energy of each atom, eV.
-      energy: Their sum over each structure, eV.
-      forces: −∂E/∂r, eV/Å.
-      stress: (1/V) ∂E/∂ε, eV/Å³, tension positive; meaningless where a structure is not periodic.
+      node_energy: Interaction energy of each atom, eV, Float[nodes].
+      energy: Their sum over each structure, eV, Float[graphs].
+      forces: −∂E/∂r, eV/Å, Float[nodes, 3].
+      stress: (1/V) ∂E/∂ε, eV/Å³, tension positive, Float[graphs, 3, 3]; meaningless where a
+        structure is not periodic.
     """
 
-    node_energy: Float[Array, " nodes"]
-    energy: Float[Array, " graphs"]
-    forces: Float[Array, "nodes 3"]
-    stress: Float[Array, "graphs 3 3"]
+    node_energy: Leaf
+    energy: Leaf
+    forces: Leaf
+    stress: Leaf
 
 
 def init_params(
@@ -105,6 +107,7 @@ def init_params(
     key: Array,
     scale: Float[Array, " species"],
     shift: Float[Array, " species"],
+    model: nn.Module | None = None,
 ) -> PyTree:
     """Draws the model's parameters and sets scale and shift.
 
@@ -115,12 +118,13 @@ def init_params(
       key: Random key.
       scale: Unit of the model's output per species, eV.
       shift: Mean binding energy per species, eV.
+      model: The module, where it is not the one that the specification names.
     """
     dtype = jnp.dtype(spec.dtype)
     species = jnp.zeros(2, jnp.int32)
     ends = jnp.asarray([0, 1], jnp.int32), jnp.asarray([1, 0], jnp.int32)
     vectors = jnp.asarray([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], dtype)
-    variables = jax.jit(_model(spec).init)(key, vectors, species, *ends)
+    variables = jax.jit((model or _model(spec)).init)(key, vectors, species, *ends)
     return {
         "model": variables["params"],
         "scale": jnp.asarray(scale, dtype),
@@ -128,9 +132,16 @@ def init_params(
     }
 
 
-def make_energy(spec: PotentialSpec) -> Callable[[PyTree, Array, Graph], Array]:
-    """Returns ``energy(params, edge_vectors, graph)``: each atom's interaction energy in eV."""
-    model = _model(spec)
+def make_energy(
+    spec: PotentialSpec, model: nn.Module | None = None
+) -> Callable[[PyTree, Array, Graph], Array]:
+    """Returns ``energy(params, edge_vectors, graph)``: each atom's interaction energy in eV.
+
+    Args:
+      spec: The fixed part.
+      model: The module, where it is not the one that the specification names.
+    """
+    model = model or _model(spec)
 
     def energy(
         params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
@@ -158,7 +169,18 @@ def make_energy(spec: PotentialSpec) -> Callable[[PyTree, Array, Graph], Array]:
 
 def make_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
     """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch."""
-    energy = make_energy(spec)
+    return differentiate(make_energy(spec), spec.matmul_precision)
+
+
+def differentiate(
+    energy: Callable[[PyTree, Array, Graph], Array], matmul_precision: str
+) -> Callable[[PyTree, Graph], Prediction]:
+    """Makes ``predict(params, graph)`` of an energy like that of ``make_energy``.
+
+    Args:
+      energy: ``energy(params, edge_vectors, graph)``: one number per node, in eV.
+      matmul_precision: Precision of matrix products on accelerators.
+    """
 
     def predict(params: PyTree, graph: Graph) -> Prediction:
         mask = masks.node_mask(graph)
@@ -168,7 +190,7 @@ def make_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
             node_energy = jnp.where(mask, energy(params, edge_vectors, graph), 0.0)
             return jnp.sum(node_energy), node_energy
 
-        with jax.default_matmul_precision(spec.matmul_precision):
+        with jax.default_matmul_precision(matmul_precision):
             vectors = geometry.graph_edge_vectors(graph)
             gradient, node_energy = jax.grad(total, has_aux=True)(vectors)
         return Prediction(
@@ -201,7 +223,7 @@ def _stress(
     return (virial + jnp.swapaxes(virial, 1, 2)) / (2 * graph.globals.volume[:, None, None])
 
 
-def _model(spec: PotentialSpec) -> Any:
+def _model(spec: PotentialSpec) -> nn.Module:
     return registry.build_model(
         spec.model_name, spec.model_config, spec.num_species, spec.avg_num_neighbors
     )

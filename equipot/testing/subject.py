@@ -1,0 +1,199 @@
+"""A potential under test: its functions, random parameters, and its answers in float64.
+
+All structures of the contracts fit one budget, so that each function of a subject compiles once.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from equipot.data.structure import Structure
+from equipot.graphs import batching, geometry, masks
+from equipot.graphs.graph import Graph
+from equipot.potential import evaluate
+from equipot.potential import potential as potentials
+from equipot.potential.potential import PotentialSpec, Prediction
+from equipot.typing import Array, Float, PyTree
+
+BUDGET = batching.Budget(nodes=24, edges=512, graphs=7)
+"""Room for every batch of the contracts."""
+
+SPECIES_TABLE = (1, 6, 8)
+_QUICK = {"xla_backend_optimization_level": 0}  # halves the time to compile
+_SPREAD = 0.3  # of the noise on parameters
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A potential under test, in float64.
+
+    Attributes:
+      energy: ``energy(params, edge_vectors, graph)``: interaction energy of each atom, eV.
+      predict: ``predict(params, graph)``: what the potential says of a padded batch.
+      params: Parameters, none of them zero.
+      cutoff: Å.
+      species_table: Atomic numbers.
+      optimize: Whether ``predict`` is compiled as it is in use; the other functions, and other
+        shapes, are always compiled quickly.
+    """
+
+    energy: Callable[[PyTree, Array, Graph], Array]
+    predict: Callable[[PyTree, Graph], Prediction]
+    params: PyTree
+    cutoff: float
+    species_table: tuple[int, ...] = SPECIES_TABLE
+    optimize: bool = True
+
+    def observe(
+        self,
+        *structures: Structure,
+        budget: batching.Budget = BUDGET,
+        offset: np.ndarray | float = 0.0,
+    ) -> list[evaluate.HostPrediction]:
+        """Predictions for structures in one batch; reference energies are zero.
+
+        Args:
+          structures: What to predict.
+          budget: Padded totals of the batch; another one than ``BUDGET`` compiles anew.
+          offset: Å, added to all positions once they are wrapped into the cell and centred.
+        """
+        graphs = [
+            dataclasses.replace(graph, positions=graph.positions + offset)
+            for graph in self.graphs(structures)
+        ]
+        with jax.enable_x64(True):
+            batch = batching.collate(graphs, budget, self.cutoff, "float64")
+            predict = self._compiled_predict if budget == BUDGET else self._quick_predict
+            prediction = jax.device_get(predict(self.params, batch))
+        return self._split(prediction, graphs, structures)
+
+    def observe_eagerly(self, *structures: Structure) -> list[evaluate.HostPrediction]:
+        """The same, operation by operation."""
+        graphs = self.graphs(structures)
+        with jax.enable_x64(True):
+            batch = batching.collate(graphs, BUDGET, self.cutoff, "float64")
+            prediction = jax.device_get(self.predict(self.params, jax.device_put(batch)))
+        return self._split(prediction, graphs, structures)
+
+    def edge_gradients(
+        self, structures: Sequence[Structure], weights: Sequence[float]
+    ) -> np.ndarray:
+        """∂(Σ_graphs w E)/∂r for every real edge of one batch of structures, [edges, 3]."""
+        graphs = self.graphs(structures)
+        padded = np.zeros(BUDGET.graphs)
+        padded[: len(weights)] = weights
+        with jax.enable_x64(True):
+            batch = batching.collate(graphs, BUDGET, self.cutoff, "float64")
+            gradient = jax.device_get(self._compiled_edge_gradient(self.params, batch, padded))
+        return gradient[: sum(g.num_edges for g in graphs)]
+
+    def loss_gradients(self, *structures: Structure) -> PyTree:
+        """Gradients of Σ E² + Σ F² with respect to the parameters, for one batch of structures."""
+        with jax.enable_x64(True):
+            batch = batching.collate(self.graphs(structures), BUDGET, self.cutoff, "float64")
+            return jax.device_get(self._compiled_loss_gradient(self.params, batch))
+
+    def graphs(self, structures: Sequence[Structure]) -> list[batching.HostGraph]:
+        """Graphs on the host."""
+        cutoff, table, references = self.cutoff, self.species_table, self._references
+        return [batching.build_graph(s, cutoff, table, references) for s in structures]
+
+    def _split(
+        self,
+        prediction: Prediction,
+        graphs: list[batching.HostGraph],
+        structures: Sequence[Structure],
+    ) -> list[evaluate.HostPrediction]:
+        periodic = [s.volume > 0 for s in structures]
+        return evaluate.split_prediction(prediction, graphs, self._references, periodic)
+
+    @property
+    def _references(self) -> np.ndarray:
+        return np.zeros(len(self.species_table))
+
+    @functools.cached_property
+    def _compiled_predict(self) -> Callable[[PyTree, Graph], Prediction]:
+        return jax.jit(self.predict) if self.optimize else self._quick_predict
+
+    @functools.cached_property
+    def _quick_predict(self) -> Callable[[PyTree, Graph], Prediction]:
+        return jax.jit(self.predict, compiler_options=_QUICK)
+
+    @functools.cached_property
+    def _compiled_edge_gradient(self) -> Callable[[PyTree, Graph, Array], Array]:
+        def gradient(params: PyTree, graph: Graph, weights: Float[Array, " graphs"]) -> Array:
+            index = geometry.node_graph_index(graph.n_node, len(graph.nodes.species))
+
+            def total(vectors: Float[Array, "edges 3"]) -> Array:
+                energy = jnp.where(masks.node_mask(graph), self.energy(params, vectors, graph), 0.0)
+                return jnp.sum(weights[index] * energy)
+
+            return jax.grad(total)(geometry.graph_edge_vectors(graph))
+
+        return jax.jit(gradient, compiler_options=_QUICK)
+
+    @functools.cached_property
+    def _compiled_loss_gradient(self) -> Callable[[PyTree, Graph], PyTree]:
+        def loss(params: PyTree, graph: Graph) -> Array:
+            prediction = self.predict(params, graph)
+            mask = masks.node_mask(graph)
+            squares = jnp.sum(jnp.where(mask[:, None], prediction.forces, 0.0) ** 2)
+            return squares + jnp.sum(prediction.energy**2)
+
+        return jax.jit(jax.grad(loss), compiler_options=_QUICK)
+
+
+def subject_of(
+    model_config: Any,
+    model: str | nn.Module,
+    *,
+    avg_num_neighbors: float = 12.0,
+    species_table: tuple[int, ...] = SPECIES_TABLE,
+    seed: int = 0,
+) -> Subject:
+    """Wraps a model, by name or as a module, with random parameters.
+
+    Args:
+      model_config: Settings of the model, with a field ``cutoff``.
+      model: Name of one of equipot's models, or a flax module with the same call.
+      avg_num_neighbors: What the model divides by.
+      species_table: Atomic numbers, as many as the module was made for.
+      seed: Of the parameters.
+    """
+    spec = PotentialSpec(
+        model_name=model if isinstance(model, str) else type(model).__name__,
+        model_config=model_config,
+        species_table=species_table,
+        atomic_energies=(0.0,) * len(species_table),
+        avg_num_neighbors=avg_num_neighbors,
+        dtype="float64",
+    )
+    module = None if isinstance(model, str) else model
+    energy = potentials.make_energy(spec, module)
+    return Subject(
+        energy=energy,
+        predict=potentials.differentiate(energy, spec.matmul_precision),
+        params=random_params(spec, seed, module),
+        cutoff=spec.cutoff,
+        species_table=spec.species_table,
+    )
+
+
+def random_params(spec: PotentialSpec, seed: int = 0, model: nn.Module | None = None) -> PyTree:
+    """Parameters as initialised plus noise, so that those that start at zero or one do not stay."""
+    count = spec.num_species
+    with jax.enable_x64(spec.dtype == "float64"):
+        key = jax.random.key(seed)
+        dtype = jnp.dtype(spec.dtype)
+        ones = jnp.ones(count, dtype)
+        params = potentials.init_params(spec, key, ones, 0.5 * ones, model)
+        leaves, structure = jax.tree.flatten(jax.device_get(params))
+    generator = np.random.default_rng(seed)
+    noisy = [(x + _SPREAD * generator.standard_normal(x.shape)).astype(x.dtype) for x in leaves]
+    return jax.tree.unflatten(structure, noisy)

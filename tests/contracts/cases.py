@@ -1,0 +1,51 @@
+"""The models under test: every file in models/, and every configs/model/*.yaml, made small."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from equipot import testing
+from equipot.models import registry
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "model"
+_SMALL = {
+    "cutoff": 3.0,
+    "num_layers": 3,
+    "lmax": 2,
+    "num_channels": 4,
+    "num_radial_basis": 4,
+    "radial_widths": (8,),
+}
+
+
+def full_config(path: Path) -> tuple[str, Any]:
+    return registry.config_from_mapping(yaml.safe_load(path.read_text()))
+
+
+def shrunk(config: Any) -> Any:
+    """The settings with the sizes that are known by name made small."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return dataclasses.replace(config, **{k: v for k, v in _SMALL.items() if k in names})
+
+
+def find_cases() -> dict[str, tuple[str, Any]]:
+    """Name of the model and small settings, by name of the case; equal ones once."""
+    found: dict[str, tuple[str, Any]] = {}
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        name, config = full_config(path)
+        found[path.stem] = (name, shrunk(config))
+    for name in registry.available():
+        case = (name, shrunk(registry.config_class(name)()))
+        if case not in found.values():
+            found[f"{name}-defaults"] = case
+    return found
+
+
+@functools.cache
+def build_subject(case: str) -> testing.Subject:
+    """One subject for all contracts, so that its functions compile once."""
+    name, config = find_cases()[case]
+    return testing.subject_of(config, name)

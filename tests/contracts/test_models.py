@@ -1,0 +1,76 @@
+"""Every model obeys every contract; new files in models/ and configs/model/ take part at once."""
+
+import math
+import re
+
+import jax
+import numpy as np
+import pytest
+import yaml
+
+from equipot import testing
+from equipot.potential import potential as potentials
+from equipot.potential.potential import Potential, PotentialSpec
+from tests.contracts import cases
+
+HEADER = re.compile(r"^# parameters: ([\d,]+) for two elements$", re.MULTILINE)
+YAMLS = sorted(cases.CONFIGS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("contract", testing.CONTRACTS)
+@pytest.mark.parametrize("case", cases.find_cases())
+def test_model_obeys(case, contract):
+    testing.CONTRACTS[contract](cases.build_subject(case))
+
+
+@pytest.mark.parametrize("case", cases.find_cases())
+def test_settings_survive_yaml_and_json(case):
+    _, config = cases.find_cases()[case]
+    testing.check_config_round_trip(config)
+
+
+@pytest.mark.parametrize("case", cases.find_cases())
+def test_saved_potential_comes_back_bit_by_bit(case, tmp_path):
+    name, config = cases.find_cases()[case]
+    spec = PotentialSpec(
+        model_name=name,
+        model_config=config,
+        species_table=(1, 6, 8),
+        atomic_energies=(-13.6, -1030.0, -2040.0),
+        avg_num_neighbors=12.0,
+    )
+    params = testing.random_params(spec)
+    testing.check_saving(Potential(spec=spec, params=params), tmp_path)
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_number_of_parameters_is_the_one_its_file_says(path):
+    found = HEADER.search(path.read_text())
+    assert found, f"{path.name} has no line '# parameters: N for two elements'"
+    name, config = cases.full_config(path)
+    spec = PotentialSpec(
+        model_name=name,
+        model_config=config,
+        species_table=(1, 8),
+        atomic_energies=(0.0, 0.0),
+        avg_num_neighbors=12.0,
+    )
+    ones = np.ones(2, np.float32)
+    params = jax.eval_shape(
+        lambda key: potentials.init_params(spec, key, ones, ones), jax.random.key(0)
+    )
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params["model"]))
+    assert count == int(found[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_file_of_settings_has_no_key_that_the_model_lacks(path):
+    mapping = yaml.safe_load(path.read_text())
+    _, config = cases.full_config(path)
+    assert set(mapping) - {"name"} <= set(vars(config))
+
+
+@pytest.mark.parametrize("case", cases.find_cases())
+def test_parameters_under_test_are_nowhere_zero(case):
+    for leaf in jax.tree.leaves(cases.build_subject(case).params):
+        assert np.all(leaf != 0)

@@ -1,0 +1,73 @@
+"""A small model from outside of equipot that obeys every contract: pairs, directions, 2 rounds."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from equipot import testing
+from equipot.graphs.graph import Graph
+from equipot.potential import potential as potentials
+from equipot.typing import Array, Float, Int, PyTree
+
+NUM_SPECIES = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    cutoff: float = 3.0
+    power: int = 3
+
+
+class Model(nn.Module):
+    config: Config
+    num_species: int = NUM_SPECIES
+    avg_num_neighbors: float = 12.0
+
+    @nn.compact
+    def __call__(
+        self,
+        edge_vectors: Float[Array, "edges 3"],
+        species: Int[Array, " nodes"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> Float[Array, " nodes"]:
+        shape, dtype = (self.num_species, self.num_species), edge_vectors.dtype
+        pairs = self.param("pairs", nn.initializers.normal(1.0), shape, dtype)
+        charges = self.param("charges", nn.initializers.normal(1.0), shape[:1], dtype)
+
+        closeness = 1.0 - jnp.sum(edge_vectors**2, axis=-1) / self.config.cutoff**2
+        envelope = jax.nn.relu(closeness) ** self.config.power / self.avg_num_neighbors**0.5
+
+        def total(messages: Array) -> Array:
+            return jax.ops.segment_sum(messages, receivers, len(species))
+
+        first = total(envelope * pairs[species[receivers], species[senders]])
+        dipole = total((envelope * charges[species[senders]])[:, None] * edge_vectors)
+        second = total(envelope * jnp.tanh(first)[senders])
+        return first + jnp.sum(dipole**2, axis=-1) + second
+
+
+def subject() -> testing.Subject:
+    """The model with references, scale and anchors, as any model from outside."""
+    config = Config()
+    return testing.subject_of(config, Model(config=config))
+
+
+def bare_subject() -> testing.Subject:
+    """The model alone, quick to compile; the scale is a parameter that it does not use."""
+    model = Model(config=Config())
+
+    def energy(params: PyTree, edge_vectors: Array, graph: Graph) -> Array:
+        ends = jnp.asarray(graph.senders), jnp.asarray(graph.receivers)
+        variables = {"params": params["model"]}
+        return model.apply(variables, edge_vectors, jnp.asarray(graph.nodes.species), *ends)
+
+    return testing.Subject(
+        energy=energy,
+        predict=potentials.differentiate(energy, "highest"),
+        params=subject().params,
+        cutoff=model.config.cutoff,
+        optimize=False,
+    )

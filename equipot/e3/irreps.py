@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, SupportsIndex, TypeAlias, overload
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias, overload
 
 import jax
 import numpy as np
@@ -123,7 +123,7 @@ class MulIrrep:
         """Number of components of all copies."""
         return self.mul * self.ir.dim
 
-    def __iter__(self) -> Iterator[int | Irrep]:
+    def __iter__(self) -> Iterator[Any]:  # (mul, ir): a type checker cannot tell the two apart
         return iter((self.mul, self.ir))
 
     def __lt__(self, other: "MulIrrep") -> bool:

@@ -39,12 +39,13 @@ def describe(found: Any) -> dict[str, Any]:
     from equipot.data import structure
 
     spec = found.potential.spec
+    network = found.potential.params["model"]
     symbols = [structure.chemical_symbols[number] for number in spec.species_table]
     return {
         "file": str(found.path),
         "format version": found.format_version,
         "model": {"name": spec.model_name, **config.to_mapping(spec.model_config)},
-        "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(found.potential.params)),
+        "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(network)),
         "precision": spec.dtype,
         "cutoff in Å": spec.cutoff,
         "average neighbours": spec.avg_num_neighbors,

@@ -7,7 +7,7 @@ from equipot import errors
 from equipot.cli import structures
 
 if TYPE_CHECKING:
-    from equipot.calculators.dynamics import DynamicsReport
+    from equipot.calculators.dynamics import DynamicsConfig, DynamicsReport
 
 FEMTOSECONDS = 1000.0  # in a picosecond
 FEMTOSECONDS_PER_NANOSECOND = 1e6
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
     atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype)
     print(f"{atoms.get_chemical_formula()}: {config.num_steps} steps of {config.timestep} fs")
     report = dynamics.run_dynamics(atoms, config)
-    print("\n".join(_summary(report, config.timestep)))
+    print("\n".join(_summary(report, config)))
     print(f"files: {config.trajectory}, {config.log}")
     if options.plot:
         plots.save_dynamics_plot(f"{options.output}.png", report, len(atoms))
@@ -117,14 +117,21 @@ def _num_steps(options: argparse.Namespace) -> int:
     return max(1, round(options.time * FEMTOSECONDS / options.timestep))
 
 
-def _summary(report: "DynamicsReport", timestep: float) -> list[str]:
-    """Means over the second half, the drift, and the speed."""
+def _summary(report: "DynamicsReport", config: "DynamicsConfig") -> list[str]:
+    """Means over the second half, what the total energy did, and the speed."""
     half = report.samples[len(report.samples) // 2 :]
     temperature = sum(s.temperature for s in half) / len(half)
     pressure = sum(s.pressure for s in half) / len(half)
     lines = [f"mean temperature of the second half: {temperature:.1f} K"]
     if pressure == pressure:  # NaN unless periodic in all directions
         lines.append(f"mean pressure of the second half: {pressure:.3f} GPa")
-    per_day = SECONDS_PER_DAY / report.seconds_per_step * timestep / FEMTOSECONDS_PER_NANOSECOND
+    per_day = (
+        SECONDS_PER_DAY / report.seconds_per_step * config.timestep / FEMTOSECONDS_PER_NANOSECOND
+    )
     speed = f"{report.seconds_per_step * 1e3:.2f} ms per step, {per_day:.3f} ns per day"
-    return [*lines, str(report.drift), speed]
+    energy = (
+        str(report.drift)
+        if config.ensemble == "nve"
+        else "total energy: exchanged with the heat bath, no drift to give; use --ensemble nve"
+    )
+    return [*lines, energy, speed]

@@ -230,8 +230,13 @@ def _element_lines(dataset: data_dataset.Dataset, rank: int) -> list[str]:
         listed = ", ".join(f"{chemical_symbols[z]} {energy:.4f} eV" for z, energy in energies)
         lines.append(f"isolated atoms: {listed}")
     remark = ""
-    if rank < len(symbols) and not set(dataset.elements) <= set(dataset.isolated_atoms):
-        remark = "; a least-squares fit of reference energies is not unique"
+    if rank < len(symbols):
+        known = set(dataset.elements) <= set(dataset.isolated_atoms)
+        remark = (
+            "; isolated atoms make the reference energies unique"
+            if known
+            else "; a least-squares fit of reference energies is not unique"
+        )
     lines.append(f"composition matrix: rank {rank} of {len(symbols)} elements{remark}")
     return lines
 

@@ -39,8 +39,8 @@ class Config:
     """
 
     cutoff: float = 5.0
-    num_layers: int = 4
-    lmax: int = 2
+    num_layers: int = 3
+    lmax: int = 1
     num_channels: int | tuple[int, ...] = 32
     parity: bool = False
     num_radial_basis: int = 8

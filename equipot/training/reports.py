@@ -91,14 +91,17 @@ def split_errors(
 def error_table(splits: Mapping[str, SplitErrors]) -> str:
     """A table for people, in meV: MAE, RMSE and relative error, then elements and groups.
 
+    Groups are listed for the last split alone; ``SplitErrors.to_json`` has those of all.
+
     Args:
       splits: By name, ``{"train": …, "test": …}``.
     """
+    last = next(reversed(splits), None)
     rows = [("", "", "MAE", "RMSE", "", "relative")]
     for split, errors in splits.items():
         rows += _rows(split, errors)
         rows += [_row(split, f"forces on {k}", e, "forces") for k, e in errors.elements.items()]
-        for group, own in errors.groups.items():
+        for group, own in errors.groups.items() if split == last else ():
             rows += _rows(f"{split}, {group}", own)
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     aligned = [

@@ -1,0 +1,129 @@
+"""NequIP's settings, its irreps, and what each of them changes; the physics is in contracts/."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equipot import errors, testing
+from equipot.e3.irreps import Irrep
+from equipot.models import nequip
+
+SMALL = nequip.Config(
+    cutoff=3.0, num_layers=2, lmax=1, num_channels=4, num_radial_basis=4, radial_widths=(8,)
+)
+SENDERS = jnp.asarray([1, 2, 0, 2, 0, 1], jnp.int32)
+RECEIVERS = jnp.asarray([0, 0, 1, 1, 2, 2], jnp.int32)
+SPECIES = jnp.asarray([0, 1, 1], jnp.int32)
+IDENTITY = np.eye(3)
+POSITIONS = np.array([[0.0, 0.0, 0.0], [1.1, 0.3, -0.2], [-0.5, 1.3, 0.4]])
+
+
+def vectors(dtype="float32", matrix=IDENTITY):
+    positions = POSITIONS @ matrix.T
+    return jnp.asarray(positions[RECEIVERS] - positions[SENDERS], dtype)
+
+
+def quick_jit(function):
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def initialise(config, dtype="float32", avg_num_neighbors=2.0):
+    model = nequip.Model(config=config, num_species=2, avg_num_neighbors=avg_num_neighbors)
+    edges = SPECIES, SENDERS, RECEIVERS
+    params = quick_jit(model.init)(jax.random.key(0), vectors(dtype), *edges)
+    return params, quick_jit(lambda p, v: model.apply(p, v, *edges))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_layers": 0}, r"model\.num_layers: expected at least 1, received 0"),
+        ({"lmax": -1}, r"model\.lmax: expected at least 0, received -1"),
+        ({"polynomial_cutoff": 1}, r"model\.polynomial_cutoff: expected at least 2"),
+        ({"cutoff": 0.0}, r"model\.cutoff: expected a positive length, received 0"),
+        ({"num_channels": (8, 4), "lmax": 2}, r"expected one number, or 3 for the degrees 0 to 2"),
+        ({"num_channels": (8, 0), "lmax": 1}, r"num_channels: expected positive numbers"),
+    ],
+)
+def test_wrong_setting_is_explained(wrong, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        nequip.Config(**wrong)
+
+
+def test_hidden_irreps_follow_degree_and_parity():
+    natural = nequip.Config(lmax=2, num_channels=(8, 4, 2)).irreps
+    assert natural == {Irrep("0e"): 8, Irrep("1o"): 4, Irrep("2e"): 2}
+    both = nequip.Config(lmax=1, num_channels=8, parity=True).irreps
+    assert set(both) == {Irrep("0e"), Irrep("0o"), Irrep("1o"), Irrep("1e")}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parity": True, "num_layers": 3},
+        {"lmax": 0},
+        {"num_layers": 1},
+        {"num_channels": (4, 2), "readout_widths": (6,)},
+    ],
+    ids=str,
+)
+def test_energies_survive_rotation_and_inversion_in_every_form(changes):
+    with jax.enable_x64(True):
+        params, energy = initialise(dataclasses.replace(SMALL, **changes), "float64")
+        expected = energy(params, vectors("float64"))
+        assert expected.dtype == "float64" and np.ptp(expected) > 1e-3
+        for matrix in (testing.rotation_matrix(1), -np.eye(3)):
+            turned = energy(params, vectors("float64", matrix))
+            testing.assert_close(turned, expected, testing.F64_EXACT, "energies")
+
+
+def test_dtype_follows_the_edge_vectors():
+    params, energy = initialise(SMALL)
+    assert energy(params, vectors()).dtype == "float32"
+    assert all(leaf.dtype == "float32" for leaf in jax.tree.leaves(params))
+
+
+def test_single_precision_agrees_with_double():
+    params, energy = initialise(SMALL)
+    single = energy(params, vectors())
+    with jax.enable_x64(True):
+        _, energy = initialise(SMALL, "float64")
+        wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), params)
+        testing.assert_close(single, energy(wide, vectors("float64")), testing.F32, "energies")
+
+
+def test_messages_are_divided_by_the_root_of_the_number_of_neighbours():
+    """Which is to say: scaling the linear maps after the convolutions undoes it."""
+    with jax.enable_x64(True):
+        params, energy = initialise(SMALL, "float64", avg_num_neighbors=2.0)
+        _, other = initialise(SMALL, "float64", avg_num_neighbors=8.0)
+        doubled = {
+            name: {k: jax.tree.map(lambda x: 2 * x, v) if k == "linear_down" else v
+                   for k, v in layer.items()} if name.startswith("interaction") else layer
+            for name, layer in params["params"].items()
+        }  # fmt: skip
+        found = other({"params": doubled}, vectors("float64"))
+        expected = energy(params, vectors("float64"))
+        testing.assert_close(found, expected, testing.F64_EXACT, "energies")
+
+
+def test_directions_matter_beyond_degree_zero():
+    """Two atoms at fixed distances from a third, out of each other's reach, at two angles."""
+
+    def spread(lmax):
+        config = dataclasses.replace(SMALL, lmax=lmax)
+        model = nequip.Model(config=config, num_species=1, avg_num_neighbors=2.0)
+        ends = jnp.asarray([1, 2, 0, 0], jnp.int32), jnp.asarray([0, 0, 1, 2], jnp.int32)
+        species = jnp.zeros(3, jnp.int32)
+        bent = jnp.asarray([[1.0, 0, 0], [0, 1.0, 0], [-1.0, 0, 0], [0, -1.0, 0]])
+        straight = jnp.asarray([[1.0, 0, 0], [-1.0, 0, 0], [-1.0, 0, 0], [1.0, 0, 0]])
+        params = quick_jit(model.init)(jax.random.key(0), bent, species, *ends)
+        apply = quick_jit(model.apply)
+        a, b = (apply(params, v, species, *ends) for v in (bent, straight))
+        return float(jnp.abs(a - b).max())
+
+    assert spread(0) < 1e-5
+    assert spread(1) > 1e-3

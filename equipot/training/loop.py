@@ -75,8 +75,7 @@ def fit(config: TrainConfig) -> Path:
             begun, progress = saved.load(begun)
         log = stack.enter_context(logging.RunLog(place.path, progress.logs))
         log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
-        for line in (str(report), *parts.notes) if progress.step == 0 else ():
-            log.say(line)
+        _introduce(log, report, parts, progress)
 
         run = runs.Run(config, parts, mesh, begun, progress, saved, log, began)
         log.start_bar(run.num_steps, progress.step)
@@ -84,6 +83,17 @@ def fit(config: TrainConfig) -> Path:
         log.stop_bar()
         _finish(run, dataset, place, compilations)
     return place.path
+
+
+def _introduce(
+    log: logging.RunLog, report: audit.AuditReport, parts: setup.Setup, progress: state.Progress
+) -> None:
+    """Says what the data and the model are, or where the run goes on."""
+    if progress.step:
+        log.say(f"going on after step {progress.step}, from the checkpoint")
+        return
+    for line in (*report.lines, *parts.notes):
+        log.say(line)
 
 
 def _train(run: runs.Run, stop: "_StopSignals") -> None:

@@ -96,12 +96,12 @@ def error_table(splits: Mapping[str, SplitErrors]) -> str:
     Args:
       splits: By name, ``{"train": …, "test": …}``.
     """
-    last = next(reversed(splits), None)
+    last = [*splits][-1:]
     rows = [("", "", "MAE", "RMSE", "", "relative")]
     for split, errors in splits.items():
         rows += _rows(split, errors)
         rows += [_row(split, f"forces on {k}", e, "forces") for k, e in errors.elements.items()]
-        for group, own in errors.groups.items() if split == last else ():
+        for group, own in errors.groups.items() if [split] == last else ():
             rows += _rows(f"{split}, {group}", own)
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     aligned = [
@@ -166,7 +166,7 @@ def _per_element(
         own = numbers == number
         errors = _errors(labels[own].ravel(), predicted[own].ravel())
         if errors is not None:
-            result[structures_.chemical_symbols[number]] = errors
+            result[structures_.symbol(int(number))] = errors
     return result
 
 

@@ -67,10 +67,10 @@ class Run:
         self._structures_per_step = len(parts.train.graphs) / per_epoch
         predict = potentials.make_predict(parts.spec)
         self._train_step = jax.jit(
-            step.make_train_step(predict, config.loss, config.optimizer, self.num_steps),
+            step.make_train_step(predict, config.loss, config.optimizer, self.num_steps, mesh),
             donate_argnums=0,
         )
-        self._eval_step = jax.jit(step.make_eval_step(predict, config.loss))
+        self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh))
         self._schedule = optimizer.make_schedule(config.optimizer, self.num_steps)
         self.state = sharding.replicate(begun, mesh)
         self._nothing = sharding.replicate(step.empty_tally(config.loss, parts.spec.dtype), mesh)

@@ -115,9 +115,10 @@ def _loader(
     seed: int,
     shuffle: bool,
 ) -> loader.Loader:
+    share = -(-len(graphs) // num_devices)  # a batch need not be larger than the split
     return loader.Loader(
         graphs,
-        batching.plan_budget(graphs, batch_size),
+        batching.plan_budget(graphs, min(batch_size, share)),
         cutoff=spec.cutoff,
         num_devices=num_devices,
         seed=seed,

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, PartitionSpec
 
 from equipot.graphs.graph import Graph
 from equipot.potential.potential import Prediction
 from equipot.training import loss as losses
-from equipot.training import metrics, optimizer
+from equipot.training import metrics, optimizer, sharding
 from equipot.training.config import LossConfig, OptimizerConfig
 from equipot.training.metrics import Sum, Sums, Tally
 from equipot.training.state import TrainState
@@ -25,21 +26,32 @@ TrainStep = Callable[[TrainState, Tally, Graph], tuple[TrainState, Tally]]
 EvalStep = Callable[[PyTree, Graph], tuple[Sums, Sums]]
 
 
-def make_eval_step(predict: Predict, loss: LossConfig) -> EvalStep:
-    """Returns ``eval_step(params, batch) -> (terms of the loss, sums of errors)``."""
+def make_eval_step(predict: Predict, loss: LossConfig, mesh: Mesh) -> EvalStep:
+    """Returns ``eval_step(params, batch) -> (terms of the loss, sums of errors)``.
+
+    Each device runs the program of a single batch on its share (under ``vmap`` gathers and scatters
+    are several times slower), and the sums are added over devices. Derivatives are to be taken of
+    what is returned: in there, sums of gradients would be added twice.
+
+    Args:
+      predict: Energies, forces and stress of a padded batch.
+      loss: Terms of the loss.
+      mesh: The devices.
+    """
     loss_terms = losses.make_loss(loss)
 
-    def on_device(params: PyTree, graph: Graph) -> tuple[Sums, Sums]:
+    def on_device(params: PyTree, share: Graph) -> tuple[Sums, Sums]:
+        graph = jax.tree.map(lambda leaf: leaf[0], share)
         residuals = metrics.residuals(predict(params, graph), graph)
-        return loss_terms(residuals), metrics.error_sums(residuals)
+        sums = loss_terms(residuals), metrics.error_sums(residuals)
+        return jax.lax.psum(sums, sharding.AXIS)
 
-    def eval_step(params: PyTree, batch: Graph) -> tuple[Sums, Sums]:
-        if batch.n_node.shape[0] == 1:  # vmap over one would only make the program harder to fuse
-            return on_device(params, jax.tree.map(lambda leaf: leaf[0], batch))
-        sums = jax.vmap(on_device, in_axes=(None, 0))(params, batch)
-        return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
-
-    return eval_step
+    return jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(sharding.AXIS)),
+        out_specs=PartitionSpec(),
+    )
 
 
 def make_train_step(
@@ -47,6 +59,7 @@ def make_train_step(
     loss: LossConfig,
     optimiser: OptimizerConfig,
     num_steps: int,
+    mesh: Mesh,
 ) -> TrainStep:
     """Returns ``train_step(state, tally, batch) -> (state, tally)``.
 
@@ -55,8 +68,9 @@ def make_train_step(
       loss: Terms of the loss.
       optimiser: How gradients become updates.
       num_steps: Length of the run, for the schedule.
+      mesh: The devices.
     """
-    sums_of = make_eval_step(predict, loss)
+    sums_of = make_eval_step(predict, loss, mesh)
     transformation = optimizer.make_optimizer(optimiser)
     schedule = optimizer.make_schedule(optimiser, num_steps)
 

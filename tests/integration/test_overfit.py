@@ -23,7 +23,13 @@ def test_four_structures_are_learnt_by_heart(tmp_path, lennard_jones_file):
             "radial_widths": [16],
         },
         "optimizer": {"learning_rate": 0.02},
-        "trainer": {"num_steps": 200, "batch_size": 4, "log_every": 10, "num_devices": 1},
+        "trainer": {
+            "num_steps": 200,
+            "batch_size": 4,
+            "valid_every": 100,
+            "log_every": 10,
+            "num_devices": 1,
+        },
     }
     mapping["data"] |= {"num_valid": 2, "test_fraction": 0.0}
     folder = loop.fit(config.train_config(mapping))

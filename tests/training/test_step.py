@@ -35,7 +35,7 @@ def run_steps(potential, batch, num_steps=1, optimiser=OPTIMISER):
     with jax.enable_x64(True):
         mesh = sharding.make_mesh(batch.n_node.shape[0])
         predict = potentials.make_predict(potential.spec)
-        train = jax.jit(step.make_train_step(predict, LOSS, optimiser, 100))
+        train = jax.jit(step.make_train_step(predict, LOSS, optimiser, 100, mesh))
         params = jax.tree.map(jnp.asarray, potential.params)
         begun = state.init_state(params, optimizer.make_optimizer(optimiser))
         now = sharding.replicate(begun, mesh)
@@ -48,7 +48,7 @@ def run_steps(potential, batch, num_steps=1, optimiser=OPTIMISER):
 def gradients(potential, batch):
     with jax.enable_x64(True):
         mesh = sharding.make_mesh(batch.n_node.shape[0])
-        evaluate = step.make_eval_step(potentials.make_predict(potential.spec), LOSS)
+        evaluate = step.make_eval_step(potentials.make_predict(potential.spec), LOSS, mesh)
 
         def loss(params, batch):
             terms, _ = evaluate(params, batch)

@@ -7,11 +7,11 @@ scalars may pass through any function; odd ones through even or odd functions al
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from equipot.e3 import operations, radial
 from equipot.e3.irreps import Irrep, Irreps, MulIrrep
@@ -135,7 +135,7 @@ def normalize_function(function: Activation) -> Activation:
     constant = 1.0 / math.sqrt(second_moment(function))
 
     @functools.wraps(function)
-    def normalized(x: ArrayLike) -> Array:
+    def normalized(x: Any) -> Array:
         return constant * function(x)
 
     return normalized
@@ -197,7 +197,7 @@ def _activated(item: MulIrrep, act: Activation) -> tuple[int, int]:
 
 
 def _apply(
-    act: Activation, chunk: Array | None, shape: tuple[int, ...], dtype: object
+    act: Activation, chunk: Array | None, shape: tuple[int, ...], dtype: Any
 ) -> Array | None:
     """Activates a chunk; zeros stay known zeros where the function keeps them."""
     if chunk is not None:

@@ -312,10 +312,10 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation):
     @overload
     def __getitem__(self, index: slice) -> "Irreps": ...
     def __getitem__(self, index: SupportsIndex | slice) -> "MulIrrep | Irreps":
-        item = super().__getitem__(index)
+        item: Any = super().__getitem__(index)
         return Irreps(item) if isinstance(index, slice) else item
 
-    def __contains__(self, ir: object) -> bool:
+    def __contains__(self, ir: Any) -> bool:
         """Whether an irrep occurs, whatever its multiplicity (if not zero)."""
         return self.count(ir) > 0
 
@@ -326,7 +326,7 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation):
     def __radd__(self, other: "IrrepsLike") -> "Irreps":
         return Irreps(other) + self
 
-    def __mul__(self, other: "int | Irreps | str") -> "Irreps":
+    def __mul__(self, other: Any) -> "Irreps":
         """Scales every multiplicity.
 
         Raises:

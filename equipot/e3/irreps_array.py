@@ -32,7 +32,6 @@ class IrrepsArray(chunked.ChunkedArray):
     """
 
     __slots__ = ()
-    __hash__ = None  # ty: ignore
     __array_ufunc__ = None  # a NumPy array on the left leaves the operation to this class
 
     def transform_by_matrix(self, matrix: ArrayLike) -> "IrrepsArray":
@@ -290,7 +289,9 @@ class Update(NamedTuple):
 
 def _split_index(index: Index, ndim: int) -> tuple[tuple[Any, ...], Any]:
     """Splits an index into that of the batch axes and that of the irreps axis (None: all of it)."""
-    parts = index if isinstance(index, tuple) and not isinstance(index, Irreps) else (index,)
+    parts: tuple[Any, ...] = (
+        index if isinstance(index, tuple) and not isinstance(index, Irreps) else (index,)
+    )
     used = sum(_axes_used(part) for part in parts if part is not Ellipsis)
     has_ellipsis = any(part is Ellipsis for part in parts)
     if used == ndim and parts[-1] is Ellipsis:
@@ -346,7 +347,7 @@ def _flatten_with_keys(x: IrrepsArray) -> tuple[tuple[Any], Irreps]:
     return ((jax.tree_util.GetAttrKey("array"), x.array),), x.irreps
 
 
-def _unflatten(irreps: Irreps, leaves: tuple[Any]) -> IrrepsArray:
+def _unflatten(irreps: Irreps, leaves: Any) -> IrrepsArray:
     x = object.__new__(IrrepsArray)
     x._fill(irreps, leaves[0], (False,) * len(irreps))
     return x

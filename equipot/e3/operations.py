@@ -91,7 +91,9 @@ def normal(
     chunks = []
     for (_, ir), chunk in zip(irreps, x.chunks, strict=True):
         length = math.sqrt(ir.dim) if normalization == "component" else 1.0
-        if normalize:
+        if chunk is None:  # no component: nothing was drawn
+            pass
+        elif normalize:
             chunk = radial.safe_normalize(chunk) * length
         elif normalization == "norm":
             chunk = chunk * (1.0 / math.sqrt(ir.dim))

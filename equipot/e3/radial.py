@@ -41,7 +41,7 @@ def bessel(r: Float[Array, "*batch"], n: int, cutoff: int | float) -> Float[Arra
     """
     k = np.arange(1.0, n + 1.0)
     limits = math.sqrt(2.0 / cutoff) * math.pi / cutoff * k
-    return _row(limits, r) * jnp.sinc(r[..., None] * _row(k / cutoff, r))
+    return jnp.asarray(_row(limits, r)) * jnp.sinc(r[..., None] * _row(k / cutoff, r))
 
 
 def polynomial_cutoff(

@@ -8,6 +8,7 @@ R_y(alpha) R_x(beta) R_y(gamma): gamma is applied first, y is the polar axis. Qu
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 from jax.typing import ArrayLike
 
 from equipot.e3 import radial
@@ -166,7 +167,7 @@ def split_inversion(matrix: ArrayLike) -> tuple[Array, Array]:
       ValueError: The matrix is known (not traced) and is not orthogonal to 1e-3.
     """
     matrix = _floats(matrix)
-    if not isinstance(matrix, jax.core.Tracer):
+    if not isinstance(matrix, core.Tracer):
         known = np.asarray(matrix, dtype=np.float64)
         error = np.abs(np.swapaxes(known, -1, -2) @ known - np.eye(3)).max(initial=0.0)
         if not error < 1e-3:

@@ -7,7 +7,7 @@ at unit vectors. Being polynomials they have exact derivatives of every order, a
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,9 +65,8 @@ def sh(
     normalization: Normalization = "component",
 ) -> Float[Array, "*batch dim"]:
     """Spherical harmonics of plain odd vectors as a plain array."""
-    if not isinstance(irreps_out, str | Irreps):
-        vectors = IrrepsArray("1o", vectors)
-    return spherical_harmonics(irreps_out, vectors, normalize, normalization).array
+    odd = vectors if isinstance(irreps_out, str | Irreps) else IrrepsArray("1o", vectors)
+    return spherical_harmonics(irreps_out, odd, normalize, normalization).array
 
 
 def spherical_harmonics_components(
@@ -86,8 +85,9 @@ def spherical_harmonics_components(
     """
     if lmax < 0:
         raise ValueError(f"expected lmax >= 0, received {lmax}")
-    x, y, z = (vectors[..., i] for i in range(3))
-    one = np.ones_like(x) if isinstance(x, np.ndarray) else jnp.ones_like(x)
+    components: list[Any] = [vectors[..., i] for i in range(3)]
+    x, y, z = components
+    one: Any = np.ones_like(x) if isinstance(x, np.ndarray) else jnp.ones_like(x)
     degrees = [[one], *_closed(x, y, z)][: lmax + 1]
     return degrees if lmax <= 3 else _recurrence(x, y, z, one, degrees, lmax)
 
@@ -151,7 +151,7 @@ def _output_irreps(
     irreps_out: IrrepsLike | int | Sequence[int], vectors: "IrrepsArray | Array | np.ndarray"
 ) -> tuple[Irreps, Array]:
     """The irreps asked for, and the vectors as a plain array."""
-    degrees = [irreps_out] if isinstance(irreps_out, int) else irreps_out
+    degrees: Any = [irreps_out] if isinstance(irreps_out, int) else irreps_out
     by_degree = not isinstance(degrees, str) and all(isinstance(l, int) for l in degrees)
     if isinstance(vectors, IrrepsArray):
         if vectors.irreps.simplify() not in ("1o", "1e"):
@@ -165,7 +165,9 @@ def _output_irreps(
     else:
         odd = [ir.p for _, ir in Irreps(degrees) if ir.l % 2]
         parity, array = (odd[0] if odd else 1), jnp.asarray(vectors)
-    irreps = Irreps([(1, (l, parity**l)) for l in degrees] if by_degree else degrees)
+    irreps = Irreps(
+        degrees if not by_degree else [(1, (int(l), parity ** int(l))) for l in degrees]
+    )
     if array.shape[-1] != 3:
         raise ValueError(f"expected vectors with 3 components, received shape {array.shape}")
     for _, ir in irreps:

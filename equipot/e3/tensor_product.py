@@ -8,7 +8,7 @@ squares sum to one: ``component`` √(2l3+1), which keeps the mean square of com
 import itertools
 import math
 from collections.abc import Iterable
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,8 +60,10 @@ def tensor_product(
       irrep_normalization: Factor of each product, see the module.
       regroup_output: Whether to merge equal irreps, in the factors and in the result.
     """
+    if not isinstance(x, IrrepsArray) and not isinstance(y, IrrepsArray):
+        return _product_irreps(x, y, filter_ir_out, regroup_output)
     if not isinstance(x, IrrepsArray) or not isinstance(y, IrrepsArray):
-        return _product_irreps(Irreps(x), Irreps(y), filter_ir_out, regroup_output)
+        raise ValueError(f"expected two IrrepsArrays or two irreps, received {x!r} and {y!r}")
     if regroup_output:
         x, y = x.regroup(), y.regroup()
     lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
@@ -130,7 +132,8 @@ def tensor_square(
       regroup_output: Whether to merge equal irreps of the result.
     """
     x = x.regroup()
-    entries, chunks = [], []
+    entries: list[tuple[int, Irrep]] = []
+    chunks: list[Array | None] = []
     for i, j in itertools.combinations_with_replacement(range(len(x.irreps)), 2):
         (mul1, ir1), (mul2, ir2) = x.irreps[i], x.irreps[j]
         a, b = x.chunks[i], x.chunks[j]
@@ -142,8 +145,10 @@ def tensor_square(
             c = clebsch_gordan(ir1.l, ir2.l, ir.l)
             c = c * _square_factor(c, same, irrep_normalization, normalized_input)
             entries.append((int(chosen.sum()), ir))
-            zero = a is None or b is None
-            chunks.append(None if zero else _pair(a[..., u[chosen], :], b[..., v[chosen], :], c))
+            if a is None or b is None:
+                chunks.append(None)
+            else:
+                chunks.append(_pair(a[..., u[chosen], :], b[..., v[chosen], :], c))
     z = IrrepsArray.from_chunks(entries, chunks, x.shape[:-1], x.dtype).sort()
     return z.simplify() if regroup_output else z
 
@@ -168,14 +173,15 @@ def _pair(a: Array, b: Array, c: np.ndarray) -> Float[Array, "*batch mul dim"]:
     return jnp.einsum("...ui,...uj,ijk->...uk", a, b, table, precision="highest")
 
 
-def _kept(irreps: Iterable[Irrep], filter_ir_out: IrrepsLike | None) -> list[Irrep]:
+def _kept(irreps: Iterable[Any], filter_ir_out: IrrepsLike | None) -> list[Irrep]:
     kept = None if filter_ir_out is None else {item.ir for item in Irreps(filter_ir_out)}
     return [ir for ir in irreps if kept is None or ir in kept]
 
 
 def _product_irreps(
-    x: Irreps, y: Irreps, filter_ir_out: IrrepsLike | None, regroup_output: bool
+    x: Any, y: Any, filter_ir_out: IrrepsLike | None, regroup_output: bool
 ) -> Irreps:
+    x, y = Irreps(x), Irreps(y)
     if regroup_output:
         x, y = x.regroup(), y.regroup()
     entries = [

@@ -103,7 +103,8 @@ def _messages(path: Path, sender_feats: Components, harmonics: Components) -> li
         for m1 in range(path.node.dim):
             nonzero = [m2 for m2 in range(path.edge.dim) if abs(coefficients[m1, m2, m3]) > 1e-12]
             if nonzero:
-                mixed = sum(float(coefficients[m1, m2, m3]) * harmonics[m2] for m2 in nonzero)
+                weighted = [float(coefficients[m1, m2, m3]) * harmonics[m2] for m2 in nonzero]
+                mixed = sum(weighted[1:], weighted[0])
                 terms.append(mixed[:, None] * sender_feats[m1])
         messages.append(sum(terms[1:], terms[0]))
     return messages

@@ -93,14 +93,17 @@ class Linear(nn.Module):
         out = out if self.force_irreps_out else out.filter(keep=x.irreps)
         chunks: list[Array | None] = [None] * len(out)
         for path in self._paths(x.irreps, out):
-            y = self._product(x.chunks[path.i], path, choose)
-            chunks[path.j] = y if chunks[path.j] is None else chunks[path.j] + y
+            chunk, before = x.chunks[path.i], chunks[path.j]
+            if chunk is not None:  # zero chunks are gone
+                y = self._product(chunk, path, choose)
+                chunks[path.j] = y if before is None else before + y
         lead = jnp.broadcast_shapes(x.shape[:-1], choose.lead)
         for j, (mul, ir) in enumerate(out):
             if self.biases and ir.is_scalar():
                 b = choose.param(self, f"b[{j}] {mul}x{ir}", nn.initializers.zeros, (mul,), x.dtype)
                 b = jnp.broadcast_to(b[..., None], (*lead, mul, 1))
-                chunks[j] = b if chunks[j] is None else chunks[j] + b
+                before = chunks[j]
+                chunks[j] = b if before is None else before + b
         return IrrepsArray.from_chunks(out, chunks, lead, x.dtype).rechunk(out)
 
     def _product(self, chunk: Array, path: Path, choose: "_Chooser") -> Array:

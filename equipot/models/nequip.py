@@ -4,6 +4,7 @@ Reference: Batzner et al. 2022, Nature Communications 13, 2453. DOI 10.1038/s414
 """
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -165,7 +166,7 @@ class Model(nn.Module):
         basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
         basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
         harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
-        edge_sh = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
+        edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
 
         shape = (self.num_species, config.widths[0])
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)

@@ -126,7 +126,7 @@ class Subject:
         return jax.jit(self.predict, compiler_options=_QUICK)
 
     @functools.cached_property
-    def _compiled_edge_gradient(self) -> Callable[[PyTree, Graph, Array], Array]:
+    def _compiled_edge_gradient(self) -> Callable[[PyTree, Graph, Array | np.ndarray], Array]:
         def gradient(params: PyTree, graph: Graph, weights: Float[Array, " graphs"]) -> Array:
             index = geometry.node_graph_index(graph.n_node, len(graph.nodes.species))
 

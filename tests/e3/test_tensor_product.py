@@ -29,6 +29,8 @@ def test_products_of_irreps_alone():
     assert e3.tensor_product("1o", "1o", filter_ir_out="0e + 1e") == "0e+1e"
     unmerged = e3.tensor_product("2x1o + 0e", "1o + 0e", regroup_output=False)
     assert repr(unmerged) == "2x0e+1x0e+2x1o+1x1o+2x1e+2x2e"
+    with pytest.raises(ValueError, match="two IrrepsArrays or two irreps"):
+        e3.tensor_product(e3.ones("1o"), "1o")
 
 
 def test_the_cross_product_of_vectors_is_a_pseudovector():

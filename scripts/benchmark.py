@@ -133,7 +133,8 @@ def report(result: dict) -> str:
         f" {forces['median'] / result['atoms'] * 1e6:.1f} µs/atom, compile"
         f" {compiled['energy_forces']:.1f} s, {memory['energy_forces']:.0f} MB",
         f"  training step   {training['median']:.4f} s"
-        f" ({training['min']:.4f}-{training['max']:.4f}), compile {compiled['training_step']:.1f} s, {memory['training_step']:.0f} MB",
+        f" ({training['min']:.4f}-{training['max']:.4f}), compile"
+        f" {compiled['training_step']:.1f} s, {memory['training_step']:.0f} MB",
     ]
     return "\n".join(rows)
 

@@ -78,7 +78,8 @@ class Subject:
         graphs = self.graphs(structures)
         with jax.enable_x64(True):
             batch = batching.collate(graphs, BUDGET, self.cutoff, "float64")
-            prediction = jax.device_get(self.predict(self.params, jax.device_put(batch)))
+            params, batch = jax.device_put((self.params, batch))
+            prediction = jax.device_get(self.predict(params, batch))
         return self._split(prediction, graphs, structures)
 
     def edge_gradients(

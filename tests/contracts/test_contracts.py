@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from equipot import testing
+from equipot.models import nequip
 from equipot.potential import artefact
 from equipot.potential.potential import Potential, PotentialSpec
-from tests.contracts import broken_models, cases, toy
+from tests.contracts import broken_models, toy
 
 FAULTS = [(name, fault) for name, faults in broken_models.BROKEN.items() for fault in faults]
 
@@ -77,10 +78,9 @@ def test_settings_that_grow_when_read_do_not_survive():
 
 
 def test_parameters_that_are_rounded_do_not_survive(tmp_path):
-    name, config = cases.find_cases()["nequip"]
     spec = PotentialSpec(
-        model_name=name,
-        model_config=config,
+        model_name="nequip",
+        model_config=nequip.Config(num_layers=1, lmax=0, num_channels=2, radial_widths=()),
         species_table=(1, 6, 8),
         atomic_energies=(0.0, 0.0, 0.0),
         avg_num_neighbors=12.0,

@@ -4,6 +4,7 @@ import math
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
@@ -55,7 +56,7 @@ def test_number_of_parameters_is_the_one_its_file_says(path):
         atomic_energies=(0.0, 0.0),
         avg_num_neighbors=12.0,
     )
-    ones = np.ones(2, np.float32)
+    ones = jnp.ones(2)
     params = jax.eval_shape(
         lambda key: potentials.init_params(spec, key, ones, ones), jax.random.key(0)
     )

@@ -40,14 +40,14 @@ def make_eval_step(predict: Predict, loss: LossConfig, mesh: Mesh) -> EvalStep:
     """
     loss_terms = losses.make_loss(loss)
 
-    def on_device(params: PyTree, share: Graph) -> tuple[Sums, Sums]:
+    def eval_step(params: PyTree, share: Graph) -> tuple[Sums, Sums]:
         graph = jax.tree.map(lambda leaf: leaf[0], share)
         residuals = metrics.residuals(predict(params, graph), graph)
         sums = loss_terms(residuals), metrics.error_sums(residuals)
         return jax.lax.psum(sums, sharding.AXIS)
 
     return jax.shard_map(
-        on_device,
+        eval_step,
         mesh=mesh,
         in_specs=(PartitionSpec(), PartitionSpec(sharding.AXIS)),
         out_specs=PartitionSpec(),

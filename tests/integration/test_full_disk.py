@@ -4,7 +4,7 @@
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, start_training):
     run_dir = tmp_path / "run"
     process = start_training(run_dir, "--limit-files", "12", "20000")
-    assert process.wait(120) == 1
+    assert process.wait(300) == 1
     output = (tmp_path / "run.output").read_text()
     assert "CheckpointError" in output
     assert "could not be written" in output
@@ -12,5 +12,5 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, start_training):
     assert "the last good one is step 8" in output
     assert "Traceback" not in output
     # The run goes on from there once there is room.
-    assert start_training(run_dir).wait(120) == 0, (tmp_path / "run.output").read_text()
+    assert start_training(run_dir).wait(300) == 0, (tmp_path / "run.output").read_text()
     assert (run_dir / "metrics.json").exists()

@@ -44,8 +44,17 @@ def find_cases() -> dict[str, tuple[str, Any]]:
     return found
 
 
+def find_parity_cases() -> dict[str, tuple[str, Any]]:
+    """The cases that can keep irreps of both parities, doing so."""
+    return {
+        f"{case}-parity": (name, dataclasses.replace(config, parity=True, lmax=1))
+        for case, (name, config) in find_cases().items()
+        if getattr(config, "parity", None) is False
+    }
+
+
 @functools.cache
 def build_subject(case: str) -> testing.Subject:
     """One subject for all contracts, so that its functions compile once."""
-    name, config = find_cases()[case]
+    name, config = (find_cases() | find_parity_cases())[case]
     return testing.subject_of(config, name)

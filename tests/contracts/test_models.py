@@ -24,6 +24,13 @@ def test_model_obeys(case, contract):
     testing.CONTRACTS[contract](cases.build_subject(case))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", testing.CONTRACTS)
+@pytest.mark.parametrize("case", cases.find_parity_cases())
+def test_model_with_both_parities_obeys(case, contract):
+    testing.CONTRACTS[contract](cases.build_subject(case))
+
+
 @pytest.mark.parametrize("case", cases.find_cases())
 def test_settings_survive_yaml_and_json(case):
     _, config = cases.find_cases()[case]

@@ -1,9 +1,9 @@
 """Classical flexible water in OpenMM: cheap boxes for `make_water_dataset.py` to start from.
 
-Two force fields share one interface. `spc_fw` is the flexible simple point charge model; `Matched` is
-the same electrostatics with everything else fitted to labelled forces, so that its boxes already have
-the bond lengths and the first shells of the method that labels them. Neither needs to be accurate:
-they only decide where the next round of sampling begins.
+Two force fields share one interface: SPC/Fw, the flexible simple point charge model, and `Matched`,
+the same charges with everything else fitted to labelled forces, so that its boxes already have the
+bond lengths and the first shells of the method that labels them. Neither needs to be accurate: they
+only decide where the next round of sampling begins.
 
 Atoms are ordered O H H, molecule by molecule; lengths in Å, energies in eV, masses in amu. OpenMM's
 nm and kJ/mol appear only at its own calls.
@@ -41,8 +41,8 @@ WALL = 8.0  # eV/Å², slope of the pair forces below `PAIR_STARTS`
 class Matched:
     """Flexible water whose molecule and pair forces were fitted to labelled forces.
 
-    E = Σ_molecules Σ_p c_p (x₁^a x₂^b + x₂^a x₁^b) y^c + Σ_pairs φ(r) + Coulomb, with x the O–H and y
-    the H–H distances less `LENGTHS`, p = (a, b, c) in `POWERS`, and −φ′ linear between the knots.
+    E = Σ_molecules Σ_p c_p (x₁^a x₂^b + x₂^a x₁^b) y^c + Σ_pairs φ(r) + Coulomb, with x the O–H and
+    y the H–H distances less `LENGTHS`, p = (a, b, c) in `POWERS`, −φ′ linear between the knots.
 
     Attributes:
       molecule: Coefficients of `POWERS`, eV and Å.
@@ -119,7 +119,7 @@ def run(context: openmm.Context, atoms: Atoms, steps: int) -> Atoms:
 
 
 def cool(atoms: Atoms, temperature: float, seed: int, picoseconds: float) -> Atoms:
-    """Melts a lattice box at 700 K under SPC/Fw, a third of the time, then holds it at its temperature."""
+    """Melts a lattice box at 700 K under SPC/Fw for a third of the time, then thermalises it."""
     context = make_simulation(atoms, max(700.0, temperature), seed)
     openmm.LocalEnergyMinimizer.minimize(context, maxIterations=50)
     context.setVelocitiesToTemperature(700.0, seed)

@@ -59,9 +59,7 @@ def test_no_frame_occurs_twice(boxes: dict[str, list[Atoms]]) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_every_temperature_and_density_is_there(
-    boxes: dict[str, list[Atoms]], split: str
-) -> None:
+def test_every_temperature_and_density_is_there(boxes: dict[str, list[Atoms]], split: str) -> None:
     temperatures = {atoms.info["temperature"] for atoms in boxes[split]}
     assert temperatures == {250, 300, 350, 400, 500, 600}
     assert {atoms.info["density"] for atoms in boxes[split]} == {0.9, 0.95, 1.0, 1.05, 1.1}
@@ -100,4 +98,4 @@ def test_energies_bind_the_molecules(frames: dict[str, list[Atoms]]) -> None:
     assert {atoms.symbols[0]: atoms.info["multiplicity"] for atoms in isolated} == {"H": 2, "O": 3}
     for atoms in frames["test"]:
         free = sum(energies[symbol] for symbol in atoms.symbols)
-        assert -15.0 < (atoms.get_potential_energy() - free) / 32 < -9.0
+        assert -18.0 < (atoms.get_potential_energy() - free) / 32 < -16.0  # GFN1 overbinds

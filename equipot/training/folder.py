@@ -19,7 +19,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import yaml
@@ -130,10 +130,10 @@ def occupied(
         once and compared afterwards.
 
     Raises:
-      CheckpointError: If another process is training there, or if data or devices have changed.
+      CheckpointError: If another process is training there, if data or devices have changed, or if
+        the folder cannot be written.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with (folder.path / ".lock").open("w") as lock:
+    with _lock_file(folder.path) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as failure:
@@ -141,13 +141,15 @@ def occupied(
                 f"{folder.path}: another process is training there; wait for it, or take another"
                 " name or run_dir"
             ) from failure
-        if folder.dataset.exists():
-            _check_facts(folder, facts)
+        # The configuration comes first: without it nobody would know the folder again.
         if not folder.config.exists():
-            write_json(folder.path / "versions.json", versions())
-            write_json(folder.dataset, facts)
             mapping = configuration.to_mapping(config)
             write_text(folder.config, yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True))
+        if folder.dataset.exists():
+            _check_facts(folder, facts)
+        else:
+            write_json(folder.path / "versions.json", versions())
+            write_json(folder.dataset, facts)
         yield folder
 
 
@@ -184,6 +186,18 @@ def write_text(path: Path, text: str) -> None:
     except OSError as failure:
         raise errors.CheckpointError(
             f"{path}: could not be written ({failure.strerror})"
+        ) from failure
+
+
+def _lock_file(path: Path) -> TextIO:
+    """Makes the folder and opens the file that the process which trains there holds."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        return (path / ".lock").open("w")
+    except OSError as failure:
+        raise errors.CheckpointError(
+            f"{path}: the folder of the run could not be made ({failure.strerror}); take another"
+            " run_dir"
         ) from failure
 
 

@@ -26,6 +26,35 @@ def test_a_new_folder_holds_configuration_versions_and_facts(tmp_path):
     assert not place.is_finished
 
 
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_run_killed_while_its_folder_was_made_can_begin_again(tmp_path, monkeypatch, written):
+    writes = []
+
+    def killed(path, text, write=folder.write_text):
+        if len(writes) == written:
+            raise KeyboardInterrupt
+        writes.append(path)
+        write(path, text)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(folder, "write_text", killed)
+        begin(tmp_path / "run")
+    place = begin(tmp_path / "run")
+    assert json.loads(place.dataset.read_text()) == FACTS
+    assert place.config.exists() and (place.path / "versions.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    settings = configured(tmp_path / "file" / "run")
+    place = folder.RunFolder(tmp_path / "file" / "run", "run")
+    with (
+        pytest.raises(errors.CheckpointError, match="file/run: the folder of the run could not be"),
+        folder.occupied(place, settings, FACTS),
+    ):
+        pass
+
+
 def test_looking_at_a_folder_that_is_not_there_makes_none(tmp_path):
     folder.find_folder(configured(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

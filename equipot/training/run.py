@@ -118,7 +118,12 @@ class Run:
         self._window = (time.monotonic(), done)
 
     def save(self) -> None:
-        """Begins to write a checkpoint, with the lengths of the logs as they are now."""
+        """Begins to write a checkpoint, with the lengths of the logs as they are now.
+
+        Raises:
+          NonFiniteError: If a step since the last line of the log was not finite.
+        """
+        self._check_finite(jax.device_get(self._tally))
         self.progress = dataclasses.replace(
             self.progress, seconds=self.seconds, logs=self.log.lengths()
         )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from equipot import errors
 from equipot.potential import artefact, evaluate
 from equipot.training import config, loop
+from equipot.training import run as runs
 
 NUM_STEPS = 24
 
@@ -129,6 +131,21 @@ def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
     wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
     with pytest.raises(errors.NonFiniteError, match=r"step \d+: .* not finite; the last good"):
         loop.fit(wild)
+
+
+def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_file, monkeypatch):
+    def look_around(run, look=runs.Run.look_around):
+        if run.progress.step == 5:
+            signal.raise_signal(signal.SIGTERM)
+        look(run)
+
+    monkeypatch.setattr(runs.Run, "look_around", look_around)
+    optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
+    trainer = {"log_every": 100, "valid_every": 100}
+    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    with pytest.raises(errors.NonFiniteError, match="not finite; the last good checkpoint is none"):
+        loop.fit(wild)
+    assert not [p for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
 
 
 def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):

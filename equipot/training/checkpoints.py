@@ -155,7 +155,10 @@ class Checkpoints:
         probe.mkdir()
         try:
             with (probe / "file").open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size + _OVERHEAD)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, size + _OVERHEAD)
+                else:  # macOS
+                    file.write(bytes(size + _OVERHEAD))
         finally:
             shutil.rmtree(probe)
 

@@ -56,6 +56,12 @@ def compute_references(
     method = _method(config, species_table, isolated_atoms)
     notes: list[str] = []
     zeros = np.zeros(len(species_table))
+    missing = [structures_.symbol(z) for z in species_table if z not in isolated_atoms]
+    if config.reference_energies == "auto" and isolated_atoms and missing:
+        notes.append(
+            "The isolated atoms of the data are not used, because there is none of"
+            f" {', '.join(missing)}."
+        )
     if method == "least_squares":
         atomic_energies, rank = _least_squares(labelled, species_table, zeros)
         shift = zeros

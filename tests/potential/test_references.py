@@ -45,6 +45,8 @@ def test_least_squares_are_taken_where_an_isolated_atom_is_missing():
     found = compute(isolated={1: -13.6})
     np.testing.assert_allclose(found.atomic_energies, [-15.1, -434.5], atol=1e-9)
     np.testing.assert_array_equal(found.shift, [0.0, 0.0])
+    assert "isolated atoms of the data are not used, because there is none of O" in found.notes[0]
+    assert not any("not used" in note for note in compute().notes + compute(isolated={}).notes)
 
 
 def test_given_energies_win_over_isolated_atoms():

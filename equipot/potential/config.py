@@ -1,8 +1,11 @@
 """What a potential adds around a model: precision, reference energies, scale."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Literal
+
+from equipot import errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,3 +35,10 @@ class PotentialConfig:
     train_shift: bool = False
     anchor_isolated: bool = True
     matmul_precision: Literal["highest", "high", "default"] = "highest"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:
+            raise errors.ConfigError(
+                f"potential.scale: expected forces_rms or a positive number of eV, received"
+                f" {self.scale!r}"
+            )

@@ -90,21 +90,17 @@ class NeighbourCache:
 
     def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> None:
         self._searched = None
-        self._offsets = _offsets(positions, cell[pbc])
+        finite = np.isfinite(positions).all() and np.isfinite(cell).all()
+        shifted = finite and len(positions) > 0  # what is wrong, the search says
+        self._offsets = (
+            neighbours.offsets(positions, cell, pbc) if shifted else np.zeros_like(positions)
+        )
         self._senders, self._receivers, self._cell_shifts = neighbours.neighbour_list(
             positions - self._offsets, cell, pbc, self.cutoff + self.skin
         )
         self._shift_vectors = self._cell_shifts @ cell
         self._searched = positions.copy(), cell.copy(), pbc.copy()
         self.n_searches += 1
-
-
-def _offsets(positions: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """What to subtract so that atoms lie in one cell around the origin, in Å, [nodes, 3]."""
-    if not np.isfinite(positions).all() or not np.isfinite(lattice).all():
-        return np.zeros_like(positions)
-    offsets = np.floor(positions @ np.linalg.pinv(lattice)) @ lattice
-    return offsets + (positions - offsets).mean(axis=0) if len(positions) else offsets
 
 
 def _check_apart(squares: np.ndarray, senders: np.ndarray, receivers: np.ndarray) -> None:

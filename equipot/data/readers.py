@@ -245,4 +245,8 @@ def _remarks(
             f"{name}: the stress of {open_cells} frames is left out, because they are not periodic "
             f"in all three directions"
         )
+    frames = [item for item in content.frames if not _is_isolated(item)]
+    unweighted = sum(config.weight_key not in item.values for item in frames)
+    if config.weight_key is not None and unweighted:
+        remarks.append(f"{name}: {unweighted} frames have no '{config.weight_key}' and weigh 1")
     return remarks

@@ -117,6 +117,14 @@ def test_groups_and_weights_come_from_info(write, labelled_water):
         _read(path, group_key="temprature")
 
 
+def test_frames_without_a_weight_weigh_one_and_are_counted(write, labelled_water):
+    frames = [*labelled_water(3), _isolated("H", -13.6)]
+    frames[1].info["w"] = 0.25
+    content = _read(write("a.extxyz", frames), weight_key="w")
+    assert [s.energy_weight for s in content.structures] == [1.0, 0.25, 1.0]
+    assert "a.extxyz: 2 frames have no 'w' and weigh 1" in content.found
+
+
 def test_a_negative_weight_is_refused(write, labelled_water):
     atoms = labelled_water(1)[0]
     atoms.info["w"] = -1.0

@@ -81,7 +81,8 @@ def save(path: str | Path, potential: Potential) -> Path:
       The path.
 
     Raises:
-      ArtefactError: If the provenance holds something that is no JSON.
+      ArtefactError: If the provenance holds something that is no JSON, or the disk does not take
+        the file.
       NonFiniteError: If a parameter, or the prediction for the probe, is not finite.
     """
     path = Path(path)
@@ -92,7 +93,12 @@ def save(path: str | Path, potential: Potential) -> Path:
         **_probe_to_parts(probe.make_probe(potential)),
     }
     versions = {"equipot": equipot.__version__, "jax": jax.__version__}
-    archive.write_archive(path, KIND, FORMAT_VERSION, parts, versions=versions)
+    try:
+        archive.write_archive(path, KIND, FORMAT_VERSION, parts, versions=versions)
+    except OSError as error:
+        raise errors.ArtefactError(
+            f"{path}: could not be written ({error.strerror}); what stood there before is as it was"
+        ) from error
     return path
 
 

@@ -207,6 +207,11 @@ def test_a_full_disk_leaves_the_previous_file(saved, tmp_path):
     assert target.read_bytes() == saved.read_bytes()
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(make_potential, saved):
+    with pytest.raises(errors.ArtefactError, match=r"equipot/new\.equipot: could not be written"):
+        artefact.save(saved / "new.equipot", make_potential())
+
+
 def test_provenance_must_be_json(make_potential, tmp_path):
     strange = dataclasses.replace(make_potential(), provenance={"when": object()})
     with pytest.raises(errors.ArtefactError, match="expected numbers, strings"):

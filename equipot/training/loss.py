@@ -1,4 +1,4 @@
-"""The loss: weighted means of errors in energy per atom, forces and stress."""
+"""The loss: means of weighted errors in energy per atom, forces and stress."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,13 @@ def make_loss(config: LossConfig) -> Callable[[Residuals], Sums]:
 
     With weights w_i, N_i atoms and ℓ the square, the magnitude or Huber's function,
 
-        energy: Σ_i w_i ℓ(ΔE_i / N_i) / Σ_i w_i
-        forces: Σ_i w_i Σ_aα ℓ(ΔF_iaα) / Σ_i 3 N_i w_i
-        stress: Σ_i w_i Σ_αβ ℓ(Δσ_iαβ) / Σ_i 9 w_i
+        energy: Σ_i w_i ℓ(ΔE_i / N_i) / Σ_i 1
+        forces: Σ_i w_i Σ_aα ℓ(ΔF_iaα) / Σ_i 3 N_i
+        stress: Σ_i w_i Σ_αβ ℓ(Δσ_iαβ) / Σ_i 9
 
-    Terms whose weight in the configuration is 0 are left out.
+    with sums over the structures that have the label (w_i > 0). Labels are counted, not their
+    weights, so that a weight acts in a batch of one structure too. Terms whose weight in the
+    configuration is 0 are left out.
     """
     error = _ERRORS[config.kind]
 
@@ -45,10 +47,11 @@ def combine(terms: Sums, config: LossConfig) -> Float[Array, ""]:
 
 
 def _weighted(values: Array, weight: Array) -> Sum:
-    """Σ_i w_i Σ_components values, and Σ_i w_i times the number of components."""
+    """Σ_i w_i Σ_components values, and the number of components that have a weight above zero."""
     per_row = jnp.sum(jnp.reshape(values, (values.shape[0], -1)), axis=1)
     components = values.size // values.shape[0]
-    return Sum(total=jnp.sum(weight * per_row), weight=components * jnp.sum(weight))
+    labelled = jnp.sum((weight > 0).astype(weight.dtype))
+    return Sum(total=jnp.sum(weight * per_row), weight=components * labelled)
 
 
 def _huber(error: Array, delta: float) -> Array:

@@ -20,11 +20,11 @@ Leaf: TypeAlias = Any
 
 @struct.dataclass
 class Sum:
-    """A weighted sum and the weight it is to be divided by.
+    """A weighted sum and what it is to be divided by.
 
     Attributes:
       total: Σ w x, [].
-      weight: Σ w, [].
+      weight: What is counted: labels, or steps, [].
     """
 
     total: Leaf
@@ -32,7 +32,7 @@ class Sum:
 
     @property
     def mean(self) -> Array:
-        """Σ w x / Σ w, and 0 where nothing was counted."""
+        """The sum over its weight, and 0 where nothing was counted."""
         some = self.weight > 0
         return jnp.where(some, self.total / jnp.where(some, self.weight, 1), 0)
 

@@ -30,17 +30,33 @@ def huber(x):
 @pytest.mark.parametrize(
     ("kind", "measure"), [("mse", np.square), ("mae", np.abs), ("huber", huber)]
 )
-def test_terms_are_means_weighted_per_structure(kind, measure):
+def test_terms_are_means_of_errors_weighted_per_structure(kind, measure):
     config = LossConfig(kind=kind, energy=2.0, forces=0.5, stress=10.0, huber_delta=0.05)
     terms = loss.make_loss(config)(residuals())
     expected = {}
     for name, error in ERRORS.items():
         rows = measure(error).reshape(len(error), -1)
         weights = np.broadcast_to(WEIGHTS[name][:, None], rows.shape)
-        expected[name] = np.average(rows, weights=weights)
+        expected[name] = np.sum(weights * rows) / np.sum(weights > 0)
         np.testing.assert_allclose(terms[name].mean, expected[name], rtol=1e-6)
     total = 2.0 * expected["energy"] + 0.5 * expected["forces"] + 10.0 * expected["stress"]
     np.testing.assert_allclose(loss.combine(terms, config), total, rtol=1e-6)
+
+
+def test_a_weight_acts_in_a_batch_of_one_structure():
+    one = Residuals(
+        energy=jnp.asarray([0.1]),
+        forces=jnp.ones((2, 3)),
+        stress=jnp.ones((1, 3, 3)),
+        energy_weight=jnp.ones(1),
+        forces_weight=jnp.ones(2),
+        stress_weight=jnp.ones(1),
+    )
+    config = LossConfig(stress=1.0)
+    terms = loss.make_loss(config)
+    heavy = {f"{name}_weight": 5.0 * getattr(one, f"{name}_weight") for name in config.terms}
+    light, heavier = (loss.combine(terms(r), config) for r in (one, one.replace(**heavy)))
+    np.testing.assert_allclose(heavier, 5.0 * light, rtol=1e-6)
 
 
 def test_a_term_of_weight_zero_is_not_computed():

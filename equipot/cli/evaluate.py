@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
         raise errors.ConfigError(
             f"--batch-size: expected at least 1, received {options.batch_size}"
         )
+    _check_not_read_from(options)
     config = structures.data_options(options, options.structures, options.group_key)
     contents = [readers.read_file(path, config) for path in options.structures]
     print("\n".join(line for content in contents for line in content.found))
@@ -53,5 +54,18 @@ def run(options: argparse.Namespace) -> None:
         writers.write_predictions(options.output, frames, predictions)
         print(f"predictions: {options.output}")
     if options.json:
-        Path(options.json).write_text(json.dumps(table.to_json(), indent=2) + "\n")
+        try:
+            Path(options.json).write_text(json.dumps(table.to_json(), indent=2) + "\n")
+        except OSError as error:
+            raise errors.DataError(
+                f"{options.json}: could not be written ({error.strerror})"
+            ) from error
         print(f"table: {options.json}")
+
+
+def _check_not_read_from(options: argparse.Namespace) -> None:
+    """Stops where a file of labels, or the potential, would be replaced by what is written."""
+    read = {Path(name).resolve() for name in (options.potential, *options.structures)}
+    for name in (options.output, options.json):
+        if name and Path(name).resolve() in read:
+            raise errors.ConfigError(f"{name}: is read from; write to another file")

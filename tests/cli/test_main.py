@@ -99,6 +99,8 @@ def test_relax_lowers_the_energy_of_the_last_frame(
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "first"], "a number or KEY=VALUE"),
         (["md", "POTENTIAL", "STRUCTURES", "--timestep", "-1"], "expected positive numbers"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--batch-size", "0"], "expected at least 1"),
+        (["evaluate", "POTENTIAL", "STRUCTURES", "--output", "STRUCTURES"], "is read from"),
+        (["evaluate", "POTENTIAL", "STRUCTURES", "--json", "/no/t.json"], "could not be written"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--energy-unit", "meow"], "meow"),
     ],
 )

@@ -62,4 +62,5 @@ def _near(path: pathlib.Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"; the folder {folder} does not exist either"
-    return errors.did_you_mean(path.name, (p.name for p in folder.iterdir()))
+    suggestion = errors.did_you_mean(path.name, (p.name for p in folder.iterdir()))
+    return f".{suggestion}" if suggestion else ""

@@ -30,8 +30,6 @@ _READ_ERRORS = (  # what ASE's readers raise at files that are not what they sho
 def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     """Reads one frame of anything ASE reads, without the labels and notes it carries.
 
-    Kept are positions, elements, cell, velocities, masses and constraints.
-
     Args:
       path: Name of the file; ``.gz`` and ``.xz`` of it too.
       index: Which frame; the last one by default.
@@ -45,6 +43,11 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
         found = cast(Atoms, ase.io.read(path, index=index))
     except _READ_ERRORS as error:
         raise errors.DataError(f"{path}: cannot read frame {index}: {error!r}") from error
+    return without_labels(found)
+
+
+def without_labels(found: Atoms) -> Atoms:
+    """A copy with positions, elements, cell, velocities, masses and constraints, nothing else."""
     atoms = Atoms(
         numbers=found.numbers,
         positions=found.positions,

@@ -74,13 +74,16 @@ def read_start(options: argparse.Namespace) -> "Atoms":
 
 def _marked(path: str, key: str, value: str) -> "Atoms":
     """The first structure whose key has this value."""
-    from equipot.data import readers, writers
+    from equipot.calculators import trajectory
+    from equipot.data import paths
+    from equipot.data.formats import ase_files
 
-    frames = readers.read_structures(path, data_config.DataConfig(train=path, group_key=key))
-    for frame in frames:
-        if _as_number(frame.group) == _as_number(value):
-            return writers.to_atoms(frame)
-    known = ", ".join(sorted({frame.group for frame in frames}))
+    frames = ase_files.read_images(paths.resolve(path))
+    marks = [str(frame.info.get(key, "")) for frame in frames]
+    for frame, mark in zip(frames, marks, strict=True):
+        if mark and _as_number(mark) == _as_number(value):
+            return trajectory.without_labels(frame)
+    known = ", ".join(sorted(set(marks) - {""})) or "none"
     raise errors.DataError(f"{path}: no frame has {key}={value}; values of '{key}' there: {known}")
 
 

@@ -68,18 +68,31 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
     Raises:
       DataError: If ASE cannot read it, or a key has two values in one frame.
     """
+    images = read_images(path, ase_format)
+    frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(images)]
+    return frame.FrameFile(
+        frames=frames, known_keys=KNOWN_KEYS, stated_units=_stated_units(frames, path.name)
+    )
+
+
+def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.Atoms]:
+    """Reads every frame of a file as ASE gives it.
+
+    Args:
+      path: A file ASE reads; may end in .gz, .xz or .bz2.
+      ase_format: ASE's name of the format; None lets ASE guess.
+
+    Raises:
+      DataError: If ASE cannot read it.
+    """
     try:
         with _plain_file(path) as plain:
-            images = _read_images(plain, ase_format)
+            return _read_images(plain, ase_format)
     except _PARSE_ERRORS as error:
         raise errors.DataError(
             f"{path}: ASE could not read it as {ase_format or 'a format guessed from its name'}: "
             f"{type(error).__name__}: {error}. Mend the file or set data.format"
         ) from error
-    frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(images)]
-    return frame.FrameFile(
-        frames=frames, known_keys=KNOWN_KEYS, stated_units=_stated_units(frames, path.name)
-    )
 
 
 @contextlib.contextmanager

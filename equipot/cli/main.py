@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
       arguments: What follows the program's name; None for the command line.
     """
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    console.keep_compiled_programs()
+    console.prepare_process()
     with console.clean_errors(PROGRAM):
         options.run(options)
 

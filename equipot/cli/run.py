@@ -53,7 +53,7 @@ def train(mapping: Mapping[str, Any]) -> Path:
     """
     _check_composed(mapping)
     config = training_config.train_config(mapping)
-    console.keep_compiled_programs()
+    console.prepare_process()
     from equipot.training import loop  # imports jax
 
     return loop.fit(config)

@@ -1,0 +1,35 @@
+"""What a command does to its own process."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import ctypes, resource, sys
+from equipot.cli import console
+if "prepared" in sys.argv:
+    console.prepare_process()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    buffer = libc.malloc(64 << 20)
+    ctypes.memset(buffer, 1, 64 << 20)
+    libc.free(buffer)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, *arguments], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_a_large_buffer_is_fetched_from_the_system_once():
+    assert page_faults("prepared") < 0.1 * page_faults()

@@ -25,6 +25,7 @@ from ase.build import molecule
 from scipy.spatial.transform import Rotation
 
 from equipot import graphs
+from equipot.cli import console
 from equipot.data.structure import Structure
 from equipot.models import registry
 from equipot.potential import potential
@@ -150,6 +151,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each")
     parser.add_argument("--json", type=Path, help="write the results here too")
     arguments = parser.parse_args()
+    console.keep_memory()
 
     settings = {key: json.loads(value) for key, value in (s.split("=", 1) for s in arguments.set)}
     name, config = registry.config_from_mapping({"name": arguments.model, **settings})

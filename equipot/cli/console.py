@@ -40,10 +40,10 @@ def clean_errors(program: str) -> Iterator[None]:
 def prepare_process() -> None:
     """Makes this process fit for long work in jax; must be called before jax is imported."""
     _keep_compiled_programs()
-    _keep_memory()
+    keep_memory()
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Has glibc keep freed memory for the next step, instead of returning it to the system.
 
     Each step of a program on the CPU asks for one large buffer. Fetching its pages anew every time

@@ -34,5 +34,5 @@ def test_the_chosen_frame_keeps_its_velocities(two_temperatures, which):
 
 
 def test_a_mark_that_no_frame_has_is_answered_with_those_there_are(two_temperatures):
-    with pytest.raises(errors.DataError, match="no frame has temperature=350.*250, 300"):
+    with pytest.raises(errors.DataError, match=r"no frame has temperature=350.*250, 300"):
         read(two_temperatures, "temperature=350")

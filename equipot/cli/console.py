@@ -28,6 +28,9 @@ def clean_errors(program: str) -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output, head say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except errors.EquipotError as error:
         print(f"{program}: {error}", file=sys.stderr)
         stopped = isinstance(error, errors.StoppedError)

@@ -11,14 +11,13 @@ from equipot.cli import config_files, console, help_page
 def main() -> None:
     """Runs the command; needs jax only once a configuration is found right."""
     arguments = sys.argv[1:]
-    if "--help" in arguments or "-h" in arguments:
-        print(help_page.help_page(_folders(arguments)))
-        return
-    if "--version" in arguments:
-        print(f"equipot {equipot.__version__}")
-        return
     with console.clean_errors(console.TRAIN):
-        _compose_and_train(arguments)
+        if "--help" in arguments or "-h" in arguments:
+            print(help_page.help_page(_folders(arguments)))
+        elif "--version" in arguments:
+            print(f"equipot {equipot.__version__}")
+        else:
+            _compose_and_train(arguments)
 
 
 def _folders(arguments: list[str]) -> list[Path]:

@@ -30,6 +30,15 @@ def page_faults(*arguments):
     return int(done.stdout)
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    program = [sys.executable, "-c", "from equipot.cli import train; train.main()", "--help"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_a_large_buffer_is_fetched_from_the_system_once():
     assert page_faults("prepared") < 0.1 * page_faults()

@@ -20,7 +20,7 @@ from equipot.typing import Array
 S = TypeVar("S", bound="ChunkedArray")
 
 
-class ChunkedArray:
+class ChunkedArray(slicing.Sliceable):
     """An array and the irreps of its last axis, entry by entry as (multiplicity, component).
 
     Attributes:
@@ -200,20 +200,8 @@ class ChunkedArray:
             raise ValueError(f"expected irreps that contain {self.irreps}, received {irreps}")
         return self.from_chunks(irreps, chunks, self.shape[:-1], self.dtype)
 
-    @property
-    def slice_by_mul(self: S) -> slicing.Slicer[S]:
-        """``x.slice_by_mul[a:b]``: copies a to b."""
-        return slicing.Slicer(self.irreps, "mul", self.take)
-
-    @property
-    def slice_by_dim(self: S) -> slicing.Slicer[S]:
-        """``x.slice_by_dim[a:b]``: components a to b, which must not cut an irrep."""
-        return slicing.Slicer(self.irreps, "dim", self.take)
-
-    @property
-    def slice_by_chunk(self: S) -> slicing.Slicer[S]:
-        """``x.slice_by_chunk[a:b]``: entries a to b."""
-        return slicing.Slicer(self.irreps, "chunk", self.take)
+    def _entries(self) -> Irreps:
+        return self.irreps
 
     def take(self: S, pieces: Sequence[slicing.Piece]) -> S:
         """The data of adjoining pieces of the entries."""

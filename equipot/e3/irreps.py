@@ -8,7 +8,6 @@ after the other, the 2l+1 components of a copy standing together: (multiplicity,
 import functools
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, SupportsIndex, TypeAlias, overload
@@ -17,11 +16,8 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from equipot.e3 import slicing, wigner
+from equipot.e3 import notation, slicing, wigner
 from equipot.typing import Array
-
-_IRREP = re.compile(r"\s*(\d+)\s*([eoy])\s*")
-_MUL_IRREP = re.compile(r"\s*(?:(\d+)\s*x\s*)?(\d+\s*[eoy])\s*")
 
 
 @jax.tree_util.register_static
@@ -142,7 +138,7 @@ class SortedIrreps(NamedTuple):
 
 
 @jax.tree_util.register_static
-class Irreps(tuple[MulIrrep, ...], wigner.Representation):
+class Irreps(tuple[MulIrrep, ...], wigner.Representation, slicing.Sliceable):
     """A direct sum of irreps: ``Irreps("2x0e + 1o")``; immutable, hashable, equal to its string.
 
     Accepts a string, an Irrep, a MulIrrep, or a sequence of those and of pairs (mul, irrep). Zero
@@ -272,20 +268,8 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation):
             return [i for i, item in enumerate(self) if not _matches(item, drop)]
         return [i for i, item in enumerate(self) if lmax is None or item.ir.l <= lmax]
 
-    @property
-    def slice_by_mul(self) -> "slicing.Slicer[Irreps]":
-        """``irreps.slice_by_mul[a:b]``: copies a to b."""
-        return slicing.Slicer(self, "mul", self.take)
-
-    @property
-    def slice_by_dim(self) -> "slicing.Slicer[Irreps]":
-        """``irreps.slice_by_dim[a:b]``: components a to b, which must not cut an irrep."""
-        return slicing.Slicer(self, "dim", self.take)
-
-    @property
-    def slice_by_chunk(self) -> "slicing.Slicer[Irreps]":
-        """``irreps.slice_by_chunk[a:b]``: entries a to b."""
-        return slicing.Slicer(self, "chunk", self.take)
+    def _entries(self) -> "Irreps":
+        return self
 
     def take(self, pieces: Sequence[slicing.Piece]) -> "Irreps":
         """The irreps of some pieces of the entries."""
@@ -372,11 +356,7 @@ def _read_irrep(source: IrrepLike) -> tuple[int, int]:
     if isinstance(source, MulIrrep) and source.mul == 1:
         return source.ir.l, source.ir.p
     if isinstance(source, str):
-        match = _IRREP.fullmatch(source)
-        if match is None:
-            raise ValueError(f'unable to convert string "{source}" into an Irrep: write "0e", "1o"')
-        l = int(match[1])
-        return l, {"e": 1, "o": -1, "y": (-1) ** l}[match[2]]
+        return notation.parse_irrep(source)
     if isinstance(source, tuple) and len(source) == 2:
         return source
     raise ValueError(f'expected an irrep such as "1o", received {source!r}')
@@ -385,26 +365,12 @@ def _read_irrep(source: IrrepLike) -> tuple[int, int]:
 def _read_irreps(source: IrrepsLike) -> list[MulIrrep]:
     """Reads (multiplicity, irrep) entries from anything that names a direct sum."""
     if isinstance(source, str):
-        return _parse_irreps(source)
+        return [MulIrrep(mul, Irrep(*ir)) for mul, ir in notation.parse_irreps(source)]
     if isinstance(source, Irrep):
         return [MulIrrep(1, source)]
     if isinstance(source, MulIrrep):
         return [source]
     return [_read_entry(item) for item in source]
-
-
-def _parse_irreps(source: str) -> list[MulIrrep]:
-    """Parses "16x0e + 1o"; the empty string has no entries."""
-    entries = []
-    for term in source.split("+") if source.strip() else ():
-        match = _MUL_IRREP.fullmatch(term)
-        if match is None:
-            raise ValueError(
-                f'Unable to convert string "{source}" into an Irreps: '
-                f'expected terms such as "2x0e", received "{term}"'
-            )
-        entries.append(MulIrrep(int(match[1] or 1), Irrep(match[2])))
-    return entries
 
 
 def _read_entry(item: object) -> MulIrrep:
@@ -416,7 +382,7 @@ def _read_entry(item: object) -> MulIrrep:
     if isinstance(item, int):
         return MulIrrep(1, Irrep(item, 1))
     if isinstance(item, str):
-        entries = _parse_irreps(item)
+        entries = _read_irreps(item)
         if len(entries) == 1:
             return entries[0]
     if isinstance(item, tuple) and len(item) == 2 and item[0] >= 0:

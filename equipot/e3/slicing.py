@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Sliceable")
 Unit = Literal["mul", "dim", "chunk"]
 
 
@@ -29,6 +30,35 @@ class Slicer(Generic[T]):
 
     def __getitem__(self, index: slice) -> T:
         return self.take(pieces(self.entries, index, self.unit))
+
+
+class Sliceable:
+    """Slices in three units, for what has entries and knows how to take pieces of them."""
+
+    __slots__ = ()
+
+    def _entries(self) -> Sequence[Any]:
+        """The irreps that the pieces are pieces of."""
+        raise NotImplementedError
+
+    def take(self: S, pieces: Sequence[Piece]) -> S:
+        """The part that some pieces make."""
+        raise NotImplementedError
+
+    @property
+    def slice_by_mul(self: S) -> Slicer[S]:
+        """``x.slice_by_mul[a:b]``: copies a to b."""
+        return Slicer(self._entries(), "mul", self.take)
+
+    @property
+    def slice_by_dim(self: S) -> Slicer[S]:
+        """``x.slice_by_dim[a:b]``: components a to b, which must not cut an irrep."""
+        return Slicer(self._entries(), "dim", self.take)
+
+    @property
+    def slice_by_chunk(self: S) -> Slicer[S]:
+        """``x.slice_by_chunk[a:b]``: entries a to b."""
+        return Slicer(self._entries(), "chunk", self.take)
 
 
 def pieces(entries: Sequence[Any], index: slice, unit: Unit) -> list[Piece]:

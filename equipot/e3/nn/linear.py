@@ -2,29 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
 from equipot.e3 import operations
+from equipot.e3.functional_linear import FunctionalLinear, Instruction
 from equipot.e3.irreps import Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.path_weights import Normalization
 from equipot.typing import Array
 
 Initializer = Callable[..., Array]
-
-
-class Path(NamedTuple):
-    """One weight matrix: from entry ``i`` of the input to entry ``j`` of the output."""
-
-    i: int
-    j: int
-    name: str
-    shape: tuple[int, int]
-    variance: float
 
 
 class Linear(nn.Module):
@@ -47,8 +38,11 @@ class Linear(nn.Module):
       gradient_normalization: ``path``: that factor stands in the forward pass, weights are N(0, 1).
         ``element``: it stands in the standard deviation of the initial weights.
       parameter_initializer: Makes the initialiser of weights, before any factor; N(0, 1) if None.
-      instructions: Pairs (i, j) that have a weight; by default all of equal irreps.
+      instructions: Pairs (i, j) that have a weight; by default all of equal irreps. They count the
+        entries as they come, so they need ``simplify_irreps_internally=False``.
       num_indexed_weights: Number of integers that choose among weights.
+      weights_per_channel: Whether each place along the axis before the irreps has weights of its
+        own; parameters get that axis first (after those of a choice). Choices lack it.
       force_irreps_out: Whether the output has every irrep of ``irreps_out``.
       simplify_irreps_internally: Whether equal irreps of input and output share one matrix.
       precision: Precision of the matrix products.
@@ -58,11 +52,12 @@ class Linear(nn.Module):
     irreps_in: IrrepsLike | None = None
     channel_out: int | None = None
     biases: bool = False
-    path_normalization: Literal["element", "path"] = "element"
-    gradient_normalization: Literal["element", "path"] = "path"
+    path_normalization: Normalization = "element"
+    gradient_normalization: Normalization = "path"
     parameter_initializer: Callable[[], Initializer] | None = None
     instructions: Sequence[tuple[int, int]] | None = None
     num_indexed_weights: int | None = None
+    weights_per_channel: bool = False
     force_irreps_out: bool = False
     simplify_irreps_internally: bool = True
     precision: str | None = "highest"
@@ -72,67 +67,79 @@ class Linear(nn.Module):
         """Applies the map to the last of the inputs, with the weights that the first chooses.
 
         Raises:
-          ValueError: The irreps of the input are not ``irreps_in``, or the choice of weights does
-            not fit ``num_indexed_weights``.
+          ValueError: The irreps of the input are not ``irreps_in``, the choice of weights does not
+            fit ``num_indexed_weights``, the axis of channels is missing, or options exclude one
+            another.
         """
         *choice, x = inputs
         x = operations.as_irreps_array(x)
         if self.irreps_in is not None and Irreps(self.irreps_in).regroup() != x.irreps.regroup():
             raise ValueError(f"Linear: expected irreps {self.irreps_in}, received {x.irreps}")
-        choose = self._chooser(choice)
+        choose = self._chooser(choice, self._channels(x))
         if self.channel_out is not None:
             x = x.axis_to_mul()
-        irreps_out = Irreps(self.irreps_out) * (self.channel_out or 1)
-        y = self._map(x, irreps_out, choose)
+        y = self._map(x, Irreps(self.irreps_out) * (self.channel_out or 1), choose)
         return y if self.channel_out is None else y.mul_to_axis(self.channel_out)
 
-    def _map(self, x: IrrepsArray, irreps_out: Irreps, choose: "_Chooser") -> IrrepsArray:
-        x = x.remove_zero_chunks()
-        x = x.regroup() if self.simplify_irreps_internally else x
-        out = irreps_out.simplify() if self.simplify_irreps_internally else irreps_out
-        out = out if self.force_irreps_out else out.filter(keep=x.irreps)
-        chunks: list[Array | None] = [None] * len(out)
-        for path in self._paths(x.irreps, out):
-            chunk, before = x.chunks[path.i], chunks[path.j]
-            if chunk is not None:  # zero chunks are gone
-                y = self._product(chunk, path, choose)
-                chunks[path.j] = y if before is None else before + y
-        lead = jnp.broadcast_shapes(x.shape[:-1], choose.lead)
-        for j, (mul, ir) in enumerate(out):
-            if self.biases and ir.is_scalar():
-                b = choose.param(self, f"b[{j}] {mul}x{ir}", nn.initializers.zeros, (mul,), x.dtype)
-                b = jnp.broadcast_to(b[..., None], (*lead, mul, 1))
-                before = chunks[j]
-                chunks[j] = b if before is None else before + b
-        return IrrepsArray.from_chunks(out, chunks, lead, x.dtype).rechunk(out)
-
-    def _product(self, chunk: Array, path: Path, choose: "_Chooser") -> Array:
-        in_forward = self.gradient_normalization == "path"
-        deviation = 1.0 if in_forward else math.sqrt(path.variance)
-        initializer = (self.parameter_initializer or _standard_normal)()
-        w = choose.param(self, path.name, _scaled(initializer, deviation), path.shape, chunk.dtype)
-        w = w * math.sqrt(path.variance) if in_forward else w
-        return jnp.einsum("...ui,...uv->...vi", chunk, w, precision=self.precision)
-
-    def _paths(self, irreps_in: Irreps, irreps_out: Irreps) -> list[Path]:
-        pairs = [(i, j) for i in range(len(irreps_in)) for j in range(len(irreps_out))]
-        pairs = [
-            (i, j)
-            for i, j in pairs
-            if irreps_in[i].ir == irreps_out[j].ir
-            and irreps_in[i].dim * irreps_out[j].dim > 0
-            and (self.instructions is None or (i, j) in self.instructions)
+    def _map(self, x: IrrepsArray, out: Irreps, choose: "_Chooser") -> IrrepsArray:
+        instructions = self._instructions()
+        x = x.remove_zero_chunks() if instructions is None else x
+        if self.simplify_irreps_internally:
+            x, out = x.regroup(), out.simplify()
+        if not self.force_irreps_out and instructions is None:
+            out = out.filter(keep=x.irreps)
+        linear = FunctionalLinear(
+            x.irreps,
+            out,
+            instructions,
+            self.biases,
+            self.path_normalization,
+            self.gradient_normalization,
+            self.precision,
+        )
+        ws = [
+            choose.param(self, _name(item, linear), self._initializer(item), item.path_shape, x)
+            for item in linear.instructions
         ]
-        paths = []
-        for i, j in pairs:
-            sources = [irreps_in[k].mul for k, target in pairs if target == j]
-            terms = len(sources) * irreps_in[i].mul
-            terms = sum(sources) if self.path_normalization == "element" else terms
-            name = f"w[{i},{j}] {irreps_in[i]},{irreps_out[j]}"
-            paths.append(Path(i, j, name, (irreps_in[i].mul, irreps_out[j].mul), 1.0 / terms))
-        return paths
+        y = linear(ws, x)
+        if not self.force_irreps_out:  # instructions counted the entries before
+            y = y.filter(keep=x.irreps)
+        lead = jnp.broadcast_shapes(y.shape[:-1], choose.lead)
+        return y.broadcast_to((*lead, -1))
 
-    def _chooser(self, choice: Sequence[Any]) -> "_Chooser":
+    def _instructions(self) -> list[tuple[int, int]] | None:
+        if self.instructions is None:
+            return None
+        if self.simplify_irreps_internally:
+            raise ValueError(
+                "Linear: expected simplify_irreps_internally=False with instructions, because they "
+                f"count entries, and simplifying merges these; received {self.instructions}"
+            )
+        return sorted(set(self.instructions))
+
+    def _initializer(self, item: Instruction) -> Initializer:
+        if item.i_in < 0:
+            return nn.initializers.zeros
+        make = self.parameter_initializer
+        return _scaled(nn.initializers.normal(1.0) if make is None else make(), item.weight_std)
+
+    def _channels(self, x: IrrepsArray) -> tuple[int, ...]:
+        """Shape of the axis along which parameters differ: empty if there is none."""
+        if not self.weights_per_channel and self.channel_out is None:
+            return ()
+        if x.ndim < 2:
+            raise ValueError(
+                "Linear: expected an axis of channels before the irreps, received an array of "
+                f"shape {x.shape}"
+            )
+        if self.weights_per_channel and self.channel_out is not None:
+            raise ValueError(
+                "Linear: expected weights_per_channel or channel_out, received both: the one keeps "
+                "channels apart, the other mixes them"
+            )
+        return (x.shape[-2],) if self.weights_per_channel else ()
+
+    def _chooser(self, choice: Sequence[Any], channels: tuple[int, ...]) -> "_Chooser":
         if len(choice) > 1:
             raise ValueError(f"Linear: expected weights and an input, received {len(choice) + 1}")
         weights = jnp.asarray(choice[0]) if choice else None
@@ -142,7 +149,7 @@ class Linear(nn.Module):
                 "Linear: expected integers that choose weights if and only if num_indexed_weights "
                 f"is set, received {choice} for num_indexed_weights={self.num_indexed_weights}"
             )
-        return _Chooser(weights, self.num_indexed_weights)
+        return _Chooser(weights, self.num_indexed_weights, channels)
 
 
 class _Chooser(NamedTuple):
@@ -150,13 +157,15 @@ class _Chooser(NamedTuple):
 
     weights: Array | None
     num_indexed: int | None
+    channels: tuple[int, ...]
 
     @property
     def lead(self) -> tuple[int, ...]:
         """Batch axes of the weights."""
         if self.weights is None:
             return ()
-        return self.weights.shape if self.num_indexed else self.weights.shape[:-1]
+        chosen = self.weights.shape if self.num_indexed else self.weights.shape[:-1]
+        return (*chosen, *self.channels)
 
     def param(
         self,
@@ -164,9 +173,10 @@ class _Chooser(NamedTuple):
         name: str,
         initializer: Initializer,
         shape: tuple[int, ...],
-        dtype: DTypeLike,
+        like: IrrepsArray,
     ) -> Array:
-        """A parameter for each place: ``[*lead, *shape]``."""
+        """A parameter for each place: ``[*lead, *shape]``, in the data type of ``like``."""
+        shape, dtype = (*self.channels, *shape), like.dtype
         if self.weights is None:
             return module.param(name, initializer, shape, dtype)
         if self.num_indexed:
@@ -178,8 +188,11 @@ class _Chooser(NamedTuple):
         return jnp.tensordot(weights, table, axes=1, precision="highest")
 
 
-def _standard_normal() -> Initializer:
-    return jax.nn.initializers.normal(stddev=1.0)
+def _name(item: Instruction, linear: FunctionalLinear) -> str:
+    out = linear.irreps_out[item.i_out]
+    if item.i_in < 0:
+        return f"b[{item.i_out}] {out}"
+    return f"w[{item.i_in},{item.i_out}] {linear.irreps_in[item.i_in]},{out}"
 
 
 def _scaled(initializer: Initializer, factor: float) -> Initializer:

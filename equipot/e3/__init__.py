@@ -11,15 +11,27 @@ from equipot.e3.activations import (
     normalize_function,
     scalar_activation,
     shifted_softplus,
+    soft_normalization,
     soft_odd,
 )
 from equipot.e3.clebsch_gordan import clebsch_gordan
+from equipot.e3.compiled import jit_code
+from equipot.e3.equivariance import (
+    assert_equivariant,
+    assert_normalized,
+    assert_output_dtype_matches_input_dtype,
+    equivariance_test,
+)
 from equipot.e3.gradient import grad
+from equipot.e3.harmonic_product import tensor_product_with_spherical_harmonics
 from equipot.e3.irreps import Irrep, Irreps, MulIrrep
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.legendre import legendre
+from equipot.e3.mapping import vmap
 from equipot.e3.operations import (
     as_irreps_array,
     concatenate,
+    cross,
     dot,
     from_chunks,
     mean,
@@ -29,6 +41,7 @@ from equipot.e3.operations import (
     ones_like,
     stack,
     sum,
+    where,
     zeros,
     zeros_like,
 )
@@ -61,8 +74,10 @@ from equipot.e3.rotations import (
     rotation_angle_from_matrix,
     xyz_to_angles,
 )
+from equipot.e3.scatter import index_add, scatter_max, scatter_mean, scatter_sum
 from equipot.e3.spherical_harmonics import sh, spherical_harmonics
 from equipot.e3.tensor_product import elementwise_tensor_product, tensor_product, tensor_square
+from equipot.e3.wigner import generators
 
 # The names of earlier e3nn versions.
 IrrepsData = IrrepsArray
@@ -77,16 +92,25 @@ __all__ = [
     "angles_to_matrix",
     "angles_to_xyz",
     "as_irreps_array",
+    "assert_equivariant",
+    "assert_normalized",
+    "assert_output_dtype_matches_input_dtype",
     "axis_angle_to_matrix",
     "bessel",
     "clebsch_gordan",
     "concatenate",
+    "cross",
     "dot",
     "elementwise_tensor_product",
+    "equivariance_test",
     "from_chunks",
     "full_tensor_product",
     "gate",
+    "generators",
     "grad",
+    "index_add",
+    "jit_code",
+    "legendre",
     "log_coordinates_to_matrix",
     "matrix_to_angles",
     "matrix_to_axis_angle",
@@ -113,9 +137,13 @@ __all__ = [
     "rotation_angle_from_matrix",
     "safe_norm",
     "scalar_activation",
+    "scatter_max",
+    "scatter_mean",
+    "scatter_sum",
     "sh",
     "shifted_softplus",
     "soft_envelope",
+    "soft_normalization",
     "soft_odd",
     "soft_one_hot_linspace",
     "spherical_harmonics",
@@ -123,7 +151,10 @@ __all__ = [
     "sum",
     "sus",
     "tensor_product",
+    "tensor_product_with_spherical_harmonics",
     "tensor_square",
+    "vmap",
+    "where",
     "xyz_to_angles",
     "zeros",
     "zeros_like",

@@ -105,21 +105,53 @@ def scalar_activation(
     return IrrepsArray.from_chunks(Irreps(entries), chunks, x.shape[:-1], x.dtype)
 
 
-def norm_activation(x: IrrepsArray, acts: Sequence[Activation | None]) -> IrrepsArray:
+def norm_activation(
+    x: IrrepsArray, acts: Sequence[Activation | None], *, normalization: str = "component"
+) -> IrrepsArray:
     """Multiplies each irrep by f(|x|/√(2l+1)), one function f or None for each entry.
 
+    Args:
+      x: Any irreps.
+      acts: One function or None for each entry.
+      normalization: ``norm`` leaves out the factor 1/√(2l+1), which ``component`` has.
+
     Raises:
-      ValueError: The number of functions is wrong.
+      ValueError: The number of functions is wrong, or the normalisation is unknown.
     """
+    if normalization not in ("component", "norm"):
+        raise ValueError(f"expected a normalisation component or norm, received {normalization!r}")
     if len(acts) != len(x.irreps):
         raise ValueError(f"expected {len(x.irreps)} functions for {x.irreps}, received {len(acts)}")
     chunks = []
     for item, chunk, act in zip(x.irreps, x.chunks, acts, strict=True):
         if chunk is not None and act is not None:
-            length = radial.safe_norm(chunk, keepdims=True) * (1.0 / math.sqrt(item.ir.dim))
-            chunk = chunk * act(length)
+            scale = 1.0 / math.sqrt(item.ir.dim) if normalization == "component" else 1.0
+            chunk = chunk * act(radial.safe_norm(chunk, keepdims=True) * scale)
         chunks.append(chunk)
     return IrrepsArray.from_chunks(x.irreps, chunks, x.shape[:-1], x.dtype)
+
+
+def soft_normalization(x: IrrepsArray, max_component: int | float) -> IrrepsArray:
+    """Bounds the length of each irrep softly: x / (1 + u e^(-1/u)), u = |x|/(max √(2l+1)).
+
+    Short irreps stay as they are, to every order at zero; the length of long ones tends to
+    max √(2l+1), for which the root mean square of the components is ``max_component``.
+
+    Args:
+      x: Any irreps.
+      max_component: The bound, positive.
+
+    Raises:
+      ValueError: The bound is not positive.
+    """
+    if not max_component > 0:
+        raise ValueError(f"expected a positive max_component, received {max_component}")
+
+    def shrink(u: Array) -> Array:
+        u = u * (1.0 / max_component)
+        return 1.0 / (1.0 + u * radial.sus(u))
+
+    return norm_activation(x, [shrink] * len(x.irreps))
 
 
 @functools.cache

@@ -287,7 +287,8 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation, slicing.Sliceable):
 
     def D_from_rotation(self, matrix: Array, k: ArrayLike = 0) -> Array:
         """Representation matrix of a proper rotation, which is not checked, and of k inversions."""
-        by_irrep = {ir: ir.D_from_rotation(matrix, k) for _, ir in self}
+        matrices = wigner.wigner_matrices(max(self.ls, default=0), matrix)
+        by_irrep = {ir: wigner.with_inversions(matrices[ir.l], ir.p, k) for mul, ir in self if mul}
         blocks = [by_irrep[ir] for mul, ir in self for _ in range(mul)]
         return wigner.block_diagonal(blocks, matrix.shape[:-2], matrix.dtype)
 

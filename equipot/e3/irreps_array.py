@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from equipot.e3 import chunked, rotations, slicing
+from equipot.e3 import chunked, rotations, slicing, wigner
 from equipot.e3.irreps import Irrep, Irreps, IrrepsLike, MulIrrep
 from equipot.typing import Array
 
@@ -36,29 +36,41 @@ class IrrepsArray(chunked.ChunkedArray):
 
     def transform_by_matrix(self, matrix: ArrayLike) -> "IrrepsArray":
         """Applies an orthogonal 3x3 matrix; determinant -1 means an inversion too."""
-        return self._transform(*rotations.split_inversion(matrix))
+        return self.transform_by_rotation(*rotations.split_inversion(matrix))
 
     def transform_by_angles(
         self, alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike, k: ArrayLike = 0
     ) -> "IrrepsArray":
         """Applies R_y(alpha) R_x(beta) R_y(gamma), and k inversions."""
-        return self._transform(rotations.angles_to_matrix(alpha, beta, gamma), k)
+        return self.transform_by_rotation(rotations.angles_to_matrix(alpha, beta, gamma), k)
 
     def transform_by_quaternion(self, quaternion: ArrayLike, k: ArrayLike = 0) -> "IrrepsArray":
         """Applies the rotation of a quaternion (w, x, y, z), and k inversions."""
-        return self._transform(rotations.quaternion_to_matrix(quaternion), k)
+        return self.transform_by_rotation(rotations.quaternion_to_matrix(quaternion), k)
 
     def transform_by_axis_angle(
         self, axis: ArrayLike, angle: ArrayLike, k: ArrayLike = 0
     ) -> "IrrepsArray":
         """Applies a rotation by an angle about an axis, and k inversions."""
-        return self._transform(rotations.axis_angle_to_matrix(axis, angle), k)
+        return self.transform_by_rotation(rotations.axis_angle_to_matrix(axis, angle), k)
 
     def transform_by_log_coordinates(
         self, log_coordinates: ArrayLike, k: ArrayLike = 0
     ) -> "IrrepsArray":
         """Applies the rotation by |v| about v, and k inversions."""
-        return self._transform(rotations.log_coordinates_to_matrix(log_coordinates), k)
+        return self.transform_by_rotation(rotations.log_coordinates_to_matrix(log_coordinates), k)
+
+    def transform_by_rotation(self, matrix: Array, k: ArrayLike = 0) -> "IrrepsArray":
+        """Applies a proper rotation, which is not checked, and k inversions."""
+        matrix, chunks = matrix.astype(self.dtype), []
+        matrices = wigner.wigner_matrices(max(self.irreps.ls, default=0), matrix)
+        for (_, ir), chunk in zip(self.irreps, self.chunks, strict=True):
+            if chunk is not None and chunk.size:
+                d = wigner.with_inversions(matrices[ir.l], ir.p, k)
+                chunk = jnp.einsum("...ij,...uj->...ui", d, chunk, precision="highest")
+            chunks.append(chunk)
+        lead = jnp.broadcast_shapes(self.shape[:-1], matrix.shape[:-2])
+        return self.from_chunks(self.irreps, chunks, lead, self.dtype)
 
     @classmethod
     def from_contiguous(cls, irreps: IrrepsLike, array: ArrayLike) -> "IrrepsArray":
@@ -224,19 +236,6 @@ class IrrepsArray(chunked.ChunkedArray):
             chunks.append(None if zero else _chunk(a) * _chunk(b))
         lead = jnp.broadcast_shapes(self.shape[:-1], other.shape[:-1])
         return self.from_chunks(entries, chunks, lead, self.dtype)
-
-    def _transform(self, matrix: Array, k: ArrayLike = 0) -> "IrrepsArray":
-        matrix = matrix.astype(self.dtype)
-        chunks = [
-            None
-            if chunk is None
-            else jnp.einsum(
-                "...ij,...uj->...ui", ir.D_from_rotation(matrix, k), chunk, precision="highest"
-            )
-            for (_, ir), chunk in zip(self.irreps, self.chunks, strict=True)
-        ]
-        lead = jnp.broadcast_shapes(self.shape[:-1], matrix.shape[:-2])
-        return self.from_chunks(self.irreps, chunks, lead, self.dtype)
 
     def _divides(self) -> bool:
         """Whether this may stand below a fraction bar: scalars, none of them known to be zero."""

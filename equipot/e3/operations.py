@@ -8,12 +8,13 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
-from equipot.e3 import radial
+from equipot.e3 import radial, slicing
 from equipot.e3.irreps import Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
-from equipot.typing import Array, Key
+from equipot.typing import Array, Bool, Key
 
 
 def from_chunks(
@@ -68,7 +69,7 @@ def ones_like(x: IrrepsArray) -> IrrepsArray:
 
 def normal(
     irreps: IrrepsLike,
-    key: Key[Array, ""] | Array,
+    key: Key[Array, ""] | Array | None = None,
     leading_shape: Sequence[int] = (),
     *,
     normalize: bool = False,
@@ -79,22 +80,23 @@ def normal(
 
     Args:
       irreps: Irreps of the result.
-      key: Key of the random numbers.
+      key: Key of the random numbers; without one, always the same numbers for the same irreps.
       leading_shape: Shape of the batch axes.
-      normalize: Whether every irrep is scaled to the length it otherwise has on average.
-      normalization: Mean square 1 of each component, or mean squared length 1 of each irrep.
+      normalize: Whether every irrep is scaled to length 1.
+      normalization: Of what is not: mean square 1 of each component, or mean squared length 1 of
+        each irrep.
       dtype: Data type of the result.
     """
     irreps = Irreps(irreps)
     dtype = jnp.result_type(float) if dtype is None else dtype
+    key = jax.random.key(hash(irreps) % 2**31) if key is None else key
     x = IrrepsArray(irreps, jax.random.normal(key, (*leading_shape, irreps.dim), dtype))
     chunks = []
     for (_, ir), chunk in zip(irreps, x.chunks, strict=True):
-        length = math.sqrt(ir.dim) if normalization == "component" else 1.0
         if chunk is None:  # no component: nothing was drawn
             pass
         elif normalize:
-            chunk = radial.safe_normalize(chunk) * length
+            chunk = radial.safe_normalize(chunk)
         elif normalization == "norm":
             chunk = chunk * (1.0 / math.sqrt(ir.dim))
         chunks.append(chunk)
@@ -178,6 +180,60 @@ def dot(x: IrrepsArray, y: IrrepsArray, *, per_irrep: bool = False) -> IrrepsArr
     ]
     lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
     return IrrepsArray.from_chunks([(mul, "0e") for mul, _ in irreps], chunks, lead, x.dtype)
+
+
+def cross(x: IrrepsArray, y: IrrepsArray) -> IrrepsArray:
+    """Cross products x × y of vector n in x with vector n in y; that of 1o with 1o is 1e.
+
+    Raises:
+      ValueError: There are irreps other than 1o and 1e, or the numbers of vectors differ.
+    """
+    for z in (x, y):
+        if any(l != 1 for l in z.irreps.ls):
+            raise ValueError(f"expected vectors 1o or 1e to cross, received {z.irreps}")
+    if x.irreps.num_irreps != y.irreps.num_irreps:
+        raise ValueError(
+            f"expected equal numbers of vectors to cross, received {x.irreps} and {y.irreps}"
+        )
+    lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    entries, chunks = [], []
+    for mine, theirs in slicing.align(x.irreps, y.irreps):
+        (a,), (b,) = x.take([mine]).chunks, y.take([theirs]).chunks
+        parity = x.irreps[mine.position].ir.p * y.irreps[theirs.position].ir.p
+        entries.append((mine.last - mine.first, (1, parity)))
+        if a is None or b is None:
+            chunks.append(None)
+        else:
+            a, b = (jnp.broadcast_to(chunk, (*lead, *chunk.shape[-2:])) for chunk in (a, b))
+            chunks.append(jnp.cross(a, b))
+    return IrrepsArray.from_chunks(entries, chunks, lead, x.dtype)
+
+
+def where(
+    mask: Bool[Array | np.ndarray, "*batch factors"], x: IrrepsArray, y: IrrepsArray
+) -> IrrepsArray:
+    """Takes from x where the mask is true, from y elsewhere, whole irreps at a time.
+
+    Args:
+      mask: Its last axis has length 1, or one truth value for each irrep, copies counted.
+      x: Any irreps.
+      y: The same irreps.
+
+    Raises:
+      ValueError: The irreps differ, or the mask would cut irreps.
+    """
+    irreps = _same_irreps([x, y])
+    mask = jnp.asarray(mask)
+    if mask.ndim == 0 or mask.shape[-1] not in (1, irreps.num_irreps):
+        raise ValueError(
+            f"expected a mask whose last axis has length 1 or {irreps.num_irreps}, the number of "
+            f"irreps in {irreps}, received shape {mask.shape}"
+        )
+    if mask.shape[-1] != 1:
+        mask = jnp.repeat(mask, np.array([ir.dim for mul, ir in irreps for _ in range(mul)]), -1)
+    shape = jnp.broadcast_shapes(mask.shape[:-1], x.shape[:-1], y.shape[:-1])
+    mask, a, b = (jnp.broadcast_to(z, (*shape, irreps.dim)) for z in (mask, x.array, y.array))
+    return IrrepsArray(irreps, jnp.where(mask, a, b), _common_flags([x, y]))
 
 
 def _reduce(

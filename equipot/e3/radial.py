@@ -4,6 +4,7 @@ Distances and cutoffs share one unit (Å in the models). All derivatives are fin
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +27,9 @@ def safe_normalize(vectors: Float[Array, "*batch components"], *, axis: int = -1
     return vectors / jnp.sqrt(jnp.where(squared == 0, 1.0, squared))
 
 
-def bessel(r: Float[Array, "*batch"], n: int, cutoff: int | float) -> Float[Array, "*batch {n}"]:
+def bessel(
+    r: Float[Array, "*batch"], n: int, cutoff: int | float = 1.0
+) -> Float[Array, "*batch {n}"]:
     """Spherical Bessel functions of degree zero that vanish at the cutoff.
 
     bₖ(r) = √(2/c) sin(kπr/c)/r for k = 1 … n, with its limit √(2/c) kπ/c at r = 0. They do not
@@ -58,25 +61,34 @@ def polynomial_cutoff(
 
     Reference: Gasteiger et al. 2020 (DimeNet). arXiv:2003.03123
     """
-    return poly_envelope(r, p - 1, 2, cutoff)
+    return poly_envelope(p - 1, 2, cutoff)(r)
 
 
 def poly_envelope(
-    r: Float[Array, "*batch"], n0: int, n1: int, cutoff: int | float = 1.0
-) -> Float[Array, "*batch"]:
-    """Polynomial from 1 to 0 with n0 vanishing derivatives at zero and n1 at the cutoff, 0 beyond.
+    n0: int, n1: int, cutoff: int | float = 1.0
+) -> Callable[[Float[Array, "*batch"]], Float[Array, "*batch"]]:
+    """A function of the distance from 1 to 0: a polynomial with flat ends, 0 beyond the cutoff.
 
     u(x) = (1-x)ⁿ¹⁺¹ Σ C(n1+j, j) xʲ over j = 0 … n0, with x = r/cutoff: one minus the regularised
     incomplete beta function Iₓ(n0+1, n1+1), in the form that does not cancel near the cutoff. The
     envelope ``polynomial_cutoff`` is n0 = p-1, n1 = 2.
+
+    Args:
+      n0: Number of derivatives that vanish at zero.
+      n1: Number of derivatives that vanish at the cutoff.
+      cutoff: Distance beyond which the function is zero, positive.
     """
-    x = r * (1.0 / cutoff)
-    inside = x < 1.0
-    x = jnp.where(inside, x, 1.0)
-    total = jnp.full_like(x, math.comb(n1 + n0, n0))
-    for j in range(n0 - 1, -1, -1):
-        total = total * x + math.comb(n1 + j, j)
-    return jnp.where(inside, (1.0 - x) ** (n1 + 1) * total, 0.0)
+
+    def envelope(r: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+        x = r * (1.0 / cutoff)
+        inside = x < 1.0
+        x = jnp.where(inside, x, 1.0)
+        total = jnp.full_like(x, math.comb(n1 + n0, n0))
+        for j in range(n0 - 1, -1, -1):
+            total = total * x + math.comb(n1 + j, j)
+        return jnp.where(inside, (1.0 - x) ** (n1 + 1) * total, 0.0)
+
+    return envelope
 
 
 def sus(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:

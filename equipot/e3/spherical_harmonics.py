@@ -118,18 +118,14 @@ def _closed(x: T, y: T, z: T) -> list[list[T]]:
     ]
 
 
-def _recurrence(x: T, y: T, z: T, one: T, known: list[list[T]], lmax: int) -> list[list[T]]:
-    """Continues ``known`` to ``lmax``.
+def polar_polynomials(y: T, r2: T, one: T, lmax: int) -> dict[tuple[int, int], T]:
+    """The part Pˡₘ of Yˡₘ = Pˡₘ(y, r²) Im or Re (z + i x)ᵐ, for 0 <= m <= l <= lmax.
 
-    Yˡₘ = Pˡₘ(y, r²) Im or Re (z + i x)ᵐ, with Pˡₘ = a (y Pˡ⁻¹ₘ - b r² Pˡ⁻²ₘ),
-    a = √((4l²-1)/(l²-m²)) and b = √(((l-1)²-m²)/(4(l-1)²-1)).
+    Pˡₘ = a (y Pˡ⁻¹ₘ - b r² Pˡ⁻²ₘ), a = √((4l²-1)/(l²-m²)) and b = √(((l-1)²-m²)/(4(l-1)²-1)): up to
+    its factor the associated Legendre function over sinᵐ, a polynomial.
     """
-    r2 = x * x + y * y + z * z
-    real, imaginary = [one], [0.0 * one]
     polar = {(0, 0): one}
     for m in range(1, lmax + 1):
-        real.append(real[-1] * z - imaginary[-1] * x)
-        imaginary.append(real[-2] * x + imaginary[-1] * z)
         diagonal = math.sqrt((2 * m + 1) / (2 * m)) * math.sqrt(2 if m == 1 else 1)
         polar[m, m] = diagonal * polar[m - 1, m - 1]
     for l in range(1, lmax + 1):
@@ -139,6 +135,16 @@ def _recurrence(x: T, y: T, z: T, one: T, known: list[list[T]], lmax: int) -> li
                 b = math.sqrt(((l - 1) ** 2 - m**2) / (4 * (l - 1) ** 2 - 1))
                 term = term - b * (r2 * polar[l - 2, m])
             polar[l, m] = math.sqrt((4 * l**2 - 1) / (l**2 - m**2)) * term
+    return polar
+
+
+def _recurrence(x: T, y: T, z: T, one: T, known: list[list[T]], lmax: int) -> list[list[T]]:
+    """Continues ``known`` to ``lmax``."""
+    polar = polar_polynomials(y, x * x + y * y + z * z, one, lmax)
+    real, imaginary = [one], [0.0 * one]
+    for _ in range(lmax):
+        real.append(real[-1] * z - imaginary[-1] * x)
+        imaginary.append(real[-2] * x + imaginary[-1] * z)
     degrees = list(known)
     for l in range(len(known), lmax + 1):
         sines = [polar[l, m] * imaginary[m] for m in range(l, 0, -1)]

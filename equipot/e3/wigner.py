@@ -51,15 +51,18 @@ class Representation:
 
 def wigner_D(l: int, matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch {2*l+1} {2*l+1}"]:
     """Representation of degree l of proper rotations, Yˡ(R r) = D(R) Yˡ(r)."""
-    if l == 0:
-        return jnp.ones((*matrix.shape[:-2], 1, 1), matrix.dtype)
-    result = matrix
-    for degree in range(2, l + 1):
-        c = (np.sqrt(2 * degree + 1) * clebsch_gordan(degree - 1, 1, degree)).astype(matrix.dtype)
-        half = jnp.einsum("ijm,...ik->...kjm", c, result, precision="highest")
+    return wigner_matrices(l, matrix)[l]
+
+
+def wigner_matrices(lmax: int, matrix: Float[Array, "*batch 3 3"]) -> list[Array]:
+    """Representations of degree 0 to lmax of proper rotations, each made from the one before."""
+    results = [jnp.ones((*matrix.shape[:-2], 1, 1), matrix.dtype), matrix]
+    for l in range(2, lmax + 1):
+        c = (np.sqrt(2 * l + 1) * clebsch_gordan(l - 1, 1, l)).astype(matrix.dtype)
+        half = jnp.einsum("ijm,...ik->...kjm", c, results[-1], precision="highest")
         half = jnp.einsum("...kjm,...jn->...knm", half, matrix, precision="highest")
-        result = jnp.einsum("...knm,knp->...mp", half, c, precision="highest")
-    return result
+        results.append(jnp.einsum("...knm,knp->...mp", half, c, precision="highest"))
+    return results[: lmax + 1]
 
 
 def with_inversions(

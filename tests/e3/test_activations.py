@@ -113,6 +113,31 @@ def test_norm_activations_scale_by_a_function_of_the_length():
         e3.norm_activation(x, [None])
 
 
+def test_norm_activations_may_use_the_length_itself():
+    x = e3.IrrepsArray("1o", jnp.array([1.0, 1.0, 2.0]))
+    y = e3.norm_activation(x, [jnp.tanh], normalization="norm")
+    np.testing.assert_allclose(y.array, np.tanh(6**0.5) * x.array, rtol=1e-6)
+    with pytest.raises(ValueError, match="component or norm"):
+        e3.norm_activation(x, [None], normalization="path")
+
+
+def test_soft_normalisation_bounds_lengths_and_leaves_short_ones():
+    x = e3.IrrepsArray("0e + 1o", jnp.array([3.0, 0.0, 5.0, 1e-3]))
+    y = e3.soft_normalization(x, 2.0)
+    np.testing.assert_allclose(y.array, [1.6948, 0, 2.9037, 0.0006], atol=5e-5)
+    short = e3.IrrepsArray("0e + 1o", jnp.array([0.1, 0.0, 0.1, 1e-3]))
+    np.testing.assert_allclose(e3.soft_normalization(short, 2.0).array, short.array, rtol=1e-6)
+    long = e3.soft_normalization(1e4 * e3.ones("1o + 2e"), 2.0)
+    np.testing.assert_allclose(long.array, 2.0, rtol=1e-4)
+    zero = e3.zeros("0e + 2e")
+    jacobian = jax.jacrev(
+        lambda a: e3.soft_normalization(e3.IrrepsArray(zero.irreps, a), 1.0).array
+    )
+    np.testing.assert_allclose(jacobian(zero.array), np.eye(6), atol=1e-6)
+    with pytest.raises(ValueError, match="positive max_component"):
+        e3.soft_normalization(x, 0.0)
+
+
 def test_precision_of_the_input_is_kept():
     with jax.enable_x64(True):
         x = e3.ones("2x0e + 0o + 1o", (2,), jnp.float32)

@@ -88,7 +88,41 @@ def test_random_data_have_the_scale_asked_for():
     key = jax.random.key(0)
     x = e3.normal("0e + 2x2e", key, (20000,))
     np.testing.assert_allclose(jnp.mean(x.array**2, axis=0), 1.0, atol=0.06)
-    lengths = e3.norm(e3.normal("1o + 2e", key, (5,), normalize=True), squared=True)
-    np.testing.assert_allclose(lengths.array, np.tile([3.0, 5.0], (5, 1)), rtol=1e-5)
-    unit = e3.normal("1o + 2e", key, (5,), normalize=True, normalization="norm")
-    np.testing.assert_allclose(e3.norm(unit).array, 1.0, rtol=1e-5)
+    for normalization in ("component", "norm"):
+        unit = e3.normal("1o + 2e", key, (5,), normalize=True, normalization=normalization)
+        np.testing.assert_allclose(e3.norm(unit).array, 1.0, rtol=1e-5)
+    short = e3.normal("2e", key, (20000,), normalization="norm")
+    np.testing.assert_allclose(jnp.mean(e3.norm(short, squared=True).array), 1.0, atol=0.02)
+
+
+def test_random_data_without_a_key_depend_on_the_irreps_alone():
+    np.testing.assert_array_equal(e3.normal("0e + 1o").array, e3.normal("0e + 1o").array)
+    assert np.any(e3.normal("0e + 1o").array != e3.normal("1o + 0e").array)
+
+
+def test_cross_products_pair_vectors_and_multiply_their_parities():
+    x = e3.IrrepsArray("2x1o", jnp.array([1.0, 2.0, 3.0, 1.0, 0.0, 0.0]))
+    y = e3.IrrepsArray("1o + 1e", jnp.array([-1.0, 0.5, 2.0, 0.0, 1.0, 0.0]))
+    expected = [*np.cross([1.0, 2.0, 3.0], [-1.0, 0.5, 2.0]), 0, 0, 1]
+    check(e3.cross(x, y), "1e+1o", expected)
+    assert e3.cross(x[None], y).shape == (1, 6)
+    assert e3.cross(e3.zeros("1o"), e3.ones("1o")).zero_flags == (True,)
+    with pytest.raises(ValueError, match="expected vectors"):
+        e3.cross(e3.ones("0e"), e3.ones("1o"))
+    with pytest.raises(ValueError, match="equal numbers of vectors"):
+        e3.cross(x, e3.ones("1o"))
+
+
+def test_masks_choose_whole_irreps():
+    x, y = e3.ones("0e + 2x1o", (2,)), e3.zeros("0e + 2x1o", (2,))
+    whole = e3.where(jnp.array([[True], [False]]), x, y)
+    check(whole, x.irreps, [[1.0] * 7, [0.0] * 7])
+    each = e3.where(np.array([[False, True, False]]), x, y)
+    check(each, x.irreps, [[0, 1, 1, 1, 0, 0, 0]] * 2)
+    assert e3.where(np.array([True]), y, y).zero_flags == (True, True)
+    gradient = jax.grad(lambda a: jnp.sum(e3.where(np.array([True]), a, y).array))(x)
+    np.testing.assert_array_equal(gradient.array, 1.0)
+    with pytest.raises(ValueError, match="length 1 or 3"):
+        e3.where(np.ones((2, 7), bool), x, y)
+    with pytest.raises(ValueError, match="equal irreps"):
+        e3.where(np.array([True]), x, e3.ones("7x0e", (2,)))

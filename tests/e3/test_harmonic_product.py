@@ -1,0 +1,75 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equipot import e3
+
+IRREPS = e3.Irreps("2x0e + 2x1o + 1e + 2e + 1o")
+DIRECTIONS = np.array(
+    [[1, 2, 3], [0.3, -2, 0.5], [0, 1, 0], [0, -2, 0], [0, 0, 1], [1, 0, 0], [1e-6, -1, 0]], float
+)
+
+
+def product(x, v, parity="1o"):
+    return e3.tensor_product_with_spherical_harmonics(x, e3.IrrepsArray(parity, v), 2)
+
+
+def direct(x, v, parity="1o"):
+    return e3.tensor_product(
+        x, e3.spherical_harmonics(range(3), e3.IrrepsArray(parity, v), normalize=True)
+    )
+
+
+@pytest.mark.parametrize("parity", ["1o", "1e"])
+def test_the_product_is_the_direct_one_in_every_direction(parity):
+    with jax.enable_x64(True):
+        x = e3.normal(IRREPS, jax.random.key(0), (len(DIRECTIONS),), dtype=jnp.float64)
+        ours, expected = (
+            jax.jit(lambda x, v, f=f: f(x, v, parity))(x, DIRECTIONS) for f in (product, direct)
+        )
+        assert ours.irreps == expected.irreps
+        np.testing.assert_allclose(ours.array, expected.array, atol=1e-12)
+
+
+def test_first_and_second_derivatives_are_the_direct_ones_at_the_poles_too():
+    with jax.enable_x64(True):
+        x = e3.normal("0e + 1o", jax.random.key(0), dtype=jnp.float64)
+        weights = np.sin(np.arange(1.0, 37.0))
+        tangents = np.roll(DIRECTIONS, 1, axis=1) + 0.1
+
+        def derivatives(f):
+            def scalar(v):
+                return jnp.sum(weights * jnp.square(f(x, v).array))
+
+            return jax.jit(jax.vmap(lambda v, t: jax.jvp(jax.grad(scalar), (v,), (t,))))
+
+        ours, expected = (derivatives(f)(DIRECTIONS, tangents) for f in (product, direct))
+        for a, b in zip(ours, expected, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_the_zero_vector_gives_what_the_direct_product_gives_and_finite_derivatives():
+    x, zero = e3.ones("0e + 1o"), jnp.zeros(3)
+    expected = direct(x, zero)
+    np.testing.assert_allclose(product(x, zero).array, expected.array, atol=1e-6)
+    jacobian = jax.jit(jax.jacrev(lambda v: product(x, v).array))(zero)
+    np.testing.assert_array_equal(jacobian, 0.0)
+    gradient = jax.jit(jax.jacrev(lambda a: product(e3.IrrepsArray(x.irreps, a), zero).array))
+    assert np.all(np.isfinite(gradient(x.array)))
+
+
+def test_zeros_and_batches_are_kept():
+    x = e3.from_chunks("0e + 1o", [None, jnp.ones((2, 1, 3))], (2,))
+    z = e3.tensor_product_with_spherical_harmonics(x, e3.ones("1o"), 1)
+    assert z.irreps == "2x0e+2x1o+1e+2e" and z.shape == (2, 16)
+    assert e3.zeros("0e").zero_flags == (True,)
+    known = e3.tensor_product_with_spherical_harmonics(e3.zeros("0e + 1o"), e3.ones("1o"), 1)
+    assert all(known.zero_flags)
+
+
+def test_what_is_not_one_vector_is_refused():
+    with pytest.raises(ValueError, match="one vector"):
+        e3.tensor_product_with_spherical_harmonics(e3.ones("0e"), e3.ones("2x1o"), 1)
+    with pytest.raises(ValueError, match="degree"):
+        e3.tensor_product_with_spherical_harmonics(e3.ones("0e"), e3.ones("1o"), -1)

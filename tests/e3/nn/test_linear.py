@@ -169,3 +169,57 @@ def test_precision_of_the_input_is_kept():
                 KEY, e3.ones("2x0e + 1o", (2,), dtype)
             )
             assert {y.dtype, *(w.dtype for w in jax.tree.leaves(variables))} == {jnp.dtype(dtype)}
+
+
+def test_channels_keep_apart_with_weights_of_their_own():
+    x = random_array("2x0e + 3x1o", (4, 6))
+    layer = e3.nn.Linear("3x1o + 2x0e", weights_per_channel=True, biases=True)
+    y, variables = layer.init_with_output(KEY, x)
+    assert shapes(variables) == {
+        "b[1] 2x0e": (6, 2),
+        "w[0,1] 2x0e,2x0e": (6, 2, 2),
+        "w[1,0] 3x1o,3x1o": (6, 3, 3),
+    }
+    own = jax.tree.map(lambda w: w[5], variables)
+    expected = e3.nn.Linear("3x1o + 2x0e", biases=True).apply(own, x[:, 5])
+    np.testing.assert_allclose(y[:, 5].array, expected.array, atol=1e-5)
+
+
+def test_species_and_numbers_choose_weights_for_each_channel():
+    x, species = random_array("2x1o", (4, 6)), jnp.array([0, 2, 1, 0])
+    layer = e3.nn.Linear("3x1o", weights_per_channel=True, num_indexed_weights=3)
+    y, variables = layer.init_with_output(KEY, species, x)
+    w = variables["params"]["w[0,0] 2x1o,3x1o"]
+    assert w.shape == (3, 6, 2, 3)
+    expected = jnp.einsum("ncuv,ncui->ncvi", w[species], x.chunks[0]) / np.sqrt(2)
+    np.testing.assert_allclose(y.chunks[0], expected, atol=1e-5)
+    layer = e3.nn.Linear("3x1o", weights_per_channel=True)
+    mixing = jnp.eye(3)[species]
+    np.testing.assert_allclose(
+        layer.apply(variables, mixing, x).chunks[0], expected / np.sqrt(3), atol=1e-5
+    )
+
+
+def test_instructions_count_the_entries_that_are_asked_for():
+    x = random_array("1o + 0e + 1o")
+    layer = e3.nn.Linear("2e + 1o", instructions=((2, 1),), simplify_irreps_internally=False)
+    y, variables = layer.init_with_output(KEY, x)
+    assert set(shapes(variables)) == {"w[2,1] 1x1o,1x1o"} and y.irreps == "1o"
+    with pytest.raises(ValueError, match="simplify_irreps_internally=False with instructions"):
+        e3.nn.Linear("1o", instructions=((2, 0),)).init(KEY, x)
+    with pytest.raises(ValueError, match="between equal irreps"):
+        layer.clone(instructions=((1, 1),)).init(KEY, x)
+
+
+def test_channels_must_be_there_and_either_mixed_or_apart():
+    with pytest.raises(ValueError, match="expected an axis of channels before the irreps"):
+        e3.nn.Linear("1o", weights_per_channel=True).init(KEY, e3.ones("1o"))
+    with pytest.raises(ValueError, match="weights_per_channel or channel_out, received both"):
+        e3.nn.Linear("1o", weights_per_channel=True, channel_out=2).init(KEY, e3.ones("1o", (3,)))
+
+
+def test_unknown_normalisations_are_refused():
+    with pytest.raises(ValueError, match="for path_normalization, received 'paths'"):
+        e3.nn.Linear("1o", path_normalization="paths").init(KEY, e3.ones("1o"))
+    with pytest.raises(ValueError, match="expected weights and an input, received 3"):
+        e3.nn.Linear("1o").init(KEY, jnp.ones(1), jnp.ones(1), e3.ones("1o"))

@@ -54,6 +54,11 @@ from equipot.e3.radial import (
     soft_one_hot_linspace,
     sus,
 )
+from equipot.e3.reduced import (
+    reduced_antisymmetric_tensor_product_basis,
+    reduced_symmetric_tensor_product_basis,
+    reduced_tensor_product_basis,
+)
 from equipot.e3.rotations import (
     angles_to_matrix,
     angles_to_xyz,
@@ -134,6 +139,9 @@ __all__ = [
     "rand_angles",
     "rand_matrix",
     "rand_quaternion",
+    "reduced_antisymmetric_tensor_product_basis",
+    "reduced_symmetric_tensor_product_basis",
+    "reduced_tensor_product_basis",
     "rotation_angle_from_matrix",
     "safe_norm",
     "scalar_activation",

@@ -93,6 +93,14 @@ class ChunkedArray(slicing.Sliceable):
         joined = jnp.concatenate(parts, axis=-1) if parts else jnp.zeros((*lead, 0), dtype)
         return cls(irreps, joined, [array is None for array in arrays])
 
+    @classmethod
+    def from_table(cls: type[S], irreps: IrrepsLike, table: np.ndarray) -> S:
+        """Constants that stay in NumPy and in their precision: those that JAX makes need not."""
+        irreps = Irreps(irreps)
+        x = cls(irreps, np.empty((0, irreps.dim)))
+        x._fill(irreps, table, (False,) * len(irreps))
+        return x
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array, the irreps axis included."""

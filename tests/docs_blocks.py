@@ -1,18 +1,25 @@
 """Fenced blocks and commands of the README and of docs/, for the tests that execute them."""
 
 import dataclasses
+import doctest
+import io
 import itertools
 import pathlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import hydra
-from hydra.core.override_parser import types
+import jax
+from hydra.core.override_parser import types as hydra_types
 from omegaconf import OmegaConf
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+EXAMPLES = ROOT / "docs" / "e3" / "examples"  # pages with a test of their own
 # A file is shown as a line with its name, an empty line, and its contents.
 _FENCE = re.compile(
     r"^(?:`(?P<title>[\w/.]+)`:\n\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
@@ -36,6 +43,45 @@ def blocks(page: pathlib.Path) -> list[Block]:
         Block(m["language"], m["title"], m["text"], text[: m.start("text")].count("\n"))
         for m in _FENCE.finditer(text)
     ]
+
+
+def execute(page: pathlib.Path, edit: Callable[[str], str] = str) -> dict[str, Any]:
+    """Runs the Python of a page from top to bottom, and returns the names it defined.
+
+    A block that begins with ``>>>`` is a doctest. The page may switch 64-bit numbers on; afterwards
+    they are what they were.
+
+    Args:
+      page: The page.
+      edit: Applied to the text of every block.
+
+    Raises:
+      AssertionError: A doctest printed something else.
+    """
+    module = types.ModuleType(f"page_{page.stem.lower()}")
+    sys.modules[module.__name__] = module  # dataclasses look for it there
+    had_x64 = jax.config.read("jax_enable_x64")
+    try:
+        for block in blocks(page):
+            if block.language == "python":
+                _execute_block(edit(block.text), page.name, block.line, vars(module))
+    finally:
+        jax.config.update("jax_enable_x64", had_x64)
+        del sys.modules[module.__name__]
+    return vars(module)
+
+
+def _execute_block(text: str, name: str, line: int, names: dict[str, Any]) -> None:
+    if text.startswith(">>>"):
+        test = doctest.DocTestParser().get_doctest(text, names, name, name, line)
+        test.globs = names  # not a copy: blocks share their names
+        report = io.StringIO()
+        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+        failed = runner.run(test, out=report.write, clear_globs=False).failed
+        assert not failed, report.getvalue()
+        return
+    source = "\n" * line + text  # so that a traceback names the line of the page
+    exec(compile(source, name, "exec"), names)
 
 
 def commands(page: pathlib.Path) -> list[list[str]]:
@@ -79,7 +125,7 @@ def compose(words: list[str]) -> list:
     return configs
 
 
-def _members(overrides: Sequence[types.Override]) -> Iterator[list[str]]:
+def _members(overrides: Sequence[hydra_types.Override]) -> Iterator[list[str]]:
     """The overrides of every run of a sweep."""
     choices = []
     for override in overrides:

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import types
 from collections.abc import Callable
 
 import ase.build
@@ -18,7 +17,12 @@ from tests import docs_blocks
 from tests.docs_blocks import PAGES, ROOT
 
 COMMANDS = docs_blocks.all_commands()
-PYTHON_PAGES = [p for p in PAGES if any(b.language == "python" for b in docs_blocks.blocks(p))]
+PYTHON_PAGES = [
+    page
+    for page in PAGES
+    if any(block.language == "python" for block in docs_blocks.blocks(page))
+    and docs_blocks.EXAMPLES not in page.parents
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +55,7 @@ def test_python_of_the_page_runs_from_top_to_bottom(
     capsys: pytest.CaptureFixture,
 ):
     monkeypatch.chdir(folder)
-    module = types.ModuleType(f"page_{page.stem.lower()}")
-    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look for it there
-    for block in docs_blocks.blocks(page):
-        if block.language == "python":
-            short = re.sub(r"\.run\(\d+\)", ".run(2)", block.text)
-            source = "\n" * block.line + short  # so that a traceback names the line of the page
-            exec(compile(source, page.name, "exec"), vars(module))
+    docs_blocks.execute(page, lambda text: re.sub(r"\.run\(\d+\)", ".run(2)", text))
 
 
 def test_the_page_of_the_configuration_is_what_its_script_writes():

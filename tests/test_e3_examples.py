@@ -15,13 +15,12 @@ import pytest
 from tests import docs_blocks
 
 Names = dict[str, Any]
+Run = Callable[[str], Names]
 
 
 @pytest.fixture
-def run(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Names]]:
-    """A function that runs a page in an empty folder and checks that it leaves its picture there."""
+def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A function that runs a page in an empty folder, and checks that its picture is there."""
 
     def run_page(name: str) -> Names:
         monkeypatch.chdir(tmp_path)
@@ -42,7 +41,7 @@ def test_every_example_has_a_test_and_a_committed_picture():
         assert f"../../images/e3_{page.stem}.png" in page.read_text(encoding="utf-8"), page
 
 
-def test_a_network_of_layers_commutes_with_rotations_and_inversion(run: Callable[[str], Names]):
+def test_a_network_of_layers_commutes_with_rotations_and_inversion(run: Run):
     page = run("equivariance")
     assert (
         page["refusal"] == "IrrepsArray(1x1o, shape=(3,)) + IrrepsArray(1x1e) is not equivariant."
@@ -61,7 +60,7 @@ def test_a_network_of_layers_commutes_with_rotations_and_inversion(run: Callable
     np.testing.assert_allclose(right["1e"].array, left["1e"].array, rtol=0, atol=1e-13)
 
 
-def test_the_output_has_the_symmetry_of_the_input(run: Callable[[str], Names]):
+def test_the_output_has_the_symmetry_of_the_input(run: Run):
     page = run("curie")
     counts = {name: int(allowed.sum()) for name, allowed in page["allowed"].items()}
     assert counts == {"no symmetry": 50, "rectangle": 7, "square": 4, "tetrahedron": 4}
@@ -78,7 +77,7 @@ def test_the_output_has_the_symmetry_of_the_input(run: Callable[[str], Names]):
         np.testing.assert_allclose(force.sum(axis=0), 0.0, atol=1e-12)
 
 
-def test_the_gradient_at_zero_finds_the_order_parameter(run: Callable[[str], Names]):
+def test_the_gradient_at_zero_finds_the_order_parameter(run: Run):
     page = run("order_parameter")
     square, rectangle = page["square"], page["rectangle"]
     # weights alone: the best square, neither better nor worse
@@ -110,7 +109,7 @@ def test_the_gradient_at_zero_finds_the_order_parameter(run: Callable[[str], Nam
     assert order["2e", 2] > 1e-2
 
 
-def test_every_cell_of_a_crystal_gives_the_same(run: Callable[[str], Names]):
+def test_every_cell_of_a_crystal_gives_the_same(run: Run):
     page = run("supercell")
     assert {name: len(atoms) for name, atoms in page["cells"].items()} == {
         "primitive": 2,

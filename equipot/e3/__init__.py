@@ -14,7 +14,7 @@ from equipot.e3.activations import (
     soft_normalization,
     soft_odd,
 )
-from equipot.e3.clebsch_gordan import clebsch_gordan
+from equipot.e3.clebsch_gordan import clebsch_gordan, su2_clebsch_gordan, su2_generators
 from equipot.e3.compiled import jit_code
 from equipot.e3.equivariance import (
     assert_equivariant,
@@ -156,6 +156,8 @@ __all__ = [
     "soft_one_hot_linspace",
     "spherical_harmonics",
     "stack",
+    "su2_clebsch_gordan",
+    "su2_generators",
     "sum",
     "sus",
     "tensor_product",

@@ -28,40 +28,80 @@ def clebsch_gordan(l1: int, l2: int, l3: int) -> np.ndarray:
     else:
         q1, q2, q3 = (_real_basis(l) for l in (l1, l2, l3))
         complex_table = np.einsum(
-            "ai,bj,ck,ijk->abc", q1, q2, q3.conj(), _su2_table(l1, l2, l3), optimize=True
+            "ai,bj,ck,ijk->abc",
+            q1,
+            q2,
+            q3.conj(),
+            _su2_table(2 * l1, 2 * l2, 2 * l3),
+            optimize=True,
         )
         table = _snap(np.real(complex_table)) / math.sqrt(2 * l3 + 1)
     table.setflags(write=False)
     return table
 
 
-def su2_clebsch_gordan(l1: int, m1: int, l2: int, m2: int, l3: int, m3: int) -> float:
-    """⟨l1 m1 l2 m2 | l3 m3⟩ for whole degrees, by Racah's sum in exact arithmetic.
+def su2_clebsch_gordan(j1: int | float, j2: int | float, j3: int | float) -> np.ndarray:
+    """⟨j1 m1 j2 m2 | j3 m3⟩/√(2j3+1), m = -j … j: float64 [2j1+1, 2j2+1, 2j3+1], Σ C² = 1.
+
+    The coefficients of SU(2) in the complex basis, with the phases of Condon and Shortley. All zero
+    where j3 is none of |j1-j2|, |j1-j2| + 1, …, j1+j2.
+
+    Raises:
+      ValueError: A spin is negative or no multiple of 1/2.
+    """
+    doubled = _doubled(j1), _doubled(j2), _doubled(j3)
+    return _su2_table(*doubled) / math.sqrt(doubled[2] + 1)
+
+
+def su2_generators(j: int | float) -> np.ndarray:
+    """Generators of SU(2), antihermitian, [Xᵢ, Xⱼ] = Σ ε[i, j, k] Xₖ: complex128 [3, 2j+1, 2j+1].
+
+    Raises:
+      ValueError: The spin is negative or no multiple of 1/2.
+    """
+    j = _doubled(j) / 2
+    m = np.arange(-j, j)
+    raising = np.diag(-np.sqrt(j * (j + 1) - m * (m + 1)), k=-1)
+    lowering = np.diag(np.sqrt(j * (j + 1) - m * (m + 1)), k=1)
+    diagonal = np.diag(1j * np.arange(-j, j + 1))
+    return np.stack([(raising + lowering) / 2, diagonal, -0.5j * (raising - lowering)])
+
+
+def _doubled(j: int | float) -> int:
+    if j < 0 or 2 * j != int(2 * j):
+        raise ValueError(f"expected a spin of 0, 1/2, 1, …, received {j}")
+    return int(2 * j)
+
+
+def _su2_table(j1: int, j2: int, j3: int) -> np.ndarray:
+    """⟨j1 m1 j2 m2 | j3 m3⟩ for spins given twice over."""
+    table = np.zeros((j1 + 1, j2 + 1, j3 + 1))
+    if not abs(j1 - j2) <= j3 <= j1 + j2 or (j1 + j2 + j3) % 2:
+        return table
+    for m1 in range(-j1, j1 + 1, 2):
+        for m2 in range(-j2, j2 + 1, 2):
+            if abs(m1 + m2) <= j3:
+                value = _racah(j1, m1, j2, m2, j3)
+                table[(j1 + m1) // 2, (j2 + m2) // 2, (j3 + m1 + m2) // 2] = value
+    return table
+
+
+def _racah(j1: int, m1: int, j2: int, m2: int, j3: int) -> float:
+    """⟨j1 m1 j2 m2 | j3 m1+m2⟩, all of them given twice over, by Racah's sum over whole numbers.
 
     Reference: Racah 1942, Phys. Rev. 62, 438, eq. 16'. doi:10.1103/PhysRev.62.438
     """
-    if m3 != m1 + m2 or not abs(l1 - l2) <= l3 <= l1 + l2 or abs(m3) > l3:
-        return 0.0
-    f = math.factorial
-    squared = Fraction(
-        (2 * l3 + 1) * f(l3 + l1 - l2) * f(l3 - l1 + l2) * f(l1 + l2 - l3), f(l1 + l2 + l3 + 1)
+    n3, n2, n1 = (j1 + j2 - j3) // 2, (j1 - j2 + j3) // 2, (j2 + j3 - j1) // 2
+    u1, u2 = (j1 - m1) // 2, (j2 + m2) // 2
+    total = sum(
+        (-1) ** k * math.comb(n3, k) * math.comb(n2, u1 - k) * math.comb(n1, u2 - k)
+        for k in range(min(n3, u1, u2) + 1)
     )
-    squared *= f(l3 + m3) * f(l3 - m3) * f(l1 - m1) * f(l1 + m1) * f(l2 - m2) * f(l2 + m2)
-    total = Fraction(0)
-    for k in range(max(0, l2 - l3 - m1, l1 - l3 + m2), min(l1 + l2 - l3, l1 - m1, l2 + m2) + 1):
-        denominator = f(k) * f(l1 + l2 - l3 - k) * f(l1 - m1 - k)
-        denominator *= f(l2 + m2 - k) * f(l3 - l2 + m1 + k) * f(l3 - l1 - m2 + k)
-        total += Fraction((-1) ** k, denominator)
-    return math.copysign(math.sqrt(squared * total * total), total)
-
-
-def _su2_table(l1: int, l2: int, l3: int) -> np.ndarray:
-    table = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1))
-    for m1 in range(-l1, l1 + 1):
-        for m2 in range(max(-l2, -l3 - m1), min(l2, l3 - m1) + 1):
-            value = su2_clebsch_gordan(l1, m1, l2, m2, l3, m1 + m2)
-            table[l1 + m1, l2 + m2, l3 + m1 + m2] = value
-    return table
+    f = math.factorial
+    above = (j3 + 1) * f((j3 + m1 + m2) // 2) * f((j3 - m1 - m2) // 2)
+    above *= f(u1) * f((j1 + m1) // 2) * f((j2 - m2) // 2) * f(u2)
+    below = f((j1 + j2 + j3) // 2 + 1) * f(n1) * f(n2) * f(n3)
+    return math.copysign(math.sqrt(Fraction(above * total**2, below)), total)
 
 
 def _real_basis(l: int) -> np.ndarray:

@@ -20,13 +20,14 @@ def grad(
     """Returns the function that gives the derivative of ``function`` as irreps.
 
     ∂zᵢ/∂xⱼ transforms like the product of the irreps of z and x and is reduced like
-    ``tensor_product(z, x)``; batch axes of z come first, those of x follow.
+    ``tensor_product(z, x)``: batch axes of z come first, those of x follow.
 
     Args:
       function: Takes IrrepsArrays, returns one (or one and anything else, with ``has_aux``).
       argnums: The argument to differentiate by.
       has_aux: Whether the function returns a second value, to pass through.
-      regroup_output: Whether to merge equal irreps of the result.
+      regroup_output: Whether to sort the result and merge equal irreps of it; else they stand in
+        the order (entry of z, entry of x).
     """
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
@@ -62,4 +63,4 @@ def _reduce(jacobian: Array, z: IrrepsArray, x: IrrepsArray, regroup_output: boo
                 entries.append((mul1 * mul2, ir))
                 chunks.append(chunk.reshape(*lead, mul1 * mul2, ir.dim))
     result = IrrepsArray.from_chunks(entries, chunks, lead, jacobian.dtype)
-    return result.regroup() if regroup_output else result.sort()
+    return result.regroup() if regroup_output else result

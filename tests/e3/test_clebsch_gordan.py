@@ -49,3 +49,25 @@ def test_forbidden_triples_are_zero_and_shapes_are_right():
 def test_the_shared_table_cannot_be_changed():
     with pytest.raises(ValueError, match="read-only"):
         e3.clebsch_gordan(1, 1, 1)[0, 0, 0] = 1.0
+
+
+def test_half_spins_couple_to_singlet_and_triplet():
+    triplet = e3.su2_clebsch_gordan(0.5, 0.5, 1)
+    np.testing.assert_allclose(triplet[0], [[3**-0.5, 0, 0], [0, 6**-0.5, 0]], atol=1e-15)
+    singlet = e3.su2_clebsch_gordan(0.5, 0.5, 0)[..., 0]
+    np.testing.assert_allclose(singlet, [[0, -(0.5**0.5)], [0.5**0.5, 0]], atol=1e-15)
+    assert not e3.su2_clebsch_gordan(0.5, 1, 1).any()
+    assert abs(np.sum(e3.su2_clebsch_gordan(2.5, 1, 1.5) ** 2) - 1.0) < 1e-14
+    for j in (-1, 0.3):
+        with pytest.raises(ValueError, match="a spin of 0, 1/2"):
+            e3.su2_generators(j)
+
+
+@pytest.mark.parametrize("j", [0, 0.5, 1, 2.5])
+def test_generators_of_su2_close_under_commutation(j):
+    x, y, z = e3.su2_generators(j)
+    np.testing.assert_allclose(x @ y - y @ x, z, atol=1e-13)
+    np.testing.assert_allclose(y @ z - z @ y, x, atol=1e-13)
+    casimir = -j * (j + 1) * np.eye(int(2 * j + 1))
+    np.testing.assert_allclose(x @ x + y @ y + z @ z, casimir, atol=1e-13)
+    np.testing.assert_allclose(x.conj().T, -x)

@@ -13,14 +13,14 @@ def cross_product(x, y):
 def test_frozen_gradient_of_the_cross_product():
     x = e3.IrrepsArray("1o", jnp.array([1.0, 2.0, 0.0]))
     y = e3.IrrepsArray("1o", jnp.array([2.0, 2.0, 1.0]))
-    gradient = e3.grad(cross_product)(x, y)
+    gradient = jax.jit(e3.grad(cross_product))(x, y)
     assert gradient.irreps == "0o+1o+2o"
     np.testing.assert_allclose(gradient.array, [0, 2, 2, 1, 0, 0, 0, 0, 0], atol=1e-5)
 
 
 def test_the_gradient_of_degree_three_is_degree_two():
     x = e3.IrrepsArray("1o", jnp.array([1.0, 2.0, 3.0]))
-    gradient = e3.grad(lambda x: e3.spherical_harmonics("3o", x, False))(x)
+    gradient = jax.jit(e3.grad(lambda x: e3.spherical_harmonics("3o", x, False)))(x)
     assert gradient.irreps == "2e+3e+4e"
     expected = e3.spherical_harmonics("2e", x, False).array
     np.testing.assert_allclose((5 / 147) ** 0.5 * gradient["2e"].array, expected, rtol=1e-5)
@@ -33,7 +33,7 @@ def test_batch_axes_of_the_result_come_before_those_of_the_argument():
     assert gradient.shape == (4, 25) and aux == "aux"
     assert gradient.irreps == "5x0e+4x1o+1e+2e"
     unmerged = e3.grad(lambda x: x, regroup_output=False)(e3.ones("0e + 1o"))
-    assert unmerged.irreps == "0e+0e+1o+1o+1e+2e"
+    assert unmerged.irreps == "0e+1o+1o+0e+1e+2e"
 
 
 def test_gradients_commute_with_rotations_and_keep_precision():
@@ -41,11 +41,12 @@ def test_gradients_commute_with_rotations_and_keep_precision():
         rng = np.random.default_rng(0)
         x, y = (e3.IrrepsArray("1o", jnp.asarray(rng.normal(size=3))) for _ in range(2))
         matrix = -e3.matrix_x(0.3)
-        moved = e3.grad(cross_product)(x.transform_by_matrix(matrix), y.transform_by_matrix(matrix))
-        expected = e3.grad(cross_product)(x, y).transform_by_matrix(matrix)
+        gradient = jax.jit(e3.grad(cross_product))
+        moved = gradient(x.transform_by_matrix(matrix), y.transform_by_matrix(matrix))
+        expected = gradient(x, y).transform_by_matrix(matrix)
         np.testing.assert_allclose(moved.array, expected.array, atol=1e-12)
         single = e3.IrrepsArray("1o", jnp.ones(3, jnp.float32))
-        assert e3.grad(cross_product)(single, single).dtype == jnp.float32
+        assert jax.eval_shape(gradient, single, single).dtype == jnp.float32
 
 
 def test_plain_arrays_cannot_be_differentiated_by():

@@ -1,0 +1,150 @@
+"""Many-body features of every node: symmetric powers of its features, coupled to irreps.
+
+Features A are a mapping from irrep to an array ``[nodes, 2l+1, channels]``. Of a node n of species
+s, with all components of A in one axis i,
+
+    B[n, m, c] = Σ_ν Σ_k W_ν[s, k, c] Σ_{i1…iν} U_ν[i1, …, iν, k, m] A[n, i1, c] ⋯ A[n, iν, c]
+
+for every irrep of the output. The couplings U_ν to an irrep are an orthonormal basis of all that
+exist; k counts them, and they are symmetric in the indices i, because the product is.
+
+``symmetric_contraction_reference`` is the contract, written with the dense couplings. Nearly all
+their elements are zero, and most of the others belong to equal products: of 4096 products of three
+out of 16 components, 77 different ones make an invariant. ``symmetric_contraction`` evaluates
+these alone (``equipot.e3.kernels.polynomials``), and is what models use. Both must agree through
+the second derivative, because training on forces differentiates twice.
+
+Reference: Batatia et al. 2022 (MACE), eq. 10 and 11. arXiv:2206.07697
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from equipot.e3.irreps import Irrep
+from equipot.e3.kernels import couplings, polynomials
+from equipot.e3.kernels.couplings import Power
+from equipot.typing import Array, Float, Int
+
+Features = Mapping[Irrep, Array]
+
+
+class _Plan(NamedTuple):
+    """Polynomials of a contraction, and by power the matrix [paths, paths] for its weights."""
+
+    system: polynomials.System
+    mixing: Mapping[Power, np.ndarray]
+
+
+def symmetric_contraction(
+    features: Features,
+    weights: Mapping[Power, Float[Array, "species paths channels"]],
+    species: Int[Array, " nodes"],
+    irreps_out: Iterable[Irrep],
+    correlation: int,
+) -> dict[Irrep, Array]:
+    """Couples all powers of the features up to an order, as sparse polynomials.
+
+    Args:
+      features: ``{irrep: [nodes, 2l+1, channels]}``, in any order of irreps, with equal channels.
+      weights: For each of ``couplings.powers``; nodes of the same species share them.
+      species: Which of the weights are a node's own, in any order.
+      irreps_out: Irreps of the result; those without any coupling are left out.
+      correlation: Highest order, at least 1.
+
+    Returns:
+      ``{irrep: [nodes, 2l+1, channels]}``.
+
+    Raises:
+      ValueError: Features or weights have other shapes or keys than described.
+    """
+    irreps, outputs = couplings.canonical(features), tuple(dict.fromkeys(irreps_out))
+    _check(features, weights, outputs, correlation)
+    plan = _plan(irreps, outputs, correlation)
+    own = []
+    for power, matrix in plan.mixing.items():
+        w = weights[power]
+        mixed = jnp.einsum("kr,skc->src", matrix.astype(w.dtype), w, precision="highest")
+        own.append(mixed[species])
+    operands = (tuple(features[irrep] for irrep in irreps), tuple(own))
+    values = polynomials.evaluate(plan.system, operands)
+    found = dict.fromkeys(power.out for power in plan.mixing)
+    return dict(zip(found, values, strict=True))
+
+
+def symmetric_contraction_reference(
+    features: Features,
+    weights: Mapping[Power, Float[Array, "species paths channels"]],
+    species: Int[Array, " nodes"],
+    irreps_out: Iterable[Irrep],
+    correlation: int,
+) -> dict[Irrep, Array]:
+    """The same with dense couplings, an einsum for each power: what faster forms must equal."""
+    irreps, outputs = couplings.canonical(features), tuple(dict.fromkeys(irreps_out))
+    _check(features, weights, outputs, correlation)
+    joined = jnp.concatenate([features[irrep] for irrep in irreps], axis=-2)
+    result: dict[Irrep, Array] = {}
+    for power in couplings.powers(irreps, outputs, correlation):
+        dense = couplings.coupling(irreps, power).astype(joined.dtype)
+        own = weights[power][species]
+        partial = jnp.einsum("...km,nkc->n...mc", dense, own, precision="highest")
+        for _ in range(power.order):
+            partial = jnp.einsum("ni...c,nic->n...c", partial, joined, precision="highest")
+        result[power.out] = result[power.out] + partial if power.out in result else partial
+    return result
+
+
+def _check(
+    features: Features,
+    weights: Mapping[Power, Array],
+    irreps_out: Iterable[Irrep],
+    correlation: int,
+) -> None:
+    """Compares features and weights with what a contraction needs."""
+    expected = couplings.powers(features, irreps_out, correlation)
+    channels = {array.shape[-1] for array in features.values()}
+    if len(channels) > 1:
+        raise ValueError(
+            f"expected the same channels for all irreps, received {sorted(channels)}: products are "
+            "taken channel by channel; mix channels linearly before"
+        )
+    for irrep, array in features.items():
+        if array.ndim != 3 or array.shape[1] != irrep.dim:
+            raise ValueError(
+                f"expected features of {irrep} [nodes, {irrep.dim}, channels], "
+                f"received {array.shape}"
+            )
+    if set(weights) != set(expected):
+        raise ValueError(f"expected weights of {list(expected)}, received {list(weights)}")
+    for power, paths in expected.items():
+        shape = weights[power].shape
+        if len(shape) != 3 or shape[1:] != (paths, *channels):
+            raise ValueError(
+                f"expected weights of order {power.order} to {power.out} "
+                f"[species, {paths}, {channels.pop()}], received {shape}"
+            )
+
+
+@functools.cache
+def _plan(irreps: tuple[Irrep, ...], outputs: tuple[Irrep, ...], correlation: int) -> _Plan:
+    """Writes the contraction as polynomials of features (group 0) and weights (group 1)."""
+    mixing: dict[Power, np.ndarray] = {}
+    terms: dict[Irrep, list[list[polynomials.Term]]] = {}
+    paths = couplings.powers(irreps, outputs, correlation)
+    variables = [
+        polynomials.Variable(0, i, m) for i, irrep in enumerate(irreps) for m in range(irrep.dim)
+    ]
+    for position, power in enumerate(paths):
+        monomials, coefficients, mixing[power] = couplings.sparse(couplings.coupling(irreps, power))
+        collected = terms.setdefault(power.out, [[] for _ in range(power.out.dim)])
+        for t, k, m in zip(*np.nonzero(coefficients), strict=True):
+            product = tuple(variables[i] for i in monomials[t])
+            weight = polynomials.Variable(1, position, int(k))
+            term = polynomials.Term(float(coefficients[t, k, m]), (*product, weight))
+            collected[m].append(term)
+    sizes = (tuple(irrep.dim for irrep in irreps), tuple(paths.values()))
+    outputs_terms = tuple(tuple(tuple(p) for p in component) for component in terms.values())
+    return _Plan(polynomials.System(sizes, outputs_terms), mixing)

@@ -1,0 +1,192 @@
+"""Systems of sparse polynomials of arrays, whose derivatives are systems of the same kind.
+
+A ``System`` maps operands ``[..., components, channels]`` to outputs of the same form, channel by
+channel: every component of an output is a polynomial of the components of all operands. With
+cotangents g of the outputs,
+
+    E = Σ_o g_o P_o(operands),    cotangent of a variable = ∂E/∂variable,
+
+so what backpropagation needs is one more system, with g among its operands. It is written down
+term by term (``System.cotangent``) and evaluated like the first, to any order of differentiation;
+left to automatic differentiation, the unrolled sums of products compile for half a minute.
+
+Every component of an output is one nested sum of products: a single loop over nodes and channels
+that keeps no array in between. Forward-mode derivatives (jvp, jacfwd, hessian) are refused by jax:
+use jacrev of a gradient.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import xla_metadata
+
+from equipot.typing import Array, Float
+
+
+class Variable(NamedTuple):
+    """A component of an operand of a group."""
+
+    group: int
+    operand: int
+    component: int
+
+
+class Term(NamedTuple):
+    """A coefficient times a product of variables."""
+
+    coefficient: float
+    variables: tuple[Variable, ...]
+
+
+Polynomial = tuple[Term, ...]
+Group = tuple[Float[Array, "..."], ...]
+_Product = tuple[int, tuple[Variable | float, ...]]  # a sign, and factors
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Polynomials for every component of every output.
+
+    Systems are compared by identity: make each one once and keep it.
+
+    Attributes:
+      sizes: Components of each operand, group by group. Operands of a group are differentiated
+        together.
+      outputs: A polynomial for each component, output by output.
+    """
+
+    sizes: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[Polynomial, ...], ...]
+
+    def variables(self) -> list[Variable]:
+        """All components of all operands."""
+        return [
+            Variable(group, operand, component)
+            for group, sizes in enumerate(self.sizes)
+            for operand, size in enumerate(sizes)
+            for component in range(size)
+        ]
+
+
+@functools.cache
+def cotangent(system: System, group: int) -> System:
+    """The system from (operands, cotangents of outputs) to the cotangents of one group."""
+    collected: dict[Variable, list[Term]] = {v: [] for v in system.variables() if v.group == group}
+    for o, output in enumerate(system.outputs):
+        for m, polynomial in enumerate(output):
+            g = Variable(len(system.sizes), o, m)
+            for coefficient, variables in polynomial:
+                for variable, exponent in Counter(variables).items():
+                    if variable in collected:
+                        rest = (*_without(variables, variable), g)
+                        collected[variable].append(Term(coefficient * exponent, rest))
+    polynomials = iter(map(tuple, collected.values()))
+    outputs = tuple(tuple(next(polynomials) for _ in range(n)) for n in system.sizes[group])
+    return System((*system.sizes, tuple(map(len, system.outputs))), outputs)
+
+
+def evaluate(system: System, operands: tuple[Group, ...]) -> Group:
+    """Evaluates every output of a system.
+
+    Args:
+      system: The polynomials.
+      operands: Groups of arrays, equal in shape but for the components, their last axis but one.
+    """
+    return _evaluate(system, operands)
+
+
+def _stacked(system: System, operands: tuple[Group, ...]) -> Group:
+    components = iter(_apart(system, operands))
+    return tuple(
+        jnp.stack([next(components) for _ in output], axis=-2) for output in system.outputs
+    )
+
+
+def _forward(system: System, operands: tuple[Group, ...]) -> tuple[Group, tuple[Group, ...]]:
+    return _evaluate(system, operands), operands
+
+
+def _backward(system: System, operands: tuple[Group, ...], g: Group) -> tuple[tuple[Group, ...]]:
+    groups = range(len(operands))
+    return (tuple(_evaluate(cotangent(system, i), (*operands, g)) for i in groups),)
+
+
+_evaluate = jax.custom_vjp(_stacked, nondiff_argnums=(0,))
+_evaluate.defvjp(_forward, _backward)
+
+
+def _apart(system: System, operands: tuple[Group, ...]) -> list[Array]:
+    """Keeps a system in a function of its own.
+
+    XLA on CPU heeds no barrier when it fuses: it would copy whatever makes an operand, such as
+    another system, into each of dozens of loops, and compile for minutes.
+    """
+    if jax.default_backend() != "cpu":
+        return _components(system, operands)
+    with xla_metadata.set_xla_metadata(inlineable="false"):
+        return _components(system, operands)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _components(system: System, operands: tuple[Group, ...]) -> list[Array]:
+    """All components of all outputs, each an array ``[..., channels]``."""
+    values = {v: operands[v.group][v.operand][..., v.component, :] for v in system.variables()}
+    zero = jnp.zeros_like(next(iter(values.values())))
+    results = []
+    for output in system.outputs:
+        for polynomial in output:
+            sign, size = _nested(_products(polynomial), values)
+            result = zero + size if isinstance(size, float) else size
+            results.append(result if sign > 0 else -result)
+    return results
+
+
+def _products(polynomial: Polynomial) -> list[_Product]:
+    """Coefficients as signs and factors, rounded so that equal ones can stand outside brackets."""
+    products = []
+    for coefficient, variables in polynomial:
+        size = float(f"{abs(coefficient):.13e}")
+        factors = variables if size == 1 else (size, *variables)
+        products.append((1 if coefficient > 0 else -1, factors))
+    return products
+
+
+def _nested(
+    products: Sequence[_Product], values: Mapping[Variable, Array]
+) -> tuple[int, Array | float]:
+    """Sums products, the most frequent factor put outside brackets time and again.
+
+    Returns:
+      A sign and what it multiplies, so that no array is negated on the way.
+    """
+    sums: dict[int, Array | float] = {}
+    if constant := sum(sign for sign, factors in products if not factors):
+        sums[1 if constant > 0 else -1] = float(abs(constant))
+    products = [product for product in products if product[1]]
+    while products:
+        counts = Counter(factor for _, factors in products for factor in set(factors))
+        chosen = max(counts, key=lambda factor: (counts[factor], _order(factor)))
+        inside = [(s, _without(factors, chosen)) for s, factors in products if chosen in factors]
+        products = [product for product in products if chosen not in product[1]]
+        sign, inner = _nested(inside, values)
+        value = values[chosen] if isinstance(chosen, Variable) else chosen
+        summand = value if isinstance(inner, float) and inner == 1 else value * inner
+        sums[sign] = sums[sign] + summand if sign in sums else summand
+    if len(sums) == 2:
+        return 1, sums[1] - sums[-1]
+    return sums.popitem() if sums else (1, 0.0)
+
+
+def _order(factor: Variable | float) -> tuple[int | float, ...]:
+    """Breaks ties: variables before coefficients, later groups first."""
+    return (1, *factor) if isinstance(factor, Variable) else (0, factor)
+
+
+def _without(factors: tuple, factor: Variable | float) -> tuple:
+    position = factors.index(factor)
+    return factors[:position] + factors[position + 1 :]

@@ -46,6 +46,7 @@ def gate(
       ValueError: There are too few scalars, or a function has no parity where it needs one.
     """
     odd_act = soft_odd if odd_act is None else odd_act
+    x = x.floating()
     scalars, gated = x.filter(keep="0e + 0o"), x.filter(drop="0e + 0o")
     passing = scalars.irreps.num_irreps - gated.irreps.num_irreps
     if passing < 0:
@@ -94,6 +95,7 @@ def scalar_activation(
         acts = [None if ir.l else by_parity[ir.p] for _, ir in x.irreps]
     if len(acts) != len(x.irreps):
         raise ValueError(f"expected {len(x.irreps)} functions for {x.irreps}, received {len(acts)}")
+    x = x.floating()
     entries, chunks = [], []
     for item, chunk, act in zip(x.irreps, x.chunks, acts, strict=True):
         if act is not None:
@@ -122,7 +124,7 @@ def norm_activation(
         raise ValueError(f"expected a normalisation component or norm, received {normalization!r}")
     if len(acts) != len(x.irreps):
         raise ValueError(f"expected {len(x.irreps)} functions for {x.irreps}, received {len(acts)}")
-    chunks = []
+    x, chunks = x.floating(), []
     for item, chunk, act in zip(x.irreps, x.chunks, acts, strict=True):
         if chunk is not None and act is not None:
             scale = 1.0 / math.sqrt(item.ir.dim) if normalization == "component" else 1.0

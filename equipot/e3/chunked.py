@@ -147,6 +147,11 @@ class ChunkedArray(slicing.Sliceable):
         """The same values in another data type."""
         return self._with(self.array.astype(dtype))
 
+    def floating(self: S) -> S:
+        """The same values; whole numbers and truth values become floating point numbers."""
+        inexact = jnp.issubdtype(self.dtype, jnp.inexact)
+        return self if inexact else self.astype(jnp.result_type(float))
+
     def rechunk(self: S, irreps: IrrepsLike) -> S:
         """The same data under irreps that differ only in how equal neighbours are grouped.
 

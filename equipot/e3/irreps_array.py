@@ -62,6 +62,7 @@ class IrrepsArray(chunked.ChunkedArray):
 
     def transform_by_rotation(self, matrix: Array, k: ArrayLike = 0) -> "IrrepsArray":
         """Applies a proper rotation, which is not checked, and k inversions."""
+        self = self.floating()
         matrix, chunks = matrix.astype(self.dtype), []
         matrices = wigner.wigner_matrices(max(self.irreps.ls, default=0), matrix)
         for (_, ir), chunk in zip(self.irreps, self.chunks, strict=True):

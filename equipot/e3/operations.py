@@ -161,21 +161,22 @@ def norm(x: IrrepsArray, *, squared: bool = False, per_irrep: bool = True) -> Ir
       squared: Whether to return squared lengths.
       per_irrep: One length for each copy, or one for the whole of the irreps axis.
     """
+    x = x.floating()
     products = dot(x, x, per_irrep=per_irrep)
     return products if squared else IrrepsArray(products.irreps, _safe_sqrt(products.array))
 
 
 def dot(x: IrrepsArray, y: IrrepsArray, *, per_irrep: bool = False) -> IrrepsArray:
-    """Scalar products Σ x y, over the whole irreps axis or for each copy.
+    """Scalar products Σ x* y, over the whole irreps axis or for each copy.
 
     Raises:
       ValueError: The irreps differ.
     """
     irreps = _same_irreps([x, y])
     if not per_irrep:
-        return IrrepsArray("0e", jnp.sum(x.array * y.array, axis=-1, keepdims=True))
+        return IrrepsArray("0e", jnp.sum(x.array.conj() * y.array, axis=-1, keepdims=True))
     chunks = [
-        None if a is None or b is None else jnp.sum(a * b, axis=-1, keepdims=True)
+        None if a is None or b is None else jnp.sum(a.conj() * b, axis=-1, keepdims=True)
         for a, b in zip(x.chunks, y.chunks, strict=True)
     ]
     lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])

@@ -42,7 +42,8 @@ def angles_to_matrix(alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike) -> Arr
 def matrix_to_angles(matrix: ArrayLike) -> tuple[Array, Array, Array]:
     """Angles (alpha, beta, gamma) of a rotation, 0 <= beta <= π; alpha is 0 where beta is 0.
 
-    Not differentiable at beta = 0 and π. Build representations from the matrix itself.
+    At beta = 0 and π the angles have no derivatives; those computed are finite and mean nothing.
+    Build representations from the matrix itself.
     """
     matrix = _floats(matrix)
     axis = matrix[..., :, 1]
@@ -61,10 +62,14 @@ def angles_to_xyz(alpha: ArrayLike, beta: ArrayLike) -> Array:
 
 
 def xyz_to_angles(xyz: ArrayLike) -> tuple[Array, Array]:
-    """Angles (alpha, beta) of a direction; alpha is 0 along the y axis."""
+    """Angles (alpha, beta) of a direction; alpha is 0 along the y axis.
+
+    Where an angle is not determined (alpha there, both for the zero vector) its derivatives are
+    taken as zero.
+    """
     x, y, z = jnp.moveaxis(_floats(xyz), -1, 0)
     in_plane = radial.safe_norm(jnp.stack([x, z], axis=-1))
-    return jnp.arctan2(x, z), jnp.arctan2(in_plane, y)
+    return _arctan2(x, z), _arctan2(in_plane, y)
 
 
 def axis_angle_to_matrix(axis: ArrayLike, angle: ArrayLike) -> Array:
@@ -189,6 +194,12 @@ def _axis_rotation(angle: ArrayLike, axis: int) -> Array:
         [[c, -s, z], [s, c, z], [z, z, o]],
     )[axis]
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _arctan2(y: Array, x: Array) -> Array:
+    """The angle of (x, y), and 0 at the origin with derivatives 0."""
+    origin = (x == 0) & (y == 0)
+    return jnp.where(origin, 0.0, jnp.arctan2(y, jnp.where(origin, 1.0, x)))
 
 
 def _product(a: Array, b: Array) -> Array:

@@ -64,6 +64,7 @@ def tensor_product(
         return _product_irreps(x, y, filter_ir_out, regroup_output)
     if not isinstance(x, IrrepsArray) or not isinstance(y, IrrepsArray):
         raise ValueError(f"expected two IrrepsArrays or two irreps, received {x!r} and {y!r}")
+    x, y = x.floating(), y.floating()
     if regroup_output:
         x, y = x.regroup(), y.regroup()
     lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
@@ -100,6 +101,7 @@ def elementwise_tensor_product(
             f"expected equal numbers of irreps, received {x.irreps} ({x.irreps.num_irreps}) and "
             f"{y.irreps} ({y.irreps.num_irreps})"
         )
+    x, y = x.floating(), y.floating()
     lead = jnp.broadcast_shapes(x.shape[:-1], y.shape[:-1])
     dtype = jnp.promote_types(x.dtype, y.dtype)
     entries, chunks = [], []
@@ -131,7 +133,7 @@ def tensor_square(
       normalized_input: Each copy in x has length 1 exactly; otherwise x is normally distributed.
       regroup_output: Whether to merge equal irreps of the result.
     """
-    x = x.regroup()
+    x = x.floating().regroup()
     entries: list[tuple[int, Irrep]] = []
     chunks: list[Array | None] = []
     for i, j in itertools.combinations_with_replacement(range(len(x.irreps)), 2):

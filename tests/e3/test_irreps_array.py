@@ -280,3 +280,45 @@ def test_older_names_still_work():
     out = e3.full_tensor_product(x, y)
     np.testing.assert_allclose(out.contiguous, [0, 0, 0, 8**0.5, 0, 8**0.5, 0, 0, 0], atol=1e-6)
     assert [chunk.shape for chunk in out.list] == [(1, 1), (1, 3), (1, 5)]
+
+
+def test_whole_numbers_become_floating_point_where_they_must():
+    x = e3.IrrepsArray("0e + 1o", np.array([2, 1, 0, 2]))
+    real = e3.IrrepsArray(x.irreps, x.array.astype(jnp.float32))
+    assert (x + x).dtype == x.dtype == jnp.int32
+    for function in (
+        e3.norm,
+        e3.tensor_square,
+        lambda x: e3.tensor_product(x, x),
+        lambda x: e3.elementwise_tensor_product(x, x),
+        lambda x: x.transform_by_angles(0.3, 0.5, 0.7),
+        lambda x: e3.scalar_activation(x, [jnp.tanh, None]),
+        lambda x: e3.soft_normalization(x, 1.0),
+    ):
+        check(function(x), function(real).irreps, function(real).array)
+
+
+def test_derivatives_are_finite_at_zero_irreps():
+    irreps = e3.Irreps("0e + 0o + 1o + 2e")
+
+    @jax.jit
+    def derivatives(array):
+        def values(array):
+            x = e3.IrrepsArray(irreps, array)
+            functions = (
+                e3.norm(x),
+                e3.norm(x, per_irrep=False),
+                e3.gate(x),
+                e3.soft_normalization(x, 1.0),
+                e3.norm_activation(x, [jnp.tanh] * 4),
+                e3.tensor_square(x),
+                e3.cross(x["1o"], x["1o"]),
+                e3.grad(e3.norm)(x["1o"]),
+                x["0o"] ** 2,
+            )
+            return jnp.concatenate([y.array for y in functions])
+
+        return jax.jacrev(values)(array), jax.jacfwd(jax.jacrev(values))(array)
+
+    for derivative in derivatives(jnp.zeros(irreps.dim)):
+        assert np.all(np.isfinite(derivative))

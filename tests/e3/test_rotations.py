@@ -53,3 +53,32 @@ def test_directions_and_angles():
     turned = e3.angles_to_matrix(alpha, beta, jnp.zeros(2)) @ pole
     np.testing.assert_allclose(xyz, turned, atol=1e-6)
     np.testing.assert_allclose(e3.xyz_to_angles(xyz), [alpha, beta], atol=1e-6)
+
+
+def test_derivatives_are_finite_where_angles_are_not_determined():
+    @jax.jit
+    def derivatives(xyz, matrix):
+        def angles(v):
+            return jnp.stack(e3.xyz_to_angles(v))
+
+        second = jax.vmap(jax.jacfwd(jax.jacrev(angles)))(xyz)
+        return second, jax.jacrev(lambda m: jnp.stack(e3.matrix_to_angles(m)))(matrix)
+
+    places = jnp.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, -2.0, 0.0]])
+    assert all(np.all(np.isfinite(d)) for d in derivatives(places, jnp.eye(3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "where"),
+    [
+        (e3.log_coordinates_to_matrix, np.zeros(3)),
+        (lambda axis: e3.axis_angle_to_matrix(axis, 0.3), np.zeros(3)),
+        (e3.quaternion_to_matrix, np.zeros(4)),
+        (e3.matrix_to_log_coordinates, np.eye(3)),
+        (e3.matrix_to_quaternion, -np.diag([1.0, 1.0, -1.0])),
+        (e3.quaternion_to_log_coordinates, np.array([1.0, 0.0, 0.0, 0.0])),
+    ],
+)
+def test_derivatives_of_conversions_are_finite_at_no_rotation_and_zero_vectors(function, where):
+    second = jax.jit(jax.jacfwd(jax.jacrev(function)))(jnp.asarray(where, jnp.float32))
+    assert np.all(np.isfinite(second))

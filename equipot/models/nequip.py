@@ -119,10 +119,19 @@ class Interaction(nn.Module):
 
         widths = {irrep: x.shape[-1] for irrep, x in features.items()}
         mixed = channels.Linear(widths, name="linear_up")(features)
-        weights = channels.RadialNetwork(
+        hidden, matrices = channels.RadialNetwork(
             self.radial_widths, {path: widths[path.node] for path in couplings}, name="radial"
         )(basis)
-        messages = convolution(mixed, edge_sh, weights, senders, receivers, len(species))
+        messages = convolution(
+            mixed,
+            edge_sh,
+            hidden,
+            channels.radial_weights,
+            matrices,
+            senders,
+            receivers,
+            len(species),
+        )
         summed = channels.PathLinear(before_gate, name="linear_down")(
             messages, scale=self.avg_num_neighbors**-0.5
         )

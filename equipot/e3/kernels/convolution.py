@@ -6,17 +6,20 @@ of an edge are one array ``[edges]`` per component. For a path (l1, l2) → l3 a
     z[n, m3, c] = Σ_{e: receivers[e] = n} R[e, c] Σ_{m1, m2} c[m1, m2, m3] x[senders[e], m1, c]
     Y[e, m2]
 
-with c = √(2 l3 + 1) C and Clebsch–Gordan coefficients C of unit norm. Paths are never
-concatenated: each gives an array of its own, to be consumed by the sum of matrix products of the
-linear map that follows (``equipot.e3.nn.channels``).
+with c = √(2 l3 + 1) C and Clebsch–Gordan coefficients C of unit norm. The weights R of an edge are
+a function of its radial basis, evaluated where they are needed: written out for all edges and
+paths they would be the largest array of a model. Paths are never concatenated: each gives an array
+of its own, to be consumed by the sum of matrix products of the linear map that follows
+(``equipot.e3.nn.channels``).
 
 ``convolution_reference`` is the contract written with dense einsums; ``convolution`` is the form
 that models use. Both must agree through the second derivative, because training on forces
 differentiates twice.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +27,8 @@ import numpy as np
 
 from equipot.e3.clebsch_gordan import clebsch_gordan
 from equipot.e3.irreps import Irrep
-from equipot.typing import Array, Float, Int
+from equipot.e3.kernels.edge_sum import edge_sum
+from equipot.typing import Array, Float, Int, PyTree
 
 Features = Mapping[Irrep, Array]
 Components = Sequence[Array]
@@ -56,10 +60,15 @@ def coupling(path: Path) -> np.ndarray:
     return clebsch_gordan(path.node.l, path.edge.l, path.out.l) * np.sqrt(path.out.dim)
 
 
+Radial: TypeAlias = Callable[[PyTree, PyTree], Mapping[Path, Array]]
+
+
 def convolution(
     node_feats: Features,
     edge_sh: Mapping[Irrep, Components],
-    radial: Mapping[Path, Float[Array, "edges channels"]],
+    radial_basis: PyTree,
+    radial: Radial,
+    radial_params: PyTree,
     senders: Int[Array, " edges"],
     receivers: Int[Array, " edges"],
     num_nodes: int,
@@ -67,63 +76,99 @@ def convolution(
     """Sums weighted tensor products of neighbours' features with spherical harmonics at every node.
 
     Every component of a message is an array of its own, so that a compiler fuses the whole
-    expression between the gather and the sum. Coefficients are first contracted with the
-    harmonics, which have no channels.
+    expression between the gather and the sum; ``edge_sum`` keeps it in the cache.
 
     Args:
       node_feats: ``{irrep: [nodes, 2l+1, channels]}``.
       edge_sh: ``{irrep: 2l+1 arrays [edges]}``.
-      radial: Weights of every path to compute; the channels are those of the path's input.
+      radial_basis: What the weights of an edge depend on, arrays ``[edges, ...]``.
+      radial: From (params, basis) to the weights ``[edges, channels]`` of every path to compute;
+        the channels are those of the path's input. A function of module level, or hashable.
+      radial_params: Its parameters.
       senders: Where messages come from.
       receivers: Where they are summed.
       num_nodes: Number of nodes of the result.
     """
-    gathered = {
-        irrep: [node_feats[irrep][:, m, :][senders] for m in range(irrep.dim)]
-        for irrep in {path.node for path in radial}
-    }
-    return {
-        path: jnp.stack(
-            [
-                jax.ops.segment_sum(weights * message, receivers, num_nodes)
-                for message in _messages(path, gathered[path.node], edge_sh[path.edge])
-            ],
-            axis=1,
-        )
-        for path, weights in radial.items()
-    }
+    components = {irrep: [x[:, m, :] for m in range(irrep.dim)] for irrep, x in node_feats.items()}
+    harmonics = {irrep: list(y) for irrep, y in edge_sh.items()}
+    sums = edge_sum(
+        _Message(radial),
+        radial_params,
+        components,
+        (harmonics, radial_basis),
+        senders,
+        receivers,
+        num_nodes,
+    )
+    return {path: jnp.stack(z, axis=1) for path, z in sums.items()}
 
 
-def _messages(path: Path, sender_feats: Components, harmonics: Components) -> list[Array]:
+@dataclasses.dataclass(frozen=True)
+class _Message:
+    """The weighted tensor products of a block of edges, ``{path: 2l+1 arrays}``."""
+
+    radial: Radial
+
+    def __call__(
+        self,
+        params: PyTree,
+        sender_feats: Mapping[Irrep, Components],
+        edge_feats: tuple[Mapping[Irrep, Components], PyTree],
+    ) -> dict[Path, list[Array]]:
+        edge_sh, basis = edge_feats
+        spread: dict[tuple[Irrep, int], list[Array]] = {}
+        messages = {}
+        for path, weights in self.radial(params, basis).items():
+            key = path.edge, weights.shape[-1]
+            if key not in spread:
+                spread[key] = [_spread(y, weights.shape[-1]) for y in edge_sh[path.edge]]
+            products = _products(path, sender_feats[path.node], spread[key])
+            messages[path] = [weights * product for product in products]
+        return messages
+
+
+def _spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges channels"]:
+    """The same number for every channel.
+
+    Written as a matrix product, so that the derivative, a sum over channels, is one too: as a plain
+    reduction along rows it is not vectorised on CPUs.
+    """
+    return jnp.matmul(y[:, None], jnp.ones((1, channels), y.dtype), precision="highest")
+
+
+def _products(path: Path, sender_feats: Components, harmonics: Components) -> list[Array]:
     """The tensor product of one path, one array [edges, channels] per component."""
     coefficients = coupling(path)
-    messages = []
+    products = []
     for m3 in range(path.out.dim):
         terms = []
         for m1 in range(path.node.dim):
             nonzero = [m2 for m2 in range(path.edge.dim) if abs(coefficients[m1, m2, m3]) > 1e-12]
             if nonzero:
-                weighted = [float(coefficients[m1, m2, m3]) * harmonics[m2] for m2 in nonzero]
-                mixed = sum(weighted[1:], weighted[0])
-                terms.append(mixed[:, None] * sender_feats[m1])
-        messages.append(sum(terms[1:], terms[0]))
-    return messages
+                mixed = [float(coefficients[m1, m2, m3]) * harmonics[m2] for m2 in nonzero]
+                terms.append(sum(mixed[1:], mixed[0]) * sender_feats[m1])
+        products.append(sum(terms[1:], terms[0]))
+    return products
 
 
 def convolution_reference(
     node_feats: Features,
     edge_sh: Mapping[Irrep, Components],
-    radial: Mapping[Path, Float[Array, "edges channels"]],
+    radial_basis: PyTree,
+    radial: Radial,
+    radial_params: PyTree,
     senders: Int[Array, " edges"],
     receivers: Int[Array, " edges"],
     num_nodes: int,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
     """The same sum with dense coefficients, one einsum per path: what faster forms must equal."""
     result = {}
-    for path, weights in radial.items():
+    for path, weights in radial(radial_params, radial_basis).items():
         neighbours = node_feats[path.node][senders]
         harmonics = jnp.stack(list(edge_sh[path.edge]), axis=-1)
         coefficients = jnp.asarray(coupling(path), neighbours.dtype)
-        message = jnp.einsum("abc,eau,eb,eu->ecu", coefficients, neighbours, harmonics, weights)
+        message = jnp.einsum(
+            "abc,eau,eb,eu->ecu", coefficients, neighbours, harmonics, weights, precision="highest"
+        )
         result[path] = jax.ops.segment_sum(message, receivers, num_nodes)
     return result

@@ -3,6 +3,9 @@
 Weights are drawn from N(0, 1) and the factor that keeps the variance of the output at one stands
 in the forward pass, so that a step of an Adam-like optimiser means the same in every layer
 whatever its width.
+
+Matrix products have the precision of ``jax.default_matmul_precision``: on accelerators float32 may
+be rounded to fewer bits unless that says ``highest``, as a potential does by default.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,8 +99,9 @@ class SpeciesLinear(nn.Module):
 class RadialNetwork(nn.Module):
     """A perceptron without biases on the radial basis, its last layer one matrix per path.
 
-    Without biases and with activations that vanish at zero, an envelope in the basis is an
-    envelope of the output.
+    Without biases and with activations that vanish at zero, an envelope in the basis is an envelope
+    of the output. The last layer is not applied here: ``radial_weights`` does so, a block of edges
+    at a time.
 
     Attributes:
       widths: Widths of the hidden layers.
@@ -108,16 +112,23 @@ class RadialNetwork(nn.Module):
     outputs: Mapping[Path, int]
 
     @nn.compact
-    def __call__(self, basis: Float[Array, "edges basis"]) -> dict[Path, Array]:
-        """Returns the weights of every path, each ``[edges, channels]``."""
+    def __call__(self, basis: Float[Array, "edges basis"]) -> tuple[Array, dict[Path, Array]]:
+        """Returns the last hidden layer ``[edges, width]`` and the matrix of every path."""
         silu = activations.normalize_function(jax.nn.silu)
         x = basis
         for i, width in enumerate(self.widths):
             x = silu(x @ _scaled_weight(self, f"hidden_{i}", (x.shape[-1], width), x))
-        return {
-            path: x @ _scaled_weight(self, "_".join(map(str, path)), (x.shape[-1], width), x)
+        return x, {
+            path: _scaled_weight(self, "_".join(map(str, path)), (x.shape[-1], width), x)
             for path, width in self.outputs.items()
         }
+
+
+def radial_weights(
+    matrices: Mapping[Path, Array], hidden: Float[Array, "edges width"]
+) -> dict[Path, Float[Array, "edges channels"]]:
+    """The weights of every path: the last layer of a radial network."""
+    return {path: hidden @ matrix for path, matrix in matrices.items()}
 
 
 def gate_channels(channels: Channels) -> dict[Irrep, int]:

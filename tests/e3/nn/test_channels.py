@@ -136,7 +136,8 @@ def test_radial_network_is_zero_where_its_basis_is():
     with jax.enable_x64(True):
         network = channels.RadialNetwork((16, 16), {path: 3 for path in PATHS})
         basis = jnp.asarray([[0.3, -0.2, 0.9], [0.0, 0.0, 0.0]])
-        result, _ = network.init_with_output(jax.random.key(0), basis)
+        (hidden, matrices), _ = network.init_with_output(jax.random.key(0), basis)
+        result = channels.radial_weights(matrices, hidden)
         assert set(result) == set(PATHS)
         assert all(np.all(w[1] == 0) and np.all(w[0] != 0) for w in result.values())
 
@@ -178,5 +179,6 @@ def test_variance_is_one_after_a_radial_network_when_made():
         basis = jnp.asarray(np.random.default_rng(0).standard_normal((500, 64)))
         path = next(iter(PATHS))
         network = channels.RadialNetwork((128, 128), {path: 128})
-        result, _ = network.init_with_output(jax.random.key(0), basis)
+        (hidden, matrices), _ = network.init_with_output(jax.random.key(0), basis)
+        result = channels.radial_weights(matrices, hidden)
         assert abs(variance(result[path]) - 1) < 0.15

@@ -109,6 +109,19 @@ def test_the_gradient_at_zero_finds_the_order_parameter(run: Run):
     assert order["2e", 2] > 1e-2
 
 
+def test_degree_zero_is_an_ordinary_network_bit_for_bit(run: Run):
+    page = run("degree_zero")
+    assert len(page["same"]) == 6
+    assert all(page["same"].values()), page["same"]
+    for ours, theirs in zip(page["by_dense"], page["by_flax"], strict=True):
+        assert ours.dtype == theirs.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs)
+    of_zero, of_one = page["by_dense"][1], page["by_first"][1]
+    assert np.ptp(page["by_dense"][0]) > 0.1  # the bond matters
+    assert np.ptp(of_zero) < 1e-6  # the angle does not, to rounding of the distance in float32
+    assert np.all(np.diff(of_one) > 0)  # but to degree one
+
+
 def test_every_cell_of_a_crystal_gives_the_same(run: Run):
     page = run("supercell")
     assert {name: len(atoms) for name, atoms in page["cells"].items()} == {

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from equipot.e3 import path_weights
 from equipot.e3.irreps import Irreps, IrrepsLike
@@ -84,8 +85,8 @@ class FunctionalLinear:
         """Number of all weights and biases."""
         return path_weights.count(self._shapes)
 
-    def split_weights(self, weights: Float[Array, "*batch weights"]) -> list[Array]:
-        """Cuts a vector of all weights into one array ``[*batch, *path_shape]`` per instruction.
+    def split_weights(self, weights: ArrayLike) -> list[Array]:
+        """Cuts all weights, ``[..., num_weights]``, into arrays ``[..., *path_shape]``.
 
         Raises:
           ValueError: The last axis has not length ``num_weights``.

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from equipot.e3 import path_weights
 from equipot.e3.clebsch_gordan import clebsch_gordan
@@ -77,8 +78,8 @@ class FunctionalTensorProduct:
         """Number of all weights."""
         return path_weights.count(self._shapes)
 
-    def split_weights(self, weights: Float[Array, "*batch weights"]) -> list[Array]:
-        """Cuts a vector of all weights into one array ``[*batch, *path_shape]`` per weighted path.
+    def split_weights(self, weights: ArrayLike) -> list[Array]:
+        """Cuts all weights, ``[..., num_weights]``, into arrays ``[..., *path_shape]``.
 
         Raises:
           ValueError: The last axis has not length ``num_weights``.

@@ -13,12 +13,13 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from equipot.e3.irreps import Irreps
 from equipot.typing import Array
 
 Normalization: TypeAlias = str | int | float
-Weights: TypeAlias = Sequence[Array] | Array
+Weights: TypeAlias = Sequence[ArrayLike] | ArrayLike
 Shape: TypeAlias = tuple[int, ...]
 _NAMED = {"element": 0.0, "path": 1.0}
 
@@ -78,7 +79,7 @@ def count(shapes: Sequence[Shape]) -> int:
     return sum(math.prod(shape) for shape in shapes)
 
 
-def split_weights(weights: Array, shapes: Sequence[Shape], owner: object) -> list[Array]:
+def split_weights(weights: ArrayLike, shapes: Sequence[Shape], owner: object) -> list[Array]:
     """Cuts the last axis of a vector of all weights into arrays ``[..., *shape]``.
 
     Args:

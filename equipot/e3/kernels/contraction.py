@@ -30,13 +30,15 @@ from equipot.e3.kernels.couplings import Power
 from equipot.typing import Array, Float, Int
 
 Features = Mapping[Irrep, Array]
+_FEW_SPECIES = 8
 
 
 class _Plan(NamedTuple):
-    """Polynomials of a contraction, and by power the matrix [paths, paths] for its weights."""
+    """Polynomials of a contraction, its paths, and a matrix that mixes the weights of all paths."""
 
     system: polynomials.System
-    mixing: Mapping[Power, np.ndarray]
+    paths: Mapping[Power, int]
+    mixing: np.ndarray
 
 
 def symmetric_contraction(
@@ -64,14 +66,14 @@ def symmetric_contraction(
     irreps, outputs = couplings.canonical(features), tuple(dict.fromkeys(irreps_out))
     _check(features, weights, outputs, correlation)
     plan = _plan(irreps, outputs, correlation)
-    own = []
-    for power, matrix in plan.mixing.items():
-        w = weights[power]
-        mixed = jnp.einsum("kr,skc->src", matrix.astype(w.dtype), w, precision="highest")
-        own.append(mixed[species])
-    operands = (tuple(features[irrep] for irrep in irreps), tuple(own))
+    if not plan.mixing.size:
+        return {}
+    joined = jnp.concatenate([weights[power] for power in plan.paths], axis=1)
+    mixing = plan.mixing.astype(joined.dtype)
+    mixed = jnp.einsum("kr,skc->src", mixing, joined, precision="highest")
+    operands = (tuple(features[irrep] for irrep in irreps), (_of_nodes(mixed, species),))
     values = polynomials.evaluate(plan.system, operands)
-    found = dict.fromkeys(power.out for power in plan.mixing)
+    found = dict.fromkeys(power.out for power in plan.paths)
     return dict(zip(found, values, strict=True))
 
 
@@ -131,20 +133,37 @@ def _check(
 @functools.cache
 def _plan(irreps: tuple[Irrep, ...], outputs: tuple[Irrep, ...], correlation: int) -> _Plan:
     """Writes the contraction as polynomials of features (group 0) and weights (group 1)."""
-    mixing: dict[Power, np.ndarray] = {}
-    terms: dict[Irrep, list[list[polynomials.Term]]] = {}
     paths = couplings.powers(irreps, outputs, correlation)
+    total, first = sum(paths.values()), 0
+    mixing = np.zeros((total, total))
+    terms: dict[Irrep, list[list[polynomials.Term]]] = {}
     variables = [
         polynomials.Variable(0, i, m) for i, irrep in enumerate(irreps) for m in range(irrep.dim)
     ]
-    for position, power in enumerate(paths):
-        monomials, coefficients, mixing[power] = couplings.sparse(couplings.coupling(irreps, power))
+    for power, number in paths.items():
+        monomials, coefficients, matrix = couplings.sparse(couplings.coupling(irreps, power))
         collected = terms.setdefault(power.out, [[] for _ in range(power.out.dim)])
         for t, k, m in zip(*np.nonzero(coefficients), strict=True):
             product = tuple(variables[i] for i in monomials[t])
-            weight = polynomials.Variable(1, position, int(k))
+            weight = polynomials.Variable(1, 0, first + int(k))
             term = polynomials.Term(float(coefficients[t, k, m]), (*product, weight))
             collected[m].append(term)
-    sizes = (tuple(irrep.dim for irrep in irreps), tuple(paths.values()))
-    outputs_terms = tuple(tuple(tuple(p) for p in component) for component in terms.values())
-    return _Plan(polynomials.System(sizes, outputs_terms), mixing)
+        mixing[first : first + number, first : first + number] = matrix
+        first += number
+    components = tuple(tuple(tuple(p) for p in output) for output in terms.values())
+    system = polynomials.System((tuple(irrep.dim for irrep in irreps), (total,)), components)
+    return _Plan(system, paths, mixing)
+
+
+def _of_nodes(
+    weights: Float[Array, "species paths channels"], species: Int[Array, " nodes"]
+) -> Float[Array, "nodes paths channels"]:
+    """The weights of each node.
+
+    With few species a product with an indicator is preferred: its derivative sums many nodes into
+    few rows, which is slow on a GPU and in no fixed order where it is a scatter.
+    """
+    if len(weights) > _FEW_SPECIES:
+        return weights[species]
+    chosen = species[:, None] == jnp.arange(len(weights), dtype=species.dtype)[None]
+    return jnp.einsum("ns,skc->nkc", chosen.astype(weights.dtype), weights, precision="highest")

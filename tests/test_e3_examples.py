@@ -4,7 +4,10 @@ A committed picture is made by running its page in docs/:
 ``docs_blocks.execute(page)`` with ``docs`` as the working directory.
 """
 
+import operator
 import pathlib
+import re
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +15,8 @@ import jax
 import numpy as np
 import pytest
 
+from equipot import e3
+from equipot.e3 import dense
 from tests import docs_blocks
 
 Names = dict[str, Any]
@@ -39,6 +44,14 @@ def test_every_example_has_a_test_and_a_committed_picture():
         assert f'run("{page.stem}")' in pathlib.Path(__file__).read_text(encoding="utf-8"), page
         assert (docs_blocks.ROOT / "docs" / "images" / f"e3_{page.stem}.png").is_file(), page
         assert f"../../images/e3_{page.stem}.png" in page.read_text(encoding="utf-8"), page
+
+
+def test_every_name_on_the_front_page_exists():
+    page = (docs_blocks.ROOT / "docs" / "e3" / "index.md").read_text(encoding="utf-8")
+    names = re.findall(r"`((?:e3|dense)\.[\w.]+)`", page)
+    assert len(names) > 30
+    for name in names:
+        operator.attrgetter(name)(types.SimpleNamespace(e3=e3, dense=dense))
 
 
 def test_a_network_of_layers_commutes_with_rotations_and_inversion(run: Run):

@@ -4,7 +4,7 @@ Modules that share their name with a function (``clebsch_gordan``, ``spherical_h
 ``tensor_product``) are reached by ``from equipot.e3.tensor_product import …``.
 """
 
-from equipot.e3 import nn
+from equipot.e3 import dense, nn
 from equipot.e3.activations import (
     gate,
     norm_activation,
@@ -21,6 +21,11 @@ from equipot.e3.equivariance import (
     assert_normalized,
     assert_output_dtype_matches_input_dtype,
     equivariance_test,
+)
+from equipot.e3.functional_linear import FunctionalLinear
+from equipot.e3.functional_tensor_product import (
+    FunctionalFullyConnectedTensorProduct,
+    FunctionalTensorProduct,
 )
 from equipot.e3.gradient import grad
 from equipot.e3.harmonic_product import tensor_product_with_spherical_harmonics
@@ -82,6 +87,7 @@ from equipot.e3.rotations import (
 from equipot.e3.scatter import index_add, scatter_max, scatter_mean, scatter_sum
 from equipot.e3.spherical_harmonics import sh, spherical_harmonics
 from equipot.e3.tensor_product import elementwise_tensor_product, tensor_product, tensor_square
+from equipot.e3.tensor_product_paths import Instruction
 from equipot.e3.wigner import generators
 
 # The names of earlier e3nn versions.
@@ -89,6 +95,10 @@ IrrepsData = IrrepsArray
 full_tensor_product = tensor_product
 
 __all__ = [
+    "FunctionalFullyConnectedTensorProduct",
+    "FunctionalLinear",
+    "FunctionalTensorProduct",
+    "Instruction",
     "Irrep",
     "Irreps",
     "IrrepsArray",
@@ -105,6 +115,7 @@ __all__ = [
     "clebsch_gordan",
     "concatenate",
     "cross",
+    "dense",
     "dot",
     "elementwise_tensor_product",
     "equivariance_test",

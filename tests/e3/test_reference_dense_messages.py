@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equipot.e3.dense import attention, basis, cutoffs, indexed, indices, message_pass, ops, radial
+from equipot.e3.dense import attention, bases, cutoffs, indexed, indices, message_pass, ops, radial
 
 e3x = pytest.importorskip("e3x")
 pytestmark = pytest.mark.reference
@@ -155,13 +155,13 @@ def test_bases_are_equal(damping, cartesian):
             cartesian_order=cartesian,
         )
 
-    for a, b in zip(make(functions, basis), make(e3x.nn, e3x.nn), strict=True):
+    for a, b in zip(make(functions, bases), make(e3x.nn, e3x.nn), strict=True):
         close(a, b)
 
 
 def test_learned_bases_are_equal():
     options = {"max_degree": 2, "num": 5}
-    ours, theirs = (m.ExponentialBasis(0.7) for m in (basis, e3x.nn))
+    ours, theirs = (m.ExponentialBasis(0.7) for m in (bases, e3x.nn))
     variables = theirs.init(
         jax.random.key(0), r=vectors(), radial_fn=e3x.nn.exponential_bernstein, **options
     )
@@ -262,7 +262,7 @@ def molecule(num_parity, max_degree, num_features=4, num=5, seed=0):
         {"adj_idx": indices.dense_pairwise_indices(num)},
     ):
         r = indices.gather_src(positions, **index) - indices.gather_dst(positions, **index)
-        b, cutoff = basis.basis(
+        b, cutoff = bases.basis(
             r,
             max_degree=2,
             num=3,

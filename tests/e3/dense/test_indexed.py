@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,9 +35,9 @@ def values(*rest, dtype=np.float32):
 
 def both(reduce, x, *mask, **options):
     """Results of the dense and of the sparse list, which must be equal."""
-    dense = reduce(x, *mask, **options, **DENSE)
-    sparse = reduce(as_sparse(x), *(as_sparse(m, 0) for m in mask), **options, **SPARSE)
-    return dense, sparse
+    dense = jax.jit(lambda *args: reduce(*args, **options, **DENSE))(x, *mask)
+    flat = as_sparse(x), *(as_sparse(m, 0) for m in mask)
+    return dense, jax.jit(lambda *args: reduce(*args, **options, **SPARSE))(*flat)
 
 
 def test_sums_and_extremes_are_those_of_the_neighbours():
@@ -120,9 +122,10 @@ def test_neighbours_leave_smoothly_when_each_is_its_own_neighbour():
         )
         return indexed.indexed_softmax(jnp.array([-9.0, 30.0, 1.0]), mask, **index)
 
+    with_slope = jax.jit(lambda x: jax.jvp(leaving, (x,), (jnp.ones_like(x),)))
     for distance in (0.99, 0.9999, 1.0, 1.1):
         x = jnp.array(distance)
-        weights, slope = jax.jvp(leaving, (x,), (jnp.ones_like(x),))
+        weights, slope = with_slope(x)
         np.testing.assert_allclose(jnp.sum(weights), 1.0, rtol=1e-6)
         assert np.all(np.isfinite(slope))
         if distance >= 0.9999:
@@ -142,10 +145,13 @@ def test_items_of_a_batch_are_reduced_by_themselves():
     sparse = {k: jnp.stack([v, v]) if k.endswith("idx") else v for k, v in SPARSE.items()}
     flat = jnp.stack([as_sparse(x[0]), as_sparse(x[1])])
     for reduce in (indexed.indexed_sum, indexed.indexed_max, indexed.indexed_softmax):
-        expected = jnp.stack([reduce(item, **DENSE) for item in x])
-        np.testing.assert_allclose(reduce(x, **dense), expected, rtol=1e-6)
+        one = jax.jit(functools.partial(reduce, **DENSE))
+        expected = jnp.stack([one(item) for item in x])
+        every = jax.jit(functools.partial(reduce, **dense))(x)
+        np.testing.assert_allclose(every, expected, rtol=1e-6)
         if reduce is not indexed.indexed_softmax:
-            np.testing.assert_allclose(reduce(flat, **sparse), expected, rtol=1e-6)
+            every = jax.jit(functools.partial(reduce, **sparse))(flat)
+            np.testing.assert_allclose(every, expected, rtol=1e-6)
 
 
 def test_the_order_of_unsorted_entries_does_not_matter():

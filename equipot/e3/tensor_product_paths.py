@@ -149,38 +149,46 @@ def _request(item: Sequence[Any]) -> Request:
 
 def _sizes(irreps: Irreps3, item: Request) -> tuple[tuple[int, ...], int]:
     """Shape of the weights of a path, and number of products in a sum; checks the path."""
-    i, j, k, mode, has_weight, _ = item
-    path = f"({i}, {j}, {k}, {mode!r})"
-    if not all(0 <= n < len(each) for n, each in zip((i, j, k), irreps, strict=True)):
-        raise ValueError(
-            f"path {path}: expected entries of {irreps[0]}, of {irreps[1]} and of {irreps[2]}"
-        )
-    if mode not in MODES:
-        raise ValueError(f"path {path}: expected a mode of {list(MODES)}, received {mode!r}")
+    _check(irreps, item)
+    i, j, k, mode, _, _ = item
     (mul1, ir1), (mul2, ir2), (mul3, ir3) = irreps[0][i], irreps[1][j], irreps[2][k]
-    possible = list(ir1 * ir2)
-    if ir3 not in possible:
-        raise ValueError(
-            f"path {path}: expected one of {possible} as the product of {ir1} and {ir2}, "
-            f"received {ir3}"
-        )
     weights, second, out, pairs = MODES[mode]
     numbers = {"u": mul1 * (mul1 - 1) // 2 if pairs else mul1, "v": mul2, "w": mul3}
     made = math.prod(numbers[letter] for letter in out)
     if mul3 != made or (second == "u" and mul1 != mul2):
         rule = "equal multiplicities of the factors and " if second == "u" else ""
         raise ValueError(
-            f"path {path}: expected {rule}multiplicity {made} of the output, received "
+            f"path {item[:4]}: expected {rule}multiplicity {made} of the output, received "
             f"{mul1}x{ir1}, {mul2}x{ir2} and {mul3}x{ir3}"
-        )
-    if "w" in out and not has_weight:
-        raise ValueError(
-            f"path {path}: expected weights, because without them all copies of the output would "
-            "be one and the same"
         )
     summed = {"u", second} - set(out)
     number = math.prod(numbers[letter] for letter in summed)
     return tuple(numbers[letter] for letter in weights), number
+
+
+def _check(irreps: Irreps3, item: Request) -> None:
+    """Checks that the entries, the mode and the product of the irreps exist."""
+    entries, path = item[:3], f"path {item[:4]}"
+    if not all(0 <= n < len(each) for n, each in zip(entries, irreps, strict=True)):
+        raise ValueError(
+            f"{path}: expected entries of {irreps[0]}, of {irreps[1]} and of {irreps[2]}"
+        )
+    if item.connection_mode not in MODES:
+        raise ValueError(
+            f"{path}: expected a mode of {list(MODES)}, received {item.connection_mode!r}"
+        )
+    first, second, out = (each[n].ir for n, each in zip(entries, irreps, strict=True))
+    possible = list(first * second)
+    if out not in possible:
+        raise ValueError(
+            f"{path}: expected one of {possible} as the product of {first} and {second}, "
+            f"received {out}"
+        )
+    if "w" in MODES[item.connection_mode].out and not item.has_weight:
+        raise ValueError(
+            f"{path}: expected weights, because without them all copies of the output would be "
+            "one and the same"
+        )
 
 
 def _variances(irreps: Irreps, variances: Sequence[float] | None) -> Sequence[float]:

@@ -35,7 +35,7 @@ docs: .venv/.docs
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/.test
-	$(BIN)/python scripts/benchmark.py
+	$(BIN)/python scripts/benchmark.py potential
 
 # One stamp for each set of extras; an environment is made once and completed by the others.
 .venv/.made:

@@ -11,7 +11,7 @@ from equipot.typing import Array, Float
 
 
 def irreps_to_tensor(
-    x: Float[Array | np.ndarray, "*batch components"],
+    x: Array | np.ndarray,
     degree: int,
     cartesian_order: bool = True,
     normalization: str = "racah",
@@ -44,7 +44,7 @@ def irreps_to_tensor(
 
 
 def tensor_to_irreps(
-    x: Float[Array | np.ndarray, "..."],
+    x: Array | np.ndarray,
     degree: int,
     cartesian_order: bool = True,
     normalization: str = "racah",
@@ -70,7 +70,7 @@ def tensor_to_irreps(
 
 
 def is_traceless_symmetric(
-    x: Float[Array | np.ndarray, "..."], degree: int, rtol: float = 1e-5, atol: float = 1e-5
+    x: Array | np.ndarray, degree: int, rtol: float = 1e-5, atol: float = 1e-5
 ) -> bool:
     """Whether known tensors of rank l equal their traceless symmetric part, within tolerances.
 

@@ -187,7 +187,7 @@ def _as_matrix(table: np.ndarray, terms: list[_Term], precision: Any) -> Array:
     """A path as one matrix product of its table with all products of components."""
     total = 0.0
     for weight, x, y in terms:
-        total = total + (weight * x.array)[:, None] * y.array[None]
+        total = total + (weight[None] * x.array)[:, None] * y.array[None]
     total = jnp.asarray(total)
     return jnp.einsum("mnk,mn...->k...", table.astype(total.dtype), total, precision=precision)
 

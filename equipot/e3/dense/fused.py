@@ -38,7 +38,8 @@ def kernels(one: _Shape, two: _Shape, three: _Shape) -> dict[str, tuple[int, flo
         of_inputs = (_by_component(masks[f"{name[i]}{i + 1}"]) for i in (0, 1))
         part = np.einsum("abc,a,b->c", power, *of_inputs)[_by_component(masks[name])]
         variances.append(part)
-    mean = sum(map(np.sum, variances)) / max(sum(map(len, variances)) / 2, 1)
+    # Two products share an output irrep, each with weights of variance 1/2.
+    mean = sum(map(np.sum, variances)) / max(sum(map(len, variances)), 1)
     scale = 1.0 / math.sqrt(mean) if mean > 0 else 1.0
     result = {name: (len(mask), scale, mask[:, None]) for name, mask in masks.items()}
     return result | {name: (len(masks[name]), 0.5, masks[name][:, None]) for name in PRODUCTS}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,13 @@ from equipot.e3.dense import coupling
 from equipot.typing import Array
 
 Initializer: TypeAlias = Callable[..., Array]
-Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg"]
-Distribution: TypeAlias = Literal["truncated_normal", "normal", "uniform"]
 
 # Standard deviation of a standard normal variable cut at ±2.
 _TRUNCATED = 0.87962566103423978
 
 
 def tensor_variance_scaling(
-    scale: int | float, mode: Mode, distribution: Distribution, dtype: DTypeLike = float
+    scale: int | float, mode: str, distribution: str, dtype: DTypeLike = float
 ) -> Initializer:
     """Weights of mean 0 and variance scale/fan for kernels of ``Tensor``, 0 at forbidden paths.
 

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from equipot.e3.dense import features as dense_features
-from equipot.typing import Array, Float, Int
+from equipot.typing import Array, Float
 
 Initializer: TypeAlias = Callable[..., Array]
 
@@ -86,7 +86,7 @@ class Embed(nn.Module):
     )
 
     @nn.compact
-    def __call__(self, inputs: Int[Array, "..."]) -> Float[Array, "..."]:
+    def __call__(self, inputs: Array) -> Float[Array, "..."]:
         """Looks the integers up.
 
         Raises:

@@ -23,7 +23,7 @@ from equipot.typing import Array, Float, Key
 
 
 def spherical_harmonics(
-    r: Float[Array | np.ndarray, "*batch 3"],
+    r: Array | np.ndarray,
     max_degree: int,
     r_is_normalized: bool = False,
     cartesian_order: bool = True,
@@ -50,7 +50,7 @@ def spherical_harmonics(
 
 
 def solid_harmonics(
-    r: Float[Array | np.ndarray, "*batch 3"], max_degree: int, cartesian_order: bool = True
+    r: Array | np.ndarray, max_degree: int, cartesian_order: bool = True
 ) -> Float[Array, "*batch {(max_degree+1)**2}"]:
     """Regular solid harmonics Rˡₘ(r) = |r|ˡ Yˡₘ(r/|r|) in Racah's normalisation: polynomials of r.
 
@@ -66,7 +66,7 @@ def solid_harmonics(
 
 
 def wigner_d(
-    rot: Float[Array | np.ndarray, "*batch 3 3"], max_degree: int, cartesian_order: bool = True
+    rot: Array | np.ndarray, max_degree: int, cartesian_order: bool = True
 ) -> Float[Array, "*batch {(max_degree+1)**2} {(max_degree+1)**2}"]:
     """Block-diagonal matrix D of a rotation: Y(r @ rot) = Y(r) @ D for all degrees to L.
 
@@ -150,7 +150,7 @@ def rotation_euler(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Float[Array, "*b
 
 
 def euler_angles_from_rotation(
-    rot: Float[Array | np.ndarray, "*batch 3 3"],
+    rot: Array | np.ndarray,
 ) -> tuple[Array, Array, Array]:
     """Angles (a, b, c), |b| <= π/2, of which ``rotation_euler`` makes the rotation.
 
@@ -172,9 +172,7 @@ def euler_angles_from_rotation(
     return a, b, jnp.arctan2(across, along)
 
 
-def alignment_rotation(
-    u: Float[Array | np.ndarray, "*batch 3"], v: Float[Array | np.ndarray, "*batch 3"]
-) -> Float[Array, "*batch 3 3"]:
+def alignment_rotation(u: Array | np.ndarray, v: Array | np.ndarray) -> Float[Array, "*batch 3 3"]:
     """Rotation by the shortest arc from the direction of u to that of v: û @ rot = v̂.
 
     Antiparallel vectors are turned by π about some axis across them; a zero vector not at all.

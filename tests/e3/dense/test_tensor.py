@@ -71,7 +71,7 @@ def test_products_commute_with_rotations_and_reflection(parities, layer):
     with jax.enable_x64(True):
         x, y = normal(2, parities[0], 16, 2), normal(2, parities[1], 4, 2, seed=1)
         module = getattr(dense, layer)(max_degree=3)
-        variables = module.init(KEY, x, y)
+        variables = jax.jit(module.init)(KEY, x, y)
         rot = dense.rotation(np.array([1.0, -2.0, 0.5]), 0.7)
         big, small = dense.wigner_d(rot, 3), dense.wigner_d(rot, 1)
         both = jnp.stack([x, dense.reflect(dense.rotate(x, big))])
@@ -86,7 +86,7 @@ def test_without_pseudotensors_the_proper_tensors_stay_the_same(layer):
     with jax.enable_x64(True):
         x, y = normal(2, 1, 9, 2), normal(2, 1, 9, 2, seed=1)
         wide, narrow = (getattr(dense, layer)(include_pseudotensors=p) for p in (True, False))
-        params = wide.init(KEY, x, y)["params"]
+        params = jax.jit(wide.init)(KEY, x, y)["params"]
         z = wide.apply({"params": params}, x, y)
         if layer == "Tensor":
             kernel = params["kernel"]
@@ -101,7 +101,7 @@ def test_without_pseudotensors_the_proper_tensors_stay_the_same(layer):
 def test_products_of_random_features_have_unit_variance(layer):
     x, y = normal(4, 2, 9, 4000), normal(4, 2, 9, 4000, seed=1)
     module = getattr(dense, layer)()
-    z = module.apply(module.init(KEY, x, y), x, y)
+    z = jax.jit(lambda x, y: module.init_with_output(KEY, x, y)[0])(x, y)
     np.testing.assert_allclose(np.mean(np.square(z)), 1.0, atol=0.05)
 
 
@@ -109,14 +109,15 @@ def test_tensor_dense_is_a_product_of_two_linear_maps():
     with jax.enable_x64(True):
         x = normal(3, 2, 4, 4)
         layer = dense.TensorDense(features=2, max_degree=2)
-        variables = layer.init(KEY, x)
+        variables = jax.jit(layer.init)(KEY, x)
         params = variables["params"]
         assert params["dense"]["0+"]["bias"].shape == (4,)
         assert params["tensor"]["kernel"].shape == (2, 2, 2, 2, 2, 3, 2)
         halves = dense.Dense(4).apply({"params": params["dense"]}, x)
         a, b = halves[..., :2], halves[..., 2:]
         expected = direct(a, b, params["tensor"]["kernel"])
-        np.testing.assert_allclose(layer.apply(variables, x), expected, atol=1e-13)
+        y = jax.jit(layer.apply)(variables, x)
+        np.testing.assert_allclose(y, expected, atol=1e-13)
     fused = dense.TensorDense(use_fused_tensor=True, include_pseudotensors=False)
     shape = jax.eval_shape(fused.init, KEY, jnp.zeros((1, 9, 8)))["params"]["fused_tensor"]
     assert set(shape) == {f"kernel_{n}" for n in "e1 o1 e2 o2 eee eoo oeo ooe".split()}

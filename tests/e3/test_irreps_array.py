@@ -295,7 +295,8 @@ def test_whole_numbers_become_floating_point_where_they_must():
         lambda x: e3.scalar_activation(x, [jnp.tanh, None]),
         lambda x: e3.soft_normalization(x, 1.0),
     ):
-        check(function(x), function(real).irreps, function(real).array)
+        ours, expected = jax.jit(lambda f=function: (f(x), f(real)))()
+        check(ours, expected.irreps, expected.array)
 
 
 def test_derivatives_are_finite_at_zero_irreps():
@@ -318,7 +319,6 @@ def test_derivatives_are_finite_at_zero_irreps():
             )
             return jnp.concatenate([y.array for y in functions])
 
-        return jax.jacrev(values)(array), jax.jacfwd(jax.jacrev(values))(array)
+        return jax.jacfwd(jax.jacfwd(values))(array)
 
-    for derivative in derivatives(jnp.zeros(irreps.dim)):
-        assert np.all(np.isfinite(derivative))
+    assert np.all(np.isfinite(derivatives(jnp.zeros(irreps.dim))))

@@ -10,7 +10,7 @@ def test_terms_are_read_with_their_spaces():
 
 
 def test_what_is_no_irrep_is_refused_with_the_term():
-    with pytest.raises(ValueError, match='into an Irreps.*received "1x"'):
+    with pytest.raises(ValueError, match=r'into an Irreps.*received "1x"'):
         notation.parse_irreps("0e+1x")
     with pytest.raises(ValueError, match="into an Irrep: write"):
         notation.parse_irrep("e0")

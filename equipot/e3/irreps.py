@@ -239,21 +239,13 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation, slicing.Sliceable):
         return Irreps([(mul, item.ir) for item in self])
 
     def filter(
-        self,
-        keep: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
-        *,
-        drop: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
-        lmax: int | None = None,
+        self, keep: "Rule | None" = None, *, drop: "Rule | None" = None, lmax: int | None = None
     ) -> "Irreps":
         """Keeps what one of ``keep``, ``drop`` (irreps, or a function) and ``lmax`` chooses."""
         return Irreps([self[i] for i in self.positions(keep, drop=drop, lmax=lmax)])
 
     def positions(
-        self,
-        keep: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
-        *,
-        drop: "IrrepsLike | Callable[[MulIrrep], bool] | None" = None,
-        lmax: int | None = None,
+        self, keep: "Rule | None" = None, *, drop: "Rule | None" = None, lmax: int | None = None
     ) -> list[int]:
         """Positions of the entries that ``filter`` keeps.
 
@@ -348,6 +340,7 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation, slicing.Sliceable):
 
 IrrepLike: TypeAlias = Irrep | MulIrrep | str | int | tuple[int, int]
 IrrepsLike: TypeAlias = Irreps | Irrep | MulIrrep | str | Sequence
+Rule: TypeAlias = IrrepsLike | Callable[[MulIrrep], bool]
 
 
 def _read_irrep(source: IrrepLike) -> tuple[int, int]:
@@ -391,7 +384,7 @@ def _read_entry(item: object) -> MulIrrep:
     raise ValueError(f'expected "2x1o" or (2, "1o") in a list of irreps, received {item!r}')
 
 
-def _matches(item: MulIrrep, rule: IrrepsLike | Callable[[MulIrrep], bool]) -> bool:
+def _matches(item: MulIrrep, rule: Rule) -> bool:
     """Whether an entry is chosen: by a function, by an exact MulIrrep, or by its irrep."""
     if isinstance(rule, MulIrrep):
         return item == rule

@@ -14,12 +14,14 @@ from typing import Any
 
 import hydra
 import jax
+import numpy as np
 from hydra.core.override_parser import types as hydra_types
 from omegaconf import OmegaConf
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 EXAMPLES = ROOT / "docs" / "e3" / "examples"  # pages with a test of their own
+DOCTEST_FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 # A file is shown as a line with its name, an empty line, and its contents.
 _FENCE = re.compile(
     r"^(?:`(?P<title>[\w/.]+)`:\n\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
@@ -48,8 +50,8 @@ def blocks(page: pathlib.Path) -> list[Block]:
 def execute(page: pathlib.Path, edit: Callable[[str], str] = str) -> dict[str, Any]:
     """Runs the Python of a page from top to bottom, and returns the names it defined.
 
-    A block that begins with ``>>>`` is a doctest. The page may switch 64-bit numbers on; afterwards
-    they are what they were.
+    A block that begins with ``>>>`` is a doctest. The page may switch 64-bit numbers on, and set the
+    print options of NumPy; afterwards they are what they were.
 
     Args:
       page: The page.
@@ -62,9 +64,10 @@ def execute(page: pathlib.Path, edit: Callable[[str], str] = str) -> dict[str, A
     sys.modules[module.__name__] = module  # dataclasses look for it there
     had_x64 = jax.config.read("jax_enable_x64")
     try:
-        for block in blocks(page):
-            if block.language == "python":
-                _execute_block(edit(block.text), page.name, block.line, vars(module))
+        with np.printoptions():
+            for block in blocks(page):
+                if block.language == "python":
+                    _execute_block(edit(block.text), page.name, block.line, vars(module))
     finally:
         jax.config.update("jax_enable_x64", had_x64)
         del sys.modules[module.__name__]
@@ -76,7 +79,7 @@ def _execute_block(text: str, name: str, line: int, names: dict[str, Any]) -> No
         test = doctest.DocTestParser().get_doctest(text, names, name, name, line)
         test.globs = names  # not a copy: blocks share their names
         report = io.StringIO()
-        runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+        runner = doctest.DocTestRunner(optionflags=DOCTEST_FLAGS)
         failed = runner.run(test, out=report.write, clear_globs=False).failed
         assert not failed, report.getvalue()
         return

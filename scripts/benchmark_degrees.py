@@ -125,7 +125,7 @@ def report(degree: int, network: str, timings: dict[str, Timing]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     parser.add_argument("--degrees", nargs="*", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--molecules", type=int, default=27, help="a cube of an integer")
+    parser.add_argument("--molecules", type=int, default=27, help="size of the box")
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each")
     parser.add_argument("--plot", type=Path, help="write a picture here")
 
@@ -133,7 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[dict]:
     """Times both networks at every degree: energy + forces, then the gradient for training."""
     matplotlib.use("Agg")
-    structure = benchmark_potential.water_box(round(arguments.molecules ** (1 / 3)))
+    structure = benchmark_potential.water_structure(arguments.molecules)
     settings = {"num_layers": 3, "num_channels": FEATURES, "cutoff": CUTOFF}
     networks: dict[str, Callable[[int], dict[str, Compiled]]] = {
         "nequip": lambda degree: benchmark_potential.programs(

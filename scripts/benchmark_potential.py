@@ -3,7 +3,7 @@
     python scripts/benchmark.py potential --set num_layers=4 lmax=2 num_channels=32 cutoff=5.0
     python scripts/benchmark.py potential --molecules 64 512 --json benchmark.json
 
-The box is molecules on a jittered lattice at 0.997 g/cm³. The training step is Adam on the sum of
+The box is turned molecules on a lattice at 0.997 g/cm³. The training step is Adam on the sum of
 the squared errors of energy and forces.
 """
 
@@ -15,9 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ase import Atoms
-from ase.build import molecule
-from scipy.spatial.transform import Rotation
+import water_box
 from timing import Compiled, Timing, compile_once, in_turn
 
 from equipot import graphs
@@ -26,28 +24,18 @@ from equipot.models import registry
 from equipot.potential import potential
 from equipot.typing import PyTree
 
-WATER_MASS_AMU, AMU_PER_GRAM, DENSITY = 18.015, 6.02214e23, 0.997
+DENSITY = 0.997  # g/cm³
 
 
-def water_box(side: int, seed: int = 0) -> Structure:
-    """``side``³ randomly turned molecules on a jittered cubic lattice at the density of water."""
-    length = (side**3 * WATER_MASS_AMU / AMU_PER_GRAM / DENSITY * 1e24) ** (1 / 3)
-    rng = np.random.default_rng(seed)
-    template = molecule("H2O")
-    template.positions -= template.get_center_of_mass()
-    box = Atoms(cell=[length] * 3, pbc=True)
-    for site in np.ndindex(side, side, side):
-        copy = template.copy()
-        turn = Rotation.random(rng=rng).as_matrix()
-        centre = (np.asarray(site) + 0.5) * length / side + rng.normal(0, 0.1, 3)
-        copy.positions = copy.positions @ turn.T + centre
-        box += copy
+def water_structure(num_molecules: int) -> Structure:
+    """A box of turned water molecules on a lattice."""
+    box = water_box.water_box(num_molecules, DENSITY, seed=0)
     return Structure(
         positions=box.positions,
         atomic_numbers=box.numbers,
         cell=np.asarray(box.cell),
         pbc=np.asarray(box.pbc),
-        source=f"water box of {side**3} molecules",
+        source=f"water box of {num_molecules} molecules",
     )
 
 
@@ -72,7 +60,7 @@ def programs(spec: potential.PotentialSpec, structure: Structure) -> dict[str, C
     )
     budget = graphs.plan_budget([host], 1)
     graph = jax.tree.map(jnp.asarray, graphs.collate([host], budget, spec.cutoff))
-    params = potential.init_params(spec, jax.random.key(0), np.ones(2), np.zeros(2))
+    params = potential.init_params(spec, jax.random.key(0), jnp.ones(2), jnp.zeros(2))
     predict = potential.make_predict(spec)
     optimizer = optax.adam(1e-3)
     step = make_step(predict, optimizer)
@@ -110,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     parser.add_argument("--model", default="nequip", help="name of the model")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="its settings")
-    parser.add_argument("--molecules", nargs="*", type=int, default=[64], help="cubes of integers")
+    parser.add_argument("--molecules", nargs="*", type=int, default=[64], help="sizes of the box")
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each")
 
 
@@ -121,7 +109,7 @@ def run(arguments: argparse.Namespace) -> list[dict]:
     print(f"{spec.model_name} {spec.model_config}")
     results = []
     for count in arguments.molecules:
-        structure = water_box(round(count ** (1 / 3)))
+        structure = water_structure(count)
         timings = in_turn(programs(spec, structure), arguments.repeats)
         print(report(timings, len(structure.positions)))
         results.append({"molecules": count} | {k: t._asdict() for k, t in timings.items()})

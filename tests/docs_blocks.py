@@ -50,7 +50,7 @@ def blocks(page: pathlib.Path) -> list[Block]:
 def execute(page: pathlib.Path, edit: Callable[[str], str] = str) -> dict[str, Any]:
     """Runs the Python of a page from top to bottom, and returns the names it defined.
 
-    A block that begins with ``>>>`` is a doctest. The page may switch 64-bit numbers on, and set the
+    A block that begins with ``>>>`` is a doctest. The page may switch 64-bit numbers on and set the
     print options of NumPy; afterwards they are what they were.
 
     Args:

@@ -39,7 +39,7 @@ def edge_sum(
     node_feats: PyTree,
     edge_feats: PyTree,
     senders: Int[Array, " edges"],
-    receivers: Int[Array, " edges"],
+    receivers: Int[Array, " receiving_edges"],
     num_nodes: int,
     edges_per_block: int | None = None,
 ) -> PyTree:
@@ -51,28 +51,37 @@ def edge_sum(
       params: What all edges share.
       node_feats: Arrays ``[nodes, ...]``.
       edge_feats: Arrays ``[edges, ...]``.
-      senders: Where messages come from.
-      receivers: Where they are summed.
+      senders: Where messages come from, in any order. An index outside of the nodes, negative or
+        too large, is padding: its features read as zero.
+      receivers: Where they are summed, in any order; messages to padding are dropped.
       num_nodes: Number of nodes of the result.
       edges_per_block: Edges that are computed at a time; by default what the device likes.
 
     Returns:
       What ``message`` returns, summed: arrays ``[num_nodes, ...]``.
+
+    Raises:
+      ValueError: Arrays do not have a row for each edge or node, or blocks have no edges.
     """
     trees = params, node_feats, edge_feats
     shared, nodes, edges = (jax.tree.leaves(tree) for tree in trees)
+    _check(nodes, edges, senders, receivers, edges_per_block)
+    num_edges = len(senders)
+    rows = _rows(node_feats, num_edges), _rows(edge_feats, num_edges)
+    messages = jax.eval_shape(message, _shapes(params), *rows)
+    _check_rows("messages", jax.tree.leaves(messages), num_edges)
+    senders, receivers = _wide(senders), _wide(receivers)
     inputs = Ends(shared, nodes, [], edges)
     flat = _FlatMessage(message, tuple(jax.tree.structure(tree) for tree in trees))
     if edges_per_block is None:
-        edges_per_block = _edges_per_block(nodes, len(senders))
+        edges_per_block = _edges_per_block(nodes, num_edges)
     num_senders = max((len(leaf) for leaf in nodes), default=num_nodes)
-    plan = _Plan(flat, min(edges_per_block, len(senders)), num_senders, num_nodes)
-    if len(senders):
+    plan = _Plan(flat, min(edges_per_block, num_edges), num_senders, num_nodes)
+    if num_edges and num_senders:
         sums: Any = _sums(plan, _varying((inputs, senders, receivers)))
     else:
         sums = _empty_sums(plan, inputs)
-    one = jax.eval_shape(message, _shapes(params), _one_row(node_feats), _one_row(edge_feats))
-    return jax.tree.unflatten(jax.tree.structure(one), sums.receivers)
+    return jax.tree.unflatten(jax.tree.structure(messages), sums.receivers)
 
 
 class Ends(NamedTuple):
@@ -131,10 +140,11 @@ def _sums(plan: _Plan, arguments: tuple[Ends, Array, Array]) -> Ends:
     """Totals of params, sums at senders and receivers, and values on edges, of every block."""
     inputs, senders, receivers = arguments
     num_edges, size = len(senders), plan.edges_per_block
-    # Edges that fill the last block read zeros and write nowhere: their nodes do not exist.
+    # What fills the last block is its last edge, sent to a node that does not exist: with zeros in
+    # place of features a message may be singular, and 0 · ∞ would enter the totals.
     blocks = (
         _in_blocks(inputs.edges, size),
-        _in_blocks(senders, size, plan.num_senders),
+        _in_blocks(senders, size),
         _in_blocks(receivers, size, plan.num_receivers),
     )
 
@@ -212,7 +222,7 @@ def _merge(values: Ends, chosen: Ends, flags: Ends) -> Ends:
 def _empty_sums(plan: _Plan, inputs: Ends) -> Ends:
     """Zeros of the shapes of all sums."""
     params = _shapes(inputs.params)
-    one = jax.eval_shape(plan.function, Ends(params, *map(_one_row, inputs[1:])))
+    one = jax.eval_shape(plan.function, Ends(params, *(_rows(part, 1) for part in inputs[1:])))
 
     def zeros(parts: Sequence, count: int) -> list:
         return [jnp.zeros((count, *x.shape[1:]), x.dtype) for x in parts]
@@ -226,8 +236,8 @@ def _shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
-def _one_row(tree: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), tree)
+def _rows(tree: PyTree, count: int) -> PyTree:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), tree)
 
 
 def _in_blocks(tree: PyTree, size: int, value: int | None = None) -> PyTree:
@@ -243,11 +253,18 @@ def _in_blocks(tree: PyTree, size: int, value: int | None = None) -> PyTree:
 
 
 def _take(leaves: Sequence, rows: Int[Array, " edges"]) -> list:
-    return [leaf.at[rows].get(mode="fill", fill_value=0) for leaf in leaves]
+    options: Any = {"mode": "fill", "fill_value": 0, "wrap_negative_indices": False}
+    return [leaf.at[rows].get(**options) for leaf in leaves]
 
 
 def _add_rows(leaves: Sequence, rows: Int[Array, " edges"], values: Sequence) -> list:
-    return [leaf.at[rows].add(x, mode="drop") for leaf, x in zip(leaves, values, strict=True)]
+    options: Any = {"mode": "drop", "wrap_negative_indices": False}
+    return [leaf.at[rows].add(x, **options) for leaf, x in zip(leaves, values, strict=True)]
+
+
+def _wide(index: Int[Array, " edges"]) -> Int[Array, " edges"]:
+    """An index with room for the number of nodes, which marks padding."""
+    return index.astype(jnp.int32) if index.dtype.itemsize < 4 else index
 
 
 def _varying(tree: PyTree) -> PyTree:
@@ -270,4 +287,25 @@ def _edges_per_block(nodes: list, num_edges: int) -> int:
     if jax.default_backend() != "cpu":
         return num_edges
     row = max((leaf.shape[-1] * leaf.dtype.itemsize for leaf in nodes), default=4)
-    return min(max(_BLOCK_BYTES // row, _LEAST_BLOCK), _LARGEST_BLOCK)
+    return min(max(_BLOCK_BYTES // max(row, 1), _LEAST_BLOCK), _LARGEST_BLOCK)
+
+
+def _check(
+    nodes: Sequence, edges: Sequence, senders: Array, receivers: Array, edges_per_block: int | None
+) -> None:
+    """Compares the rows of all arrays: what is missing would be filled, what is more left out."""
+    if len(senders) != len(receivers):
+        raise ValueError(
+            f"expected as many senders as receivers, received {len(senders)} and {len(receivers)}"
+        )
+    _check_rows("edge_feats", edges, len(senders))
+    if nodes:
+        _check_rows("node_feats", nodes, nodes[0].shape[0] if nodes[0].ndim else 0)
+    if edges_per_block is not None and edges_per_block < 1:
+        raise ValueError(f"expected edges_per_block of at least 1, received {edges_per_block}")
+
+
+def _check_rows(name: str, leaves: Sequence, count: int) -> None:
+    shapes = [leaf.shape for leaf in leaves]
+    if any(shape[:1] != (count,) for shape in shapes):
+        raise ValueError(f"expected {name} to be arrays of {count} rows, received shapes {shapes}")

@@ -127,6 +127,77 @@ def test_temporary_memory_does_not_grow_with_the_edges():
     assert temporary(8000) < 80
 
 
+@pytest.mark.parametrize("padding", [-1, NODES, 10**9, -(10**9)])
+def test_an_index_outside_of_the_nodes_is_padding_for_the_sender_and_the_receiver(padding):
+    """Negative ones too, which would count from the end."""
+    params, nodes, edge, senders, receivers = inputs("float32")
+    real = np.arange(EDGES) % 4 != 0
+    kept = {"d": edge["d"][real]}, senders[real], receivers[real]
+    expected = edge_sum(message, params, nodes, *kept, NODES)
+    nowhere = jnp.where(real, receivers, padding)
+    found = edge_sum(message, params, nodes, edge, senders, nowhere, NODES, 5)
+    jax.tree.map(lambda a, b: testing.assert_close(a, b, testing.F32, "receivers"), found, expected)
+    nobody = jnp.where(real, senders, padding)
+    found = edge_sum(message, params, nodes, edge, nobody, receivers, NODES, 5)
+    jax.tree.map(lambda a, b: testing.assert_close(a, b, testing.F32, "senders"), found, expected)
+
+
+def test_what_fills_the_last_block_leaves_derivatives_finite():
+    """Of a message that is singular where the features of its sender are zero."""
+    params, nodes, edge, *ends = inputs("float32")
+
+    def singular(params, sender, edge):
+        return params["w"][0, 0] * jnp.log(jnp.sum(sender["x"] ** 2, -1)) * edge["d"]
+
+    def total(params, nodes):
+        return jnp.sum(edge_sum(singular, params, nodes, edge, *ends, NODES, edges_per_block=5))
+
+    gradients = jax.grad(total, argnums=(0, 1))(params, nodes)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
+
+
+def test_indices_of_few_bits_count_as_any_others():
+    params, _, edge, *ends = inputs("float32")
+    nodes = {"x": jnp.asarray(np.random.default_rng(1).normal(size=(128, 3)), "float32")}
+    few = [index.astype(jnp.int8) for index in ends]
+    found, expected = (
+        edge_sum(message, params, nodes, edge, *index, 128, edges_per_block=5)
+        for index in (few, ends)
+    )
+    assert np.array_equal(found["scaled"], expected["scaled"])
+
+
+def test_no_nodes_and_no_channels_give_empty_sums():
+    params, nodes, edge, *ends = inputs("float32")
+    nobody = jax.tree.map(lambda x: x[:0], nodes)
+    assert np.all(edge_sum(message, params, nobody, edge, *ends, NODES)["scaled"] == 0)
+
+    def scaled(params, sender, edge):
+        return sender["x"] * edge["d"][:, None]
+
+    narrow = {"x": nodes["x"][:, :0]}
+    assert edge_sum(scaled, params, narrow, edge, *ends, NODES).shape == (NODES, 0)
+
+
+def test_arrays_without_a_row_for_each_edge_or_node_are_refused():
+    """They would be filled or cut where edges are put in blocks."""
+    params, nodes, edge, senders, receivers = inputs("float32")
+
+    def apply(message=message, nodes=nodes, edge=edge, senders=senders, ends=receivers, size=None):
+        return edge_sum(message, params, nodes, edge, senders, ends, NODES, edges_per_block=size)
+
+    with pytest.raises(ValueError, match="as many senders as receivers, received 23 and 20"):
+        apply(ends=receivers[:20])
+    with pytest.raises(ValueError, match=r"edge_feats to be arrays of 23 rows, .* \[\(20,\)\]"):
+        apply(edge={"d": edge["d"][:20]})
+    with pytest.raises(ValueError, match=r"node_feats to be arrays of 6 rows, .* \(4, 3\)\]"):
+        apply(nodes={"x": nodes["x"], "y": nodes["x"][:4]})
+    with pytest.raises(ValueError, match=r"messages to be arrays of 23 rows, .* \[\(3,\)\]"):
+        apply(message=lambda params, sender, edge: jnp.sum(sender["x"], axis=0))
+    with pytest.raises(ValueError, match="edges_per_block of at least 1, received 0"):
+        apply(size=0)
+
+
 def test_forward_mode_is_refused_rather_than_wrong():
     params, *rest = inputs("float32")
     with pytest.raises(TypeError, match="forward-mode"):

@@ -156,7 +156,7 @@ class Attention(Convolution):
         ):
             raise ValueError("expected a basis for relative positional encodings, received None")
         num_features = self.qkv_features or inputs_q.shape[-1]
-        if num_features % self.num_heads:
+        if self.num_heads < 1 or num_features % self.num_heads:
             raise ValueError(
                 f"expected a number of heads that divides the {num_features} channels of queries, "
                 f"received {self.num_heads}"

@@ -30,7 +30,7 @@ def irreps_to_tensor(
     Raises:
       ValueError: x does not have 2l+1 components, or the degree or normalisation is none.
     """
-    x = jnp.asarray(x)
+    x = so3.floats(x)
     so3.check_degree(degree)
     if x.ndim == 0 or x.shape[-1] != 2 * degree + 1:
         raise ValueError(
@@ -62,7 +62,7 @@ def tensor_to_irreps(
     Raises:
       ValueError: x is no tensor of rank l, or the degree or normalisation is none.
     """
-    x = jnp.asarray(x)
+    x = so3.floats(x)
     lead = _lead(x, degree)
     factor = so3.normalization_factor(degree, normalization)
     table = _tensors(degree, cartesian_order) * (factor / _length(degree))

@@ -33,7 +33,7 @@ def from_irreps_array(
       ValueError: There are no irreps, multiplicities differ, or x has pseudotensors that the
         features shall not have.
     """
-    x = x.regroup()
+    x = x.regroup().astype(so3.floats(x.array).dtype)
     multiplicities = {mul for mul, _ in x.irreps}
     if len(multiplicities) != 1:
         raise ValueError(f"expected irreps of one multiplicity, received {x.irreps}")
@@ -65,6 +65,7 @@ def to_irreps_array(x: Float[Array, "..."], cartesian_order: bool = True) -> Irr
     Raises:
       ValueError: x are no features.
     """
+    x = so3.floats(x)
     num_parity, max_degree, num_features = layout(x)
     items, chunks = [], []
     for l in range(max_degree + 1):

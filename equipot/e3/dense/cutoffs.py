@@ -149,7 +149,9 @@ def smooth_window(
 
 def in_dtype(value: Scalar, x: Array) -> int | float | Array:
     """A number as it is, an array in the precision of x, so that neither promotes x."""
-    return value if isinstance(value, int | float) else value.astype(x.dtype)
+    if isinstance(value, int | float) or not jnp.issubdtype(x.dtype, jnp.floating):
+        return value
+    return value.astype(x.dtype)
 
 
 def check_basis(num: int, limit: Scalar = 1.0) -> None:

@@ -51,7 +51,8 @@ class Neighbours(NamedTuple):
         """
         self.checked()
         if self.adj_idx is None:
-            return self._replace(num_segments=self.num_segments or num_dst)
+            num_segments = num_dst if self.num_segments is None else self.num_segments
+            return self._replace(num_segments=num_segments)
         real = (self.adj_idx >= 0) & (self.adj_idx < num_src)
         return self._replace(where=real if self.where is None else real & self.where)
 
@@ -188,6 +189,8 @@ def take(inputs: Array, indices: Array, num_batch: int) -> Array:
     length = inputs.shape[num_batch] if inputs.ndim > num_batch else 0
 
     def gather(values: Array, index: Array) -> Array:
+        if not length:
+            return jnp.zeros((*index.shape, *values.shape[1:]), values.dtype)
         # Negative indices would count from the end.
         index = jnp.where(index < 0, length, index)
         return values.at[index].get(mode="fill", fill_value=0)

@@ -87,7 +87,7 @@ class Embed(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array) -> Float[Array, "..."]:
-        """Looks the integers up.
+        """Looks the integers up; NaN for n and beyond, negative ones count from the end.
 
         Raises:
           ValueError: The inputs are no integers.
@@ -101,4 +101,4 @@ class Embed(nn.Module):
             self.param_dtype,
         )
         table = table if self.dtype is None else table.astype(self.dtype)
-        return table[inputs]
+        return jnp.take(table, inputs, axis=0)

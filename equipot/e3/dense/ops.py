@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from equipot.e3 import radial
 from equipot.typing import Array, Float
@@ -35,7 +36,8 @@ def normalize_and_return_norm(
     axes = tuple(i % x.ndim for i in axes)
     rest = tuple(i for i in range(x.ndim) if i not in axes)
     moved = jnp.transpose(x, rest + axes)
-    flat = moved.reshape(*moved.shape[: len(rest)], -1)
+    lead = moved.shape[: len(rest)]
+    flat = moved.reshape(*lead, int(np.prod(moved.shape[len(rest) :])))
     inverse = [(rest + axes).index(i) for i in range(x.ndim)]
     unit = jnp.transpose(radial.safe_normalize(flat).reshape(moved.shape), inverse)
     length = radial.safe_norm(flat)

@@ -80,7 +80,7 @@ def wigner_d(
     Raises:
       ValueError: rot is not 3x3, or max_degree is negative.
     """
-    rot = _floats(rot)
+    rot = floats(rot)
     if rot.shape[-2:] != (3, 3):
         raise ValueError(f"expected rotations of shape (..., 3, 3), received {rot.shape}")
     check_degree(max_degree)
@@ -137,8 +137,8 @@ def rotation(axis: ArrayLike, angle: ArrayLike) -> Float[Array, "*batch 3 3"]:
       axis: Directions ``[..., 3]`` of any length; no rotation about the zero vector.
       angle: One angle each.
     """
-    axis = _floats(axis)
-    angle = jnp.broadcast_to(_floats(angle, axis), axis.shape[:-1])
+    axis = floats(axis)
+    angle = jnp.broadcast_to(floats(angle, axis), axis.shape[:-1])
     return _transpose(rotations.axis_angle_to_matrix(axis, angle))
 
 
@@ -160,7 +160,7 @@ def euler_angles_from_rotation(
     Raises:
       ValueError: rot is not 3x3.
     """
-    rot = _floats(rot)
+    rot = floats(rot)
     if rot.shape[-2:] != (3, 3):
         raise ValueError(f"expected rotations of shape (..., 3, 3), received {rot.shape}")
     a = jnp.arctan2(rot[..., 1, 2], rot[..., 2, 2])
@@ -247,6 +247,14 @@ def check_degree(degree: int) -> None:
         raise ValueError(f"expected a degree of at least 0, received {degree}")
 
 
+def floats(x: ArrayLike, like: Array | None = None) -> Array:
+    """The input as floating point numbers, in its own precision or in that of ``like``."""
+    x = jnp.asarray(x)
+    if like is not None:
+        return x.astype(like.dtype)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+
+
 def _harmonics(r: Array, max_degree: int, factors: list[float], cartesian_order: bool) -> Array:
     """Harmonics of vectors as they are, in Racah's normalisation times one factor per degree."""
     check_degree(max_degree)
@@ -259,7 +267,7 @@ def _harmonics(r: Array, max_degree: int, factors: list[float], cartesian_order:
 
 
 def _check_vectors(r: Any) -> Array:
-    r = _floats(r)
+    r = floats(r)
     if r.ndim == 0 or r.shape[-1] != 3:
         raise ValueError(f"expected vectors of shape (..., 3), received {r.shape}")
     return r
@@ -283,11 +291,3 @@ def _across(n: Array, v: Array) -> Array:
 
 def _transpose(matrix: Array) -> Array:
     return jnp.swapaxes(matrix, -1, -2)
-
-
-def _floats(x: ArrayLike, like: Array | None = None) -> Array:
-    """The input as floating point numbers, in its own precision or in that of ``like``."""
-    x = jnp.asarray(x)
-    if like is not None:
-        return x.astype(like.dtype)
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))

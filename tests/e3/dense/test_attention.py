@@ -162,6 +162,8 @@ def test_what_does_not_fit_is_refused():
 
     with pytest.raises(ValueError, match="divides the 4 channels of queries, received 3"):
         init(dense.SelfAttention(num_heads=3), x, b, **SPARSE)
+    with pytest.raises(ValueError, match="channels of queries, received 0"):
+        init(dense.SelfAttention(num_heads=0), x, b, **SPARSE)
     with pytest.raises(ValueError, match="expected a basis for relative positional encodings"):
         init(dense.SelfAttention(), x, **SPARSE)
     with pytest.raises(ValueError, match=r"each entry of the list, \(16,\), received \(16, 1\)"):

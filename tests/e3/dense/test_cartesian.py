@@ -38,6 +38,13 @@ def test_traces_and_antisymmetry_are_seen():
     assert not dense.is_traceless_symmetric(np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 0]]), 2)
 
 
+def test_whole_numbers_count_as_real_ones():
+    """Coefficients in their precision would be cut to whole numbers too."""
+    for f, x in ((dense.irreps_to_tensor, [1, 2, 3, 4, 5]), (dense.tensor_to_irreps, np.eye(3))):
+        whole, real = np.asarray(x, np.int32), np.asarray(x, np.float32)
+        np.testing.assert_array_equal(f(whole, 2), f(real, 2))
+
+
 def test_tensors_of_the_wrong_rank_are_refused():
     with pytest.raises(ValueError, match=r"rank 2: \(..., 3, 3\), received shape \(3,\)"):
         dense.tensor_to_irreps(jnp.zeros(3), 2)

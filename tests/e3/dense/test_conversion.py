@@ -76,3 +76,9 @@ def test_unequal_multiplicities_and_unwanted_pseudotensors_are_refused():
         dense.from_irreps_array(e3.zeros("0e + 1e"), include_pseudotensors=False)
     with pytest.raises(ValueError, match="components on axis -2, received 3"):
         dense.to_irreps_array(jnp.zeros((1, 3, 2)))
+
+
+def test_irreps_of_whole_numbers_become_real_ones():
+    x = e3.IrrepsArray("2x1o+2x2e", jnp.arange(16))
+    real = x.astype(jnp.float32)
+    np.testing.assert_array_equal(dense.from_irreps_array(x), dense.from_irreps_array(real))

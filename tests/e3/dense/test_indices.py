@@ -89,6 +89,13 @@ def test_a_list_is_completed_from_the_numbers_of_atoms():
     sparse = indices.Neighbours(dst_idx=jnp.zeros(2, int), src_idx=jnp.zeros(2, int))
     assert sparse.completed(4, 4).num_segments == 4
     assert sparse._replace(num_segments=7).completed(4, 4).num_segments == 7
+    assert sparse._replace(num_segments=0).completed(4, 4).num_segments == 0
+
+
+def test_without_sources_all_entries_are_padding():
+    nobody = jnp.zeros((0, 2))
+    gathered = indices.gather_src(nobody, src_idx=jnp.array([-1, 0, 3]), dst_idx=jnp.arange(3))
+    np.testing.assert_array_equal(gathered, np.zeros((3, 2)))
 
 
 def test_what_is_no_list_is_refused():

@@ -73,6 +73,7 @@ def test_embed_looks_scalars_up():
     y = layer.apply(variables, index)
     assert y.shape == (2, 2, 1, 1, 4)
     np.testing.assert_array_equal(y[0, 0], table[2])
+    assert np.all(np.isnan(layer.apply(variables, jnp.asarray([3, 99]))))
     half = dense.Embed(3, 4, dtype=jnp.bfloat16).apply(variables, index)
     assert half.dtype == jnp.bfloat16
 

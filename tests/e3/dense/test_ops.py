@@ -37,6 +37,11 @@ def test_a_huge_vector_does_not_spoil_a_small_one_beside_it():
     np.testing.assert_allclose(unit, [[0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
+def test_no_vectors_have_no_lengths():
+    unit, length = ops.normalize_and_return_norm(jnp.zeros((0, 3)), axis=-1)
+    assert (unit.shape, length.shape) == ((0, 3), (0,))
+
+
 def test_softplus_is_undone():
     with jax.enable_x64(True):
         x = jnp.array([1e-8, 0.3, 1.0, 50.0])

@@ -31,15 +31,20 @@ def grad(
     """
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
+        if not isinstance(argnums, int) or not -len(args) <= argnums < len(args):
+            raise ValueError(f"expected one of {len(args)} arguments, received argnums={argnums}")
         x = args[argnums]
         if not isinstance(x, IrrepsArray):
             raise ValueError(f"expected an IrrepsArray to differentiate by, received {type(x)}")
+        x = x.floating()
 
         def plain(array: Array) -> tuple[Array, Any]:
             replaced = list(args)
             replaced[argnums] = IrrepsArray(x.irreps, array, x.zero_flags)
             result = function(*replaced, **kwargs)
             z, aux = result if has_aux else (result, None)
+            if not isinstance(z, IrrepsArray):
+                raise ValueError(f"expected a function that returns an IrrepsArray, not {type(z)}")
             return z.array, (z, aux)
 
         jacobian, (z, aux) = jax.jacrev(plain, has_aux=True)(x.array)

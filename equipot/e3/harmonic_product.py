@@ -40,8 +40,9 @@ def tensor_product_with_spherical_harmonics(
         raise ValueError(f"expected one vector, 1o or 1e, received {vector.irreps}")
     if degree < 0:
         raise ValueError(f"expected a degree >= 0, received {degree}")
-    parity, x = vector.irreps.simplify()[0].ir.p, x.regroup()
+    parity, x = vector.irreps.simplify()[0].ir.p, x.floating().regroup()
     harmonics = [Irrep(l, parity**l) for l in range(degree + 1)]
+    vector = vector.floating()
     frame = _frame(vector.array).astype(x.dtype)
     lead = jnp.broadcast_shapes(x.shape[:-1], frame.shape[:-2])
     x = x.transform_by_rotation(jnp.swapaxes(frame, -1, -2)).broadcast_to((*lead, -1))

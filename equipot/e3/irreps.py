@@ -364,7 +364,10 @@ def _read_irreps(source: IrrepsLike) -> list[MulIrrep]:
         return [MulIrrep(1, source)]
     if isinstance(source, MulIrrep):
         return [source]
-    return [_read_entry(item) for item in source]
+    items = list(source)
+    if isinstance(source, tuple) and list(map(type, items)) in ([int, str], [int, Irrep]):
+        raise ValueError(f"expected a list of entries, received a single one: try [{source!r}]")
+    return [_read_entry(item) for item in items]
 
 
 def _read_entry(item: object) -> MulIrrep:
@@ -379,8 +382,10 @@ def _read_entry(item: object) -> MulIrrep:
         entries = _read_irreps(item)
         if len(entries) == 1:
             return entries[0]
-    if isinstance(item, tuple) and len(item) == 2 and item[0] >= 0:
-        return MulIrrep(int(item[0]), Irrep(item[1]))
+    if isinstance(item, tuple) and len(item) == 2:
+        mul, ir = item
+        if isinstance(mul, int | np.integer) and mul >= 0:
+            return MulIrrep(int(mul), Irrep(ir))
     raise ValueError(f'expected "2x1o" or (2, "1o") in a list of irreps, received {item!r}')
 
 

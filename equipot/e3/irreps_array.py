@@ -143,7 +143,8 @@ class IrrepsArray(chunked.ChunkedArray):
         """Divides by numbers, or irrep by irrep by scalars."""
         if isinstance(other, IrrepsArray):
             if self.irreps.num_irreps != other.irreps.num_irreps or not other._divides():
-                raise self._refusal("/", f"IrrepsArray({other.irreps})")
+                hint = " The divisor is known to be zero." if any(other.zero_flags) else ""
+                raise self._refusal("/", f"IrrepsArray({other.irreps})", hint)
             return self._times(1.0 / other)
         return self._scaled(other, "/")
 
@@ -174,6 +175,14 @@ class IrrepsArray(chunked.ChunkedArray):
             for (mul, ir), where in zip(self.irreps, self.irreps.slices(), strict=True)
         ]
         return self.from_chunks([(mul, "0e") for mul, _ in self.irreps], chunks, equal.shape[:-1])
+
+    def __ne__(self, other: "IrrepsArray | ArrayLike") -> "IrrepsArray":  # ty: ignore
+        """Whether any component of each irrep differs."""
+        return IrrepsArray((equal := self == other).irreps, ~equal.array)
+
+    def __bool__(self) -> bool:
+        """The truth of a single number; of more it is ambiguous, which raises ValueError."""
+        return bool(self.array)
 
     def __getitem__(self, index: Index) -> "IrrepsArray":
         """Indexes the batch axes as usual; the irreps axis by irreps or by a slice between irreps.
@@ -223,14 +232,16 @@ class IrrepsArray(chunked.ChunkedArray):
 
     def _times(self, other: "IrrepsArray") -> "IrrepsArray":
         """Multiplies copy by copy; of each pair one must be of degree 0."""
-        pairs = slicing.align(self.irreps, other.irreps)
+        refusal = self._refusal(
+            "*", f"IrrepsArray({other.irreps})", " Use tensor_product for all products."
+        )
+        if self.irreps.num_irreps != other.irreps.num_irreps:
+            raise refusal
         entries, chunks = [], []
-        for mine, theirs in pairs:
+        for mine, theirs in slicing.align(self.irreps, other.irreps):
             (ir, *rest) = self.irreps[mine.position].ir * other.irreps[theirs.position].ir
-            if rest or self.irreps.num_irreps != other.irreps.num_irreps:
-                raise self._refusal(
-                    "*", f"IrrepsArray({other.irreps})", " Use tensor_product for all products."
-                )
+            if rest:
+                raise refusal
             a, b = self.take([mine]), other.take([theirs])
             zero = a.zero_flags[0] or b.zero_flags[0]
             entries.append((mine.last - mine.first, ir))
@@ -268,22 +279,24 @@ class Update(NamedTuple):
     target: IrrepsArray
     index: Index
 
-    def set(self, values: "IrrepsArray | int | float") -> IrrepsArray:
+    def set(self, values: "IrrepsArray | ArrayLike") -> IrrepsArray:
         """Replaces by an array of the same irreps, or by 0."""
         return self._apply("set", values)
 
-    def add(self, values: "IrrepsArray | int | float") -> IrrepsArray:
+    def add(self, values: "IrrepsArray | ArrayLike") -> IrrepsArray:
         """Adds an array of the same irreps, or 0."""
         return self._apply("add", values)
 
-    def _apply(self, method: str, values: "IrrepsArray | int | float") -> IrrepsArray:
+    def _apply(self, method: str, values: "IrrepsArray | ArrayLike") -> IrrepsArray:
         target, chosen = self.target, self.target.array.at[self.index]
         if isinstance(values, IrrepsArray):
             if values.irreps.simplify() != target.irreps.simplify():
                 raise ValueError(f"expected values of {target.irreps}, received {values.irreps}")
             return IrrepsArray(target.irreps, getattr(chosen, method)(values.array))
-        if values != 0:
-            raise ValueError(f"expected an IrrepsArray of {target.irreps} or 0, received {values}")
+        if jnp.ndim(values) or values != 0:
+            raise ValueError(
+                f"expected an IrrepsArray of {target.irreps} or 0, received {values!r}"
+            )
         return IrrepsArray(target.irreps, getattr(chosen, method)(0))
 
 
@@ -348,9 +361,7 @@ def _flatten_with_keys(x: IrrepsArray) -> tuple[tuple[Any], Irreps]:
 
 
 def _unflatten(irreps: Irreps, leaves: Any) -> IrrepsArray:
-    x = object.__new__(IrrepsArray)
-    x._fill(irreps, leaves[0], (False,) * len(irreps))
-    return x
+    return chunked.restored(IrrepsArray, irreps, leaves[0], (False,) * len(irreps))
 
 
 jax.tree_util.register_pytree_with_keys(IrrepsArray, _flatten_with_keys, _unflatten, _flatten)

@@ -4,7 +4,6 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +72,7 @@ def normal(
     leading_shape: Sequence[int] = (),
     *,
     normalize: bool = False,
-    normalization: Literal["component", "norm"] = "component",
+    normalization: str = "component",
     dtype: DTypeLike | None = None,
 ) -> IrrepsArray:
     """Random data whose distribution is the same from every direction.
@@ -87,6 +86,8 @@ def normal(
         each irrep.
       dtype: Data type of the result.
     """
+    if normalization not in ("component", "norm"):
+        raise ValueError(f"expected a normalisation component or norm, received {normalization!r}")
     irreps = Irreps(irreps)
     dtype = jnp.result_type(float) if dtype is None else dtype
     key = jax.random.key(hash(irreps) % 2**31) if key is None else key
@@ -243,7 +244,7 @@ def _reduce(
     axis: int | Sequence[int] | None,
     keepdims: bool,
 ) -> IrrepsArray:
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
     axes = {_axis_from_front(i, x.ndim) for i in axes}
     batch_axes = tuple(sorted(axes - {x.ndim - 1}))
     if batch_axes:

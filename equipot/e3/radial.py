@@ -42,9 +42,18 @@ def bessel(
 
     Reference: Gasteiger et al. 2020 (DimeNet). arXiv:2003.03123
     """
-    k = np.arange(1.0, n + 1.0)
-    limits = math.sqrt(2.0 / cutoff) * math.pi / cutoff * k
-    return jnp.asarray(_row(limits, r)) * jnp.sinc(r[..., None] * _row(k / cutoff, r))
+    k = math.pi / cutoff * np.arange(1.0, n + 1.0)
+    return sine_quotient(r[..., None] * row(k, r)) * row(math.sqrt(2.0 / cutoff) * k, r)
+
+
+def sine_quotient(y: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """sin(y)/y; by its series below 1, where derivatives of the quotient cancel or overflow."""
+    small = jnp.abs(y) < 1.0
+    near, far = jnp.where(small, y * y, 0.0), jnp.where(small, 1.0, y)
+    series = jnp.full_like(y, 1.0 / math.factorial(21))
+    for n in range(9, -1, -1):
+        series = 1.0 / math.factorial(2 * n + 1) - near * series
+    return jnp.where(small, series, jnp.sin(far) / far)
 
 
 def polynomial_cutoff(
@@ -136,7 +145,7 @@ def soft_one_hot_linspace(
       cutoff: Whether the functions vanish at both ends of the range.
 
     Raises:
-      ValueError: The basis is unknown.
+      ValueError: The basis is unknown, or one function cannot reach both ends of the range.
     """
     if basis == "bessel":
         functions = bessel(r - start, number, end - start)
@@ -147,10 +156,12 @@ def soft_one_hot_linspace(
     if cutoff:
         step = (end - start) / (number + 1)
         centres = start + step * np.arange(1, number + 1)
+    elif number < 2:
+        raise ValueError(f"expected at least 2 functions without a cutoff, received {number}")
     else:
         step = (end - start) / (number - 1)
         centres = start + step * np.arange(number)
-    x = (r[..., None] - _row(centres, r)) * (1.0 / step)
+    x = (r[..., None] - row(centres, r)) * (1.0 / step)
     if basis == "gaussian":
         return jnp.exp(-(x**2)) * (1.0 / 1.12)
     if basis == "cosine":
@@ -167,13 +178,14 @@ def _fourier(r: Array, start: int | float, end: int | float, number: int, cutoff
     """Sines over the range, zero outside of it (with a cutoff), or cosines everywhere."""
     x = (r[..., None] - start) * (1.0 / (end - start))
     if not cutoff:
-        k = _row(math.pi * np.arange(number), r)
+        k = row(math.pi * np.arange(number), r)
         return jnp.cos(k * x) * (1.0 / math.sqrt(0.25 + number / 2))
-    k = _row(math.pi * np.arange(1, number + 1), r)
+    k = row(math.pi * np.arange(1, number + 1), r)
     waves = jnp.sin(k * x) * (1.0 / math.sqrt(0.25 + number / 2))
     return jnp.where((x > 0.0) & (x < 1.0), waves, 0.0)
 
 
-def _row(values: np.ndarray, r: Array) -> np.ndarray:
+def row(values: np.ndarray, r: Array) -> np.ndarray:
     """Constants along a new last axis of ``r``, in its precision."""
-    return values.astype(r.dtype).reshape((1,) * r.ndim + (-1,))
+    dtype = r.dtype if jnp.issubdtype(r.dtype, jnp.floating) else jnp.result_type(float)
+    return values.astype(dtype).reshape((1,) * r.ndim + (-1,))

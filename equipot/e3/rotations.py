@@ -83,8 +83,8 @@ def log_coordinates_to_matrix(log_coordinates: ArrayLike) -> Array:
     v = _floats(log_coordinates)
     cross = -jnp.einsum("ijk,...k->...ij", _LEVI_CIVITA.astype(v.dtype), v, precision="highest")
     angle = radial.safe_norm(v)[..., None, None]
-    first = jnp.sinc(angle / np.pi)
-    second = 0.5 * jnp.sinc(angle / (2 * np.pi)) ** 2
+    first = radial.sine_quotient(angle)
+    second = 0.5 * radial.sine_quotient(0.5 * angle) ** 2
     one = jnp.broadcast_to(jnp.eye(3, dtype=v.dtype), cross.shape)
     return one + first * cross + second * _product(cross, cross)
 
@@ -169,9 +169,11 @@ def split_inversion(matrix: ArrayLike) -> tuple[Array, Array]:
     """Splits an orthogonal matrix into a proper rotation and the power (0 or 1) of the inversion.
 
     Raises:
-      ValueError: The matrix is known (not traced) and is not orthogonal to 1e-3.
+      ValueError: The matrix is not 3x3, or is known (not traced) and not orthogonal to 1e-3.
     """
     matrix = _floats(matrix)
+    if matrix.shape[-2:] != (3, 3):
+        raise ValueError(f"expected an orthogonal 3x3 matrix, received shape {matrix.shape}")
     if not isinstance(matrix, core.Tracer):
         known = np.asarray(matrix, dtype=np.float64)
         error = np.abs(np.swapaxes(known, -1, -2) @ known - np.eye(3)).max(initial=0.0)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot.e3 import radial
-from equipot.e3.irreps import Irreps, IrrepsLike
+from equipot.e3.irreps import Irrep, Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
 from equipot.typing import Array, Float
 
@@ -42,10 +42,10 @@ def spherical_harmonics(
       ValueError: The input is not one vector, or an irrep does not have the parity it must.
     """
     irreps, array = _output_irreps(irreps_out, vectors)
-    if normalize:
-        array = radial.safe_normalize(array)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         array = array.astype(jnp.result_type(float))
+    if normalize:
+        array = radial.safe_normalize(array)
     factors = {"component": lambda l: 1.0, "norm": lambda l: (2 * l + 1) ** -0.5}
     factors["integral"] = lambda l: (4.0 * math.pi) ** -0.5
     if normalization not in factors:
@@ -157,8 +157,10 @@ def _output_irreps(
     irreps_out: IrrepsLike | int | Sequence[int], vectors: "IrrepsArray | Array | np.ndarray"
 ) -> tuple[Irreps, Array]:
     """The irreps asked for, and the vectors as a plain array."""
-    degrees: Any = [irreps_out] if isinstance(irreps_out, int) else irreps_out
-    by_degree = not isinstance(degrees, str) and all(isinstance(l, int) for l in degrees)
+    degrees: Any = [irreps_out] if isinstance(irreps_out, int | np.integer) else irreps_out
+    by_degree = not isinstance(degrees, str | Irrep) and all(
+        isinstance(l, int | np.integer) for l in degrees
+    )
     if isinstance(vectors, IrrepsArray):
         if vectors.irreps.simplify() not in ("1o", "1e"):
             raise ValueError(f"expected one vector, 1o or 1e, received {vectors.irreps}")
@@ -174,7 +176,7 @@ def _output_irreps(
     irreps = Irreps(
         degrees if not by_degree else [(1, (int(l), parity ** int(l))) for l in degrees]
     )
-    if array.shape[-1] != 3:
+    if array.shape[-1:] != (3,):
         raise ValueError(f"expected vectors with 3 components, received shape {array.shape}")
     for _, ir in irreps:
         if ir.p != parity**ir.l:

@@ -60,6 +60,7 @@ def tensor_product(
       irrep_normalization: Factor of each product, see the module.
       regroup_output: Whether to merge equal irreps, in the factors and in the result.
     """
+    _check(irrep_normalization)
     if not isinstance(x, IrrepsArray) and not isinstance(y, IrrepsArray):
         return _product_irreps(x, y, filter_ir_out, regroup_output)
     if not isinstance(x, IrrepsArray) or not isinstance(y, IrrepsArray):
@@ -133,6 +134,7 @@ def tensor_square(
       normalized_input: Each copy in x has length 1 exactly; otherwise x is normally distributed.
       regroup_output: Whether to merge equal irreps of the result.
     """
+    _check(irrep_normalization)
     x = x.floating().regroup()
     entries: list[tuple[int, Irrep]] = []
     chunks: list[Array | None] = []
@@ -163,10 +165,16 @@ def coupling(
     Raises:
       ValueError: The normalisation is unknown.
     """
+    _check(normalization)
     factors = {"component": ir3.dim, "norm": ir1.dim * ir2.dim, "none": 1}
-    if normalization not in factors:
-        raise ValueError(f"expected a normalisation of {list(factors)}, received {normalization!r}")
     return math.sqrt(factors[normalization]) * clebsch_gordan(ir1.l, ir2.l, ir3.l)
+
+
+def _check(normalization: Normalization) -> None:
+    if normalization not in ("component", "norm", "none"):
+        raise ValueError(
+            f"expected a normalisation of component, norm or none, received {normalization!r}"
+        )
 
 
 def _pair(a: Array, b: Array, c: np.ndarray) -> Float[Array, "*batch mul dim"]:

@@ -58,3 +58,12 @@ def test_gradients_commute_with_rotations_and_keep_precision():
 def test_plain_arrays_cannot_be_differentiated_by():
     with pytest.raises(ValueError, match="IrrepsArray to differentiate"):
         e3.grad(lambda x: x)(jnp.ones(3))
+
+
+def test_what_has_no_derivative_as_irreps_is_refused():
+    x = e3.IrrepsArray("1o", np.array([1, 2, 3], np.int32))
+    with pytest.raises(ValueError, match=r"one of 1 arguments, received argnums=1"):
+        e3.grad(lambda x: x, 1)(x)
+    with pytest.raises(ValueError, match="returns an IrrepsArray"):
+        e3.grad(lambda x: x.array)(x)
+    assert jax.eval_shape(e3.grad(e3.norm), x).dtype == np.float32

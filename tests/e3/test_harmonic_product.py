@@ -79,3 +79,13 @@ def test_what_is_not_one_vector_is_refused():
         e3.tensor_product_with_spherical_harmonics(e3.ones("0e"), e3.ones("2x1o"), 1)
     with pytest.raises(ValueError, match="degree"):
         e3.tensor_product_with_spherical_harmonics(e3.ones("0e"), e3.ones("1o"), -1)
+
+
+def test_whole_numbers_become_floating_point():
+    def both(dtype):
+        x = e3.IrrepsArray("1o", np.array([1, 2, 3], dtype))
+        v = e3.IrrepsArray("1o", np.array([1, 1, 0], dtype))
+        return e3.tensor_product_with_spherical_harmonics(x, v, 1).array
+
+    ours, expected = jax.jit(lambda: (both(np.int32), both(np.float32)))()
+    np.testing.assert_array_equal(ours, expected)

@@ -156,3 +156,10 @@ def test_generators_close_under_commutation():
         x, y, z = e3.Irreps(irreps).generators()
         np.testing.assert_allclose(x @ y - y @ x, z, atol=1e-12)
         np.testing.assert_allclose(y @ z - z @ y, x, atol=1e-12)
+
+
+def test_entries_that_would_be_misread_are_refused():
+    with pytest.raises(ValueError, match=r"try \[\(2, '1o'\)\]"):
+        e3.Irreps((2, "1o"))
+    with pytest.raises(ValueError, match=r"received \(2\.5, '1o'\)"):
+        e3.Irreps([(2.5, "1o")])

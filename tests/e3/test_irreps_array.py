@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -322,3 +325,34 @@ def test_derivatives_are_finite_at_zero_irreps():
         return jax.jacfwd(jax.jacfwd(values))(array)
 
     assert np.all(np.isfinite(derivatives(jnp.zeros(irreps.dim))))
+
+
+def test_copies_and_pickles_are_the_same_array():
+    x = e3.from_chunks("0e + 1o", [None, np.ones((1, 3), np.float32)], ())
+    table = e3.reduced_tensor_product_basis("ij=-ji", i="1o")
+    for original in (x, table):
+        for other in (copy.copy(original), copy.deepcopy(original)):
+            check(other, original.irreps, original.array)
+        other = pickle.loads(pickle.dumps(original))
+        check(other, original.irreps, original.array)
+        assert other.zero_flags == original.zero_flags and other.dtype == original.dtype
+
+
+def test_inequality_is_judged_for_each_irrep_and_has_no_truth_of_its_own():
+    x = e3.IrrepsArray("0e + 1o", np.array([1.0, 2.0, 3.0, 4.0], np.float32))
+    differs = x != e3.IrrepsArray(x.irreps, np.array([1.0, 2.0, 0.0, 4.0], np.float32))
+    assert differs.irreps == "0e+0e"
+    np.testing.assert_array_equal(differs.array, [False, True])
+    assert not (x["0e"] != x["0e"])
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(x == x)
+
+
+def test_missing_copies_known_zeros_and_plain_updates_are_refused_by_name():
+    v = e3.IrrepsArray("1o", np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"1x1o.*\* IrrepsArray\(0x0e\) is not equivariant"):
+        v * e3.IrrepsArray("0x0e", np.ones(0, np.float32))
+    with pytest.raises(ValueError, match="known to be zero"):
+        v / e3.zeros("0e")
+    with pytest.raises(ValueError, match=r"or 0, received Array\("):
+        X.at[0].set(jnp.zeros(5))

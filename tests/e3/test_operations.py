@@ -95,6 +95,11 @@ def test_random_data_have_the_scale_asked_for():
     np.testing.assert_allclose(jnp.mean(e3.norm(short, squared=True).array), 1.0, atol=0.02)
 
 
+def test_unknown_normalisations_are_refused():
+    with pytest.raises(ValueError, match="component or norm, received 'nrom'"):
+        e3.normal("1o", normalization="nrom")
+
+
 def test_random_data_without_a_key_depend_on_the_irreps_alone():
     np.testing.assert_array_equal(e3.normal("0e + 1o").array, e3.normal("0e + 1o").array)
     assert np.any(e3.normal("0e + 1o").array != e3.normal("1o + 0e").array)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from equipot import e3
+from equipot.e3 import radial
 
 
 def nth_derivative(f, n):
@@ -126,3 +127,44 @@ def test_precision_of_distances_is_kept():
                 r, start=0.0, end=1.0, number=3, basis=basis, cutoff=True
             )
             assert functions.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("r", [0.0, 1e-30, 1e-20, 1e-3, 0.3, 0.99, 1.01, 3.0])
+def test_derivatives_of_bessel_functions_neither_cancel_nor_overflow_at_short_distances(r):
+    def values_slopes_curvatures(dtype):
+        f = lambda r: e3.bessel(r, 2, 3.0)  # noqa: E731
+        return jax.jit(lambda r: (f(r), jax.jacfwd(f)(r), jax.jacfwd(jax.jacfwd(f))(r)))(dtype(r))
+
+    single = values_slopes_curvatures(np.float32)
+    k = np.pi / 3 * np.arange(1, 3)
+    y, scale = np.maximum(k * r, 1e-30), np.sqrt(2 / 3) * k  # f = scale sin(y)/y
+    series = y < 1e-2
+    slope = np.where(series, -y / 3, (np.cos(y) - np.sin(y) / y) / y)
+    curvature = np.where(series, -1 / 3, -np.sin(y) / y - 2 * slope / y)
+    exact = scale * np.sin(y) / y, scale * k * slope, scale * k**2 * curvature
+    for ours, expected in zip(single, exact, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_sine_quotient_is_smooth_where_its_series_ends():
+    with jax.enable_x64(True):
+        y = np.array([0.0, 0.5, 1.0 - 1e-9, 1.0 + 1e-9, 2.0, 40.0])
+        slope = jax.jit(jax.vmap(jax.grad(radial.sine_quotient)))(y)
+        values = jax.jit(radial.sine_quotient)(y)
+        np.testing.assert_allclose(values, np.sinc(y / np.pi), atol=1e-15)
+        z = np.maximum(y, 1e-9)
+        np.testing.assert_allclose(slope, np.cos(z) / z - np.sin(z) / z**2, atol=1e-6)
+        np.testing.assert_allclose(slope[2], slope[3], atol=1e-8)
+
+
+def test_constants_have_the_precision_of_distances_or_a_floating_one_for_whole_numbers():
+    assert radial.row(np.array([0.5, 1.5]), jnp.ones((2,), jnp.bfloat16)).dtype == jnp.bfloat16
+    row = radial.row(np.array([0.5, 1.5]), jnp.ones((2,), jnp.int32))
+    np.testing.assert_array_equal(row, [[0.5, 1.5]])
+
+
+def test_one_function_cannot_reach_both_ends_of_a_range():
+    with pytest.raises(ValueError, match="at least 2 functions"):
+        e3.soft_one_hot_linspace(
+            jnp.ones(2), start=0, end=1, number=1, basis="gaussian", cutoff=False
+        )

@@ -126,3 +126,17 @@ def test_wrong_parities_and_inputs_are_refused():
         e3.spherical_harmonics(1, jnp.ones(3), False)
     with pytest.raises(ValueError, match="lmax"):
         spherical_harmonics_components(np.ones(3), -1)
+
+
+def test_irreps_and_whole_numbers_are_read_as_such():
+    def both(vector):
+        irrep = e3.spherical_harmonics(e3.Irrep("2e"), vector, False)
+        degrees = e3.spherical_harmonics([np.int64(2)], vector, False)
+        assert irrep.irreps == degrees.irreps == "2e"
+        return irrep.array, degrees.array, e3.spherical_harmonics(2, vector, True).array
+
+    whole = e3.IrrepsArray("1o", np.array([1, 2, 3], np.int32))
+    for ours, expected in zip(*jax.jit(lambda: (both(whole), both(VECTOR)))(), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    with pytest.raises(ValueError, match=r"3 components, received shape \(\)"):
+        e3.spherical_harmonics("1o", np.ones((), np.float32), True)

@@ -81,6 +81,9 @@ def test_normalisations_keep_components_or_lengths():
         np.testing.assert_allclose(mean, 1.0, atol=0.1)
     with pytest.raises(ValueError, match="normalisation"):
         coupling(*[e3.Irrep("0e")] * 3, "integral")
+    for function in (e3.tensor_square, lambda x, **name: e3.tensor_product(x, "1o", **name)):
+        with pytest.raises(ValueError, match="component, norm or none, received 'nrom'"):
+            function(e3.zeros("1o"), irrep_normalization="nrom")
 
 
 def test_elementwise_products_pair_copies():

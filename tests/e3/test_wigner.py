@@ -73,6 +73,8 @@ def test_inversion_acts_by_parity():
 def test_matrices_that_are_no_rotations_are_refused():
     with pytest.raises(ValueError, match="orthogonal"):
         e3.Irrep("1o").D_from_matrix(2.0 * np.eye(3))
+    with pytest.raises(ValueError, match=r"3x3 matrix, received shape \(2, 2\)"):
+        e3.Irrep("1o").D_from_matrix(np.eye(2))
 
 
 def test_derivatives_exist_at_every_rotation():

@@ -16,6 +16,7 @@ import numpy as np
 from jax.scipy import special
 
 from equipot.e3.dense.cutoffs import Scalar, check_basis, in_dtype
+from equipot.e3.radial import row, sine_quotient
 from equipot.typing import Array, Float
 
 Kind: TypeAlias = Literal["shifted", "damped", "cuspless"]
@@ -111,7 +112,7 @@ def basic_fourier(
       ValueError: num or limit is not positive.
     """
     check_basis(num, limit)
-    return jnp.cos(_row(math.pi * np.arange(num), x) * (x / in_dtype(limit, x))[..., None])
+    return jnp.cos(row(math.pi * np.arange(num), x) * (x / in_dtype(limit, x))[..., None])
 
 
 def basic_gaussian(
@@ -129,7 +130,7 @@ def basic_gaussian(
     """
     check_basis(num, limit)
     last = num - 1
-    offset = (x / in_dtype(limit, x))[..., None] - _row(np.arange(num) / max(last, 1), x)
+    offset = (x / in_dtype(limit, x))[..., None] - row(np.arange(num) / max(last, 1), x)
     return jnp.exp(-(math.sqrt(2.0 * num) * last) * offset**2)
 
 
@@ -148,7 +149,7 @@ def sinc(x: Float[Array, "*batch"], num: int, limit: Scalar = 1.0) -> Float[Arra
     """
     check_basis(num, limit)
     t = (x / in_dtype(limit, x))[..., None]
-    return jnp.where(t <= 1.0, _sinc(t * _row(math.pi * np.arange(1, num + 1), x)), 0.0)
+    return jnp.where(t <= 1.0, sine_quotient(t * row(math.pi * np.arange(1, num + 1), x)), 0.0)
 
 
 def reciprocal_bernstein(
@@ -264,16 +265,6 @@ def _damped_reciprocal(x: Array) -> Array:
     return jnp.where(small, series, -jnp.expm1(-far) / far)
 
 
-def _sinc(y: Array) -> Array:
-    """sin(y)/y; by its series below 1, where derivatives of the quotient cancel."""
-    small = jnp.abs(y) < 1.0
-    near, far = jnp.where(small, y * y, 0.0), jnp.where(small, 1.0, y)
-    series = jnp.full_like(y, 1.0 / math.factorial(21))
-    for n in range(9, -1, -1):
-        series = 1.0 / math.factorial(2 * n + 1) - near * series
-    return jnp.where(small, series, jnp.sin(far) / far)
-
-
 def _clipped(x: Array, num: int, limit: Scalar) -> Array:
     """x/limit between 0 and 1, with slope 1 at both ends and 0 beyond."""
     check_basis(num, limit)
@@ -286,9 +277,9 @@ def _bernstein(t: Array, degree: int) -> Array:
     """C(n, k) tᵏ (1-t)ⁿ⁻ᵏ for k = 0 … n by logarithms, which neither over- nor underflow."""
     k = np.arange(degree + 1)
     log_binomial = [math.log(math.comb(degree, i)) for i in k]
-    low = special.xlogy(_row(k, t), t[..., None])
-    high = special.xlog1py(_row(degree - k, t), -t[..., None])
-    return jnp.exp(_row(np.array(log_binomial), t) + low + high)
+    low = special.xlogy(row(k, t), t[..., None])
+    high = special.xlog1py(row(degree - k, t), -t[..., None])
+    return jnp.exp(row(np.array(log_binomial), t) + low + high)
 
 
 @_bernstein.defjvp
@@ -302,8 +293,3 @@ def _bernstein_jvp(degree: int, primals: tuple[Array], tangents: tuple[Array]) -
     zero = jnp.zeros_like(lower[..., :1])
     slope = jnp.concatenate([zero, lower], -1) - jnp.concatenate([lower, zero], -1)
     return values, degree * slope * dt[..., None]
-
-
-def _row(values: np.ndarray, x: Array) -> np.ndarray:
-    """Constants along a new last axis of ``x``, in its precision."""
-    return values.astype(x.dtype).reshape((1,) * x.ndim + (-1,))

@@ -62,7 +62,7 @@ class FullyConnectedTensorProduct(nn.Module):
 
 
 def _factor(x: IrrepsArray | Array, irreps: IrrepsLike | None, which: str) -> IrrepsArray:
-    x = operations.as_irreps_array(x)
+    x = operations.as_irreps_array(x).floating()
     if irreps is not None and Irreps(irreps).regroup() != x.irreps.regroup():
         raise ValueError(
             f"FullyConnectedTensorProduct: expected irreps {irreps} of the {which} factor, "

@@ -72,7 +72,7 @@ class Linear(nn.Module):
             another.
         """
         *choice, x = inputs
-        x = operations.as_irreps_array(x)
+        x = operations.as_irreps_array(x).floating()
         if self.irreps_in is not None and Irreps(self.irreps_in).regroup() != x.irreps.regroup():
             raise ValueError(f"Linear: expected irreps {self.irreps_in}, received {x.irreps}")
         choose = self._chooser(choice, self._channels(x))

@@ -7,7 +7,7 @@ from typing import TypeVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3 import activations, path_weights
+from equipot.e3 import activations, operations, path_weights
 from equipot.e3.irreps_array import IrrepsArray
 from equipot.typing import Array, Float
 
@@ -44,15 +44,16 @@ class MultiLayerPerceptron(nn.Module):
         Raises:
           ValueError: The input has irreps other than 0e.
         """
+        scalars = operations.as_irreps_array(x).floating()
+        if not scalars.irreps.is_scalar():
+            raise ValueError(
+                f"MultiLayerPerceptron: expected even scalars (0e), received {scalars.irreps}: "
+                "mix other irreps by Linear, activate them by gate"
+            )
+        y = self._layers(scalars.array)
         if isinstance(x, IrrepsArray):
-            if not x.irreps.is_scalar():
-                raise ValueError(
-                    f"MultiLayerPerceptron: expected even scalars (0e), received {x.irreps}: "
-                    "mix other irreps by Linear, activate them by gate"
-                )
-            y = self._layers(x.array)
-            return IrrepsArray([(y.shape[-1], "0e")], y)
-        return self._layers(x)
+            return operations.as_irreps_array(y)
+        return y
 
     def _layers(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
         for i, width in enumerate(self.list_neurons):

@@ -36,7 +36,7 @@ class RMSNorm(nn.Module):
     @nn.compact
     def __call__(self, x: IrrepsArray | Array) -> IrrepsArray:
         """Normalises along the irreps axis, every place of the batch axes by itself."""
-        x = operations.as_irreps_array(x)
+        x = operations.as_irreps_array(x).floating()
         if self.centering:
             x = _centered(x)
         factor = jax.lax.rsqrt(_mean_square(x) + self.epsilon)[..., None]

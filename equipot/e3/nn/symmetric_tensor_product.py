@@ -48,6 +48,7 @@ class SymmetricTensorProduct(nn.Module):
                 "SymmetricTensorProduct: expected an axis of channels before the irreps, received "
                 f"an array of shape {x.shape}"
             )
+        x = x.floating()
         keep = None if self.keep_ir_out is None else Irreps(self.keep_ir_out)
         maps = {n: polynomial_maps(x.irreps, n, keep) for n in sorted(orders)}
         kinds = sorted({ir for found in maps.values() for ir in found})

@@ -295,6 +295,8 @@ MESSAGES = [
     (2, 1, {"max_degree": 3}),
     (2, 2, {"include_pseudotensors": False, "use_basis_bias": True}),
     (1, 1, {"cartesian_order": False, "max_degree": 1}),
+    (1, 1, {"use_fused_tensor": True}),
+    (2, 1, {"use_fused_tensor": True, "include_pseudotensors": False}),
 ]
 
 
@@ -322,6 +324,7 @@ BIASES = {f"{role}_use_bias": True for role in ("query", "key", "value")}
         (1, 1, {"num_heads": 2}),
         (2, 1, {"num_heads": 3, "qkv_features": 6, "out_features": 5, "use_basis_bias": True}),
         (2, 0, {"max_degree": 1, "include_pseudotensors": False, **BIASES}),
+        (1, 1, {"num_heads": 2, "use_fused_tensor": True}),
     ],
 )
 def test_self_attention_is_equal_given_the_same_parameters(

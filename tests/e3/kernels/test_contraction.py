@@ -62,6 +62,9 @@ def force_loss(function, *arguments):
     return sum(jnp.sum(jnp.cos(f)) for f in forces.values())
 
 
+compute = jax.jit(apply, static_argnums=(0, 4))  # so that tests share programs
+
+
 def assert_trees_close(actual, expected, tolerance, what):
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
@@ -71,13 +74,13 @@ def assert_trees_close(actual, expected, tolerance, what):
 @pytest.mark.parametrize("case", CASES)
 def test_value_is_that_of_the_reference(case):
     with jax.enable_x64(True):
-        fast, slow = (jax.jit(lambda *x, f=f: apply(f, *x, case))(*inputs(case)) for f in BOTH)
+        fast, slow = (compute(f, *inputs(case), case) for f in BOTH)
         assert tuple(fast) == irreps_of(case[1])
         assert_trees_close(fast, slow, testing.F64_EXACT, "contraction")
 
 
 def test_value_in_single_precision_is_that_of_the_reference():
-    fast, slow = (apply(function, *inputs(dtype="float32")) for function in BOTH)
+    fast, slow = (compute(function, *inputs(dtype="float32")) for function in BOTH)
     assert all(b.dtype == "float32" for b in fast.values())
     assert_trees_close(fast, slow, testing.F32, "contraction")
 
@@ -118,7 +121,7 @@ def test_value_is_the_sum_that_the_documentation_writes():
                 for indices in itertools.product(range(4), repeat=power.order):
                     product = np.prod([joined[n, i, c] for i in indices])
                     expected[n, :, c] += w[species[n], k, c] * u[indices][k] * product
-        found = apply(FAST, features, weights, species, case)[VECTOR]
+        found = compute(FAST, features, weights, species, case)[VECTOR]
         testing.assert_close(found, expected, testing.F64_EXACT, "written out")
 
 
@@ -148,7 +151,7 @@ def test_order_in_which_irreps_are_given_does_not_matter():
     assert couplings.powers(backwards, (SCALAR, VECTOR), 3) == {
         power: w.shape[1] for power, w in weights.items()
     }
-    one, other = (apply(FAST, f, weights, species) for f in (features, backwards))
+    one, other = (compute(FAST, f, weights, species) for f in (features, backwards))
     assert_trees_close(one, other, 0.0, "order of irreps")
 
 
@@ -156,30 +159,30 @@ def test_order_in_which_irreps_are_given_does_not_matter():
 def test_contraction_commutes_with_rotations_and_inversion(case):
     with jax.enable_x64(True):
         features, weights, species = inputs(case)
-        testing.assert_equivariant(lambda x: apply(FAST, x, weights, species, case), features)
+        testing.assert_equivariant(lambda x: compute(FAST, x, weights, species, case), features)
 
 
 def test_nodes_are_contracted_one_by_one_with_the_weights_of_their_species():
     with jax.enable_x64(True):
         features, weights, species = inputs()
-        together = apply(FAST, features, weights, species)
+        together = compute(FAST, features, weights, species)
         order = jnp.argsort(species)
         in_order = {irrep: x[order] for irrep, x in features.items()}
-        by_species = apply(FAST, in_order, weights, species[order])
+        by_species = compute(FAST, in_order, weights, species[order])
         renamed = {power: w[::-1] for power, w in weights.items()}
-        other_names = apply(FAST, features, renamed, SPECIES - 1 - species)
+        other_names = compute(FAST, features, renamed, SPECIES - 1 - species)
         for irrep, b in together.items():
             testing.assert_close(by_species[irrep], b[order], testing.F64_EXACT, "sorted")
             testing.assert_close(other_names[irrep], b, testing.F64_EXACT, "species renamed")
-            assert not np.allclose(b, apply(FAST, features, renamed, species)[irrep])
+            assert not np.allclose(b, compute(FAST, features, renamed, species)[irrep])
 
 
 def test_channels_do_not_mix():
     with jax.enable_x64(True):
         features, weights, species = inputs()
         changed = {irrep: x.at[..., 1].set(7.0) for irrep, x in features.items()}
-        before = apply(FAST, features, weights, species)
-        after = apply(FAST, changed, weights, species)
+        before = compute(FAST, features, weights, species)
+        after = compute(FAST, changed, weights, species)
         for irrep, b in before.items():
             assert np.array_equal(after[irrep][..., 0], b[..., 0])
             assert np.all(after[irrep][..., 1] != b[..., 1])
@@ -191,8 +194,8 @@ def test_a_power_of_order_n_grows_like_the_power_n_of_the_features():
         for order in (1, 2, 3):
             only = {power: w * float(power.order == order) for power, w in weights.items()}
             doubled = {irrep: 2 * x for irrep, x in features.items()}
-            b = apply(FAST, features, only, species)
-            grown = apply(FAST, doubled, only, species)
+            b = compute(FAST, features, only, species)
+            grown = compute(FAST, doubled, only, species)
             for irrep in b:
                 testing.assert_close(
                     grown[irrep], 2**order * b[irrep], testing.F64_EXACT, f"order {order}"
@@ -203,7 +206,7 @@ def test_second_order_of_a_vector_is_its_square_over_root_three():
     with jax.enable_x64(True):
         features, _, species = inputs(("1o", "0e", 2))
         weights = {Power(2, SCALAR): jnp.ones((SPECIES, 1, CHANNELS))}
-        b = apply(FAST, features, weights, species, ("1o", "0e", 2))[SCALAR]
+        b = compute(FAST, features, weights, species, ("1o", "0e", 2))[SCALAR]
         square = jnp.sum(features[VECTOR] ** 2, axis=1, keepdims=True)
         testing.assert_close(jnp.abs(b), square / np.sqrt(3), testing.F64_EXACT, "square")
 
@@ -211,7 +214,7 @@ def test_second_order_of_a_vector_is_its_square_over_root_three():
 def test_outputs_without_couplings_are_left_out():
     features, weights, species = inputs(("2e", "0o+0e+1o", 3), "float32")
     assert set(weights) == {Power(2, SCALAR), Power(3, SCALAR)}
-    assert set(apply(FAST, features, weights, species, ("2e", "0o+0e+1o", 3))) == {SCALAR}
+    assert set(compute(FAST, features, weights, species, ("2e", "0o+0e+1o", 3))) == {SCALAR}
     assert couplings.powers((TENSOR,), (VECTOR,), 3) == {}
     for function in BOTH:
         assert function(features, {}, species, (VECTOR,), 3) == {}
@@ -262,11 +265,12 @@ def test_zero_features_and_no_nodes_give_zeros_and_finite_gradients(function):
     with jax.enable_x64(True):
         features, weights, species = inputs()
         nothing = {irrep: 0 * x for irrep, x in features.items()}
-        assert all(np.all(b == 0) for b in apply(function, nothing, weights, species).values())
-        gradient = jax.grad(energy, argnums=1)(function, nothing, weights, species)
+        assert all(np.all(b == 0) for b in compute(function, nothing, weights, species).values())
+        slope = jax.jit(jax.grad(energy, argnums=1), static_argnums=0)
+        gradient = slope(function, nothing, weights, species)
         assert all(np.isfinite(g).all() for g in gradient.values())
         nobody = {irrep: x[:0] for irrep, x in features.items()}
-        found = apply(function, nobody, weights, species[:0])
+        found = compute(function, nobody, weights, species[:0])
         assert {irrep: b.shape for irrep, b in found.items()} == {
             SCALAR: (0, 1, CHANNELS),
             VECTOR: (0, 3, CHANNELS),
@@ -290,7 +294,7 @@ def test_weights_upon_other_couplings_are_taken_over_exactly():
             testing.assert_close(change, mixing, testing.F64_EXACT, "change of basis")
             taken[power] = jnp.asarray(np.einsum("kp,spc->skc", change, foreign))
             expected[power] = jnp.asarray(np.einsum("kp,spc->skc", mixing, foreign))
-        fast, slow = (apply(FAST, features, w, species) for w in (taken, expected))
+        fast, slow = (compute(FAST, features, w, species) for w in (taken, expected))
         assert_trees_close(fast, slow, testing.F64_EXACT, "weights of other couplings")
 
 

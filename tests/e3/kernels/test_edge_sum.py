@@ -1,5 +1,7 @@
 """Sums over edges in blocks are the plain sums, through every derivative and on every device."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +35,7 @@ def inputs(dtype="float64", edges=EDGES, seed=0):
     return params, nodes, edge, *map(jnp.asarray, ends)
 
 
+@functools.cache
 def blocked(size):
     return lambda *x: edge_sum(message, *x, NODES, edges_per_block=size)
 
@@ -46,20 +49,24 @@ def force_loss(function, params, nodes, edge, *ends):
     return sum(jnp.sum(g**2) for g in jax.tree.leaves(gradients))
 
 
+ORDERS = {
+    "value": lambda f, *x: f(*x),
+    "gradient": jax.grad(energy, argnums=(1, 2, 3)),
+    "gradient of a force loss": jax.grad(force_loss, argnums=(1, 2, 3)),
+}
+# Compiled, so that tests share programs.
+ORDERS = {order: jax.jit(f, static_argnums=0) for order, f in ORDERS.items()}
+
+
 def assert_trees_close(actual, expected, what):
     jax.tree.map(lambda a, b: testing.assert_close(a, b, testing.F64_EXACT, what), actual, expected)
 
 
 @pytest.mark.parametrize("size", BLOCKS)
-@pytest.mark.parametrize("order", ["value", "gradient", "gradient of a force loss"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_blocks_of_any_size_give_the_plain_sum(size, order):
     with jax.enable_x64(True):
-        compute = {
-            "value": lambda f, *x: f(*x),
-            "gradient": jax.grad(energy, argnums=(1, 2, 3)),
-            "gradient of a force loss": jax.grad(force_loss, argnums=(1, 2, 3)),
-        }[order]
-        found, expected = compute(blocked(size), *inputs()), compute(plain, *inputs())
+        found, expected = (ORDERS[order](f, *inputs()) for f in (blocked(size), plain))
         assert_trees_close(found, expected, f"{order} in blocks of {size}")
 
 
@@ -71,7 +78,7 @@ def test_third_derivatives_are_those_of_the_plain_sum():
                 scaled = {"w": scale * params["w"]}
                 return jax.grad(lambda p: force_loss(function, p, *rest))(scaled)["w"].sum()
 
-            return jax.grad(slope)(jnp.asarray(1.1), *inputs())
+            return jax.jit(jax.grad(slope))(jnp.asarray(1.1), *inputs())
 
         testing.assert_close(third(blocked(5)), third(plain), testing.F64_EXACT, "third derivative")
 
@@ -79,8 +86,8 @@ def test_third_derivatives_are_those_of_the_plain_sum():
 def test_mapped_over_a_batch_it_is_the_same_for_each():
     with jax.enable_x64(True):
         batch = jax.tree.map(lambda *x: jnp.stack(x), inputs(), inputs(seed=1))
-        gradient = jax.grad(force_loss, argnums=1)
-        mapped = jax.vmap(lambda *x: gradient(blocked(5), *x))(*batch)
+        gradient = ORDERS["gradient of a force loss"]
+        mapped = jax.jit(jax.vmap(lambda *x: gradient(blocked(5), *x)))(*batch)
         for i in range(2):
             one = gradient(plain, *inputs(seed=i))
             assert_trees_close(jax.tree.map(lambda x, i=i: x[i], mapped), one, "vmap")
@@ -111,7 +118,7 @@ def test_over_devices_gradients_of_shared_parameters_are_summed_once(size):
 
         arguments = params, nodes, edge, *ends
         found = jax.jit(jax.grad(on_devices, argnums=(0, 1, 2)))(*arguments)
-        expected = jax.grad(one_after_the_other, argnums=(0, 1, 2))(*arguments)
+        expected = jax.jit(jax.grad(one_after_the_other, argnums=(0, 1, 2)))(*arguments)
         assert_trees_close(found, expected, "gradient over devices")
 
 

@@ -37,12 +37,15 @@ def basis(positions, **index):
     )
 
 
-def random_parameters(module, *inputs, **index):
-    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *inputs, **index))
+def random_parameters(module, x, r):
+    shapes = jax.eval_shape(
+        lambda: module.init(jax.random.key(0), x, *basis(r, **SPARSE), **SPARSE)
+    )
     rng = np.random.default_rng(2)
     return jax.tree.map(lambda w: jnp.asarray(0.7 * rng.normal(size=w.shape), w.dtype), shapes)
 
 
+@functools.partial(jax.jit, static_argnums=2)
 def transform(x, matrix, reflected):
     degree = int(np.sqrt(x.shape[-2])) - 1
     x = dense.rotate(x, dense.wigner_d(matrix, degree))
@@ -96,7 +99,7 @@ def test_attention_turns_and_permutes_with_atoms_and_lists_of_both_kinds_agree(n
     with jax.enable_x64(True):
         x, r = features(num_parity, 1), jnp.asarray(POSITIONS)
         matrix = jnp.asarray(matrix * np.linalg.det(matrix))
-        variables = random_parameters(module, x, *basis(r, **SPARSE), **SPARSE)
+        variables = random_parameters(module, x, r)
 
         @jax.jit
         def attend(x, r):
@@ -118,7 +121,7 @@ def test_a_neighbour_leaves_smoothly_and_gradients_are_finite_everywhere():
         x = features(1, 0)
         positions = jnp.asarray(POSITIONS).at[1].set(POSITIONS[0])  # two coincide
         positions = positions.at[3].set(jnp.zeros(3))
-        variables = random_parameters(module, x, *basis(positions, **SPARSE), **SPARSE)
+        variables = random_parameters(module, x, positions)
         pad = jnp.array([4, 4], jnp.int32)
         index = {
             "dst_idx": jnp.concatenate([DST_IDX, jnp.array([2, 4], jnp.int32)]),
@@ -142,8 +145,8 @@ def test_a_neighbour_leaves_smoothly_and_gradients_are_finite_everywhere():
 def test_padding_is_no_neighbour():
     module = dense.SelfAttention(use_relative_positional_encoding_v=False)
     x, r = features(1, 0), jnp.asarray(POSITIONS, jnp.float32)
-    b, cutoff = basis(r, **SPARSE)
-    variables = random_parameters(module, x, b, cutoff, **SPARSE)
+    b, _ = jax.jit(lambda r: basis(r, **SPARSE))(r)
+    variables = random_parameters(module, x, r)
     apply = jax.jit(module.apply)
     sparse = {"dst_idx": DST_IDX, "src_idx": SRC_IDX}
     expected = apply(variables, x, b, **sparse)
@@ -155,7 +158,7 @@ def test_padding_is_no_neighbour():
 
 def test_what_does_not_fit_is_refused():
     x = features(1, 1)
-    b, cutoff = basis(jnp.asarray(POSITIONS), **SPARSE)
+    b, cutoff = jnp.zeros((16, 1, 4, 3)), jnp.zeros(16)
 
     def init(module, *inputs, **index):
         return jax.eval_shape(functools.partial(module.init, jax.random.key(0)), *inputs, **index)

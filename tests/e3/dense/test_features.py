@@ -50,9 +50,9 @@ def test_reflection_turns_odd_parities_and_twice_is_nothing():
 def test_rotation_keeps_the_length_of_each_degree_and_follows_harmonics():
     rot = dense.rotation(np.array([1.0, -2.0, 0.5]), 0.7)
     r = normal(4, 3)
-    y = dense.spherical_harmonics(r, 3)[:, None, :, None]
-    turned = dense.spherical_harmonics(r @ rot, 3)[:, None, :, None]
-    d = dense.wigner_d(rot, 3)
+    harmonics = jax.jit(lambda r: dense.spherical_harmonics(r, 3)[:, None, :, None])
+    y, turned = harmonics(r), harmonics(r @ rot)
+    d = jax.jit(dense.wigner_d, static_argnums=1)(rot, 3)
     np.testing.assert_allclose(dense.rotate(y, d), turned, atol=1e-6)
     each = jnp.broadcast_to(d, (4, 16, 16))
     np.testing.assert_allclose(dense.rotate(y, each), turned, atol=1e-6)

@@ -9,6 +9,7 @@ import numpy as np
 
 from equipot.e3.irreps import Irrep
 from equipot.testing import tolerances
+from equipot.typing import Array
 
 
 def rotation_matrix(seed: int) -> np.ndarray:
@@ -18,7 +19,7 @@ def rotation_matrix(seed: int) -> np.ndarray:
     return q * np.linalg.det(q)
 
 
-def transform(tree: Any, matrix: np.ndarray) -> Any:
+def transform(tree: Any, matrix: Array | np.ndarray) -> Any:
     """Applies an orthogonal matrix to all features in a tree of tuples, lists and mappings.
 
     Features are an ``IrrepsArray``, or a mapping from irreps (or from named tuples with a field
@@ -62,7 +63,7 @@ def assert_equivariant(
             tolerances.assert_close(a, b, tolerance, f"the function commutes with {name}")
 
 
-def _transform_entry(key: Any, value: Any, matrix: np.ndarray) -> Any:
+def _transform_entry(key: Any, value: Any, matrix: Array | np.ndarray) -> Any:
     irrep = getattr(key, "out", key)
     if not isinstance(irrep, Irrep):
         return transform(value, matrix)
@@ -73,5 +74,5 @@ def _transform_entry(key: Any, value: Any, matrix: np.ndarray) -> Any:
     return jnp.einsum("ij,...jc->...ic", d, value)
 
 
-def _representation(irrep: Irrep, matrix: np.ndarray, dtype: Any) -> jax.Array:
+def _representation(irrep: Irrep, matrix: Array | np.ndarray, dtype: Any) -> Array:
     return jnp.asarray(irrep.D_from_matrix(jnp.asarray(matrix)), dtype)

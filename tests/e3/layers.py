@@ -38,13 +38,15 @@ def assert_equivariant(function, *arguments, tolerance=1e-12):
     """Checks f(g x) = g f(x) for a rotation, the inversion and both, and that no output is zero."""
 
     @jax.jit
-    def both(matrix, *arguments):
-        moved = [x.transform_by_matrix(matrix) for x in arguments]
-        return function(*moved).array, function(*arguments).transform_by_matrix(matrix).array
+    def both(matrix, arguments):
+        moved = function(*equivariance.transform(arguments, matrix))
+        return moved, equivariance.transform(function(*arguments), matrix)
 
+    dtype = jax.tree.leaves(arguments)[0].dtype
     rotation = equivariance.rotation_matrix(0)
     for matrix in (rotation, -np.eye(3), -rotation):
-        actual, expected = both(jnp.asarray(matrix, arguments[0].dtype), *arguments)
-        assert np.all(np.any(np.reshape(expected, (-1, expected.shape[-1])) != 0, axis=0))
-        scale = np.max(np.abs(expected))
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)
+        sides = map(jax.tree.leaves, both(jnp.asarray(matrix, dtype), arguments))
+        for actual, expected in zip(*sides, strict=True):
+            assert np.all(np.any(np.reshape(expected, (-1, expected.shape[-1])) != 0, axis=0))
+            scale = np.max(np.abs(expected))
+            np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * scale)

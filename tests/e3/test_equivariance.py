@@ -9,9 +9,11 @@ KEY = jax.random.key(0)
 
 
 def test_functions_that_commute_pass():
-    e3.assert_equivariant(e3.norm, KEY, e3.IrrepsArray("1e", jnp.array([0.0, 4.0, 3.0])))
-    e3.assert_equivariant(e3.norm, KEY, "1e")
-    e3.assert_equivariant(lambda x, y, scale: {"z": scale * e3.cross(x, y)}, KEY, "1o", "1e", 2.0)
+    norm = jax.jit(e3.norm)
+    e3.assert_equivariant(norm, KEY, e3.IrrepsArray("1e", jnp.array([0.0, 4.0, 3.0])))
+    e3.assert_equivariant(norm, KEY, "1e")
+    cross = jax.jit(lambda x, y, scale: {"z": scale * e3.cross(x, y)})
+    e3.assert_equivariant(cross, KEY, "1o", "1e", 2.0)
 
 
 def test_both_sides_are_returned_for_a_rotation_with_inversion():
@@ -56,9 +58,9 @@ def test_normalised_functions_pass_and_others_do_not():
     def product(x, y):
         return e3.tensor_product(x, y)
 
-    e3.assert_normalized(product, KEY, "2x0e + 1o", "1o + 2e")
+    e3.assert_normalized(product, KEY, "0e + 1o", "1o")
     with pytest.raises(AssertionError, match=r"of 1 to within 0\.2: 1x.* of output 0 has"):
-        e3.assert_normalized(lambda x, y: 2.0 * product(x, y), KEY, "2x0e + 1o", "1o + 2e")
+        e3.assert_normalized(lambda x, y: 2.0 * product(x, y), KEY, "0e + 1o", "1o")
     with pytest.raises(AssertionError, match="has 0"):
         e3.assert_normalized(lambda x: 0.0 * x, KEY, "1o", number=16)
     with pytest.raises(AssertionError, match="has nan"):

@@ -17,12 +17,19 @@ def check(x, irreps, values):
 
 
 def test_reductions_never_mix_entries():
-    check(e3.sum(X), "0e+1o", [2, 1, 1, 0])
-    check(e3.sum(X, axis=0), "2x0e+1o", [1, 1, 1, 1, 0])
-    check(e3.sum(X, axis=1), "0e+1o", [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]])
-    check(e3.mean(X, axis=(0, -1)), "0e+1o", [1 / 3, 1 / 3, 1 / 3, 0])
-    check(e3.sum(e3.ones("3x0e + 2x0e")), "0e+0e", [3, 2])
-    assert e3.sum(X, axis=0, keepdims=True).shape == (1, 5)
+
+    @jax.jit
+    def reductions(x, y):
+        sums = e3.sum(x), e3.sum(x, axis=0), e3.sum(x, axis=1), e3.mean(x, axis=(0, -1))
+        return *sums, e3.sum(y), e3.sum(x, axis=0, keepdims=True)
+
+    every, rows, copies, means, entries, kept = reductions(X, e3.ones("3x0e + 2x0e"))
+    check(every, "0e+1o", [2, 1, 1, 0])
+    check(rows, "2x0e+1o", [1, 1, 1, 1, 0])
+    check(copies, "0e+1o", [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]])
+    check(means, "0e+1o", [1 / 3, 1 / 3, 1 / 3, 0])
+    check(entries, "0e+0e", [3, 2])
+    assert kept.shape == (1, 5)
     with pytest.raises(ValueError, match="expected an axis"):
         e3.sum(X, axis=2)
 
@@ -58,11 +65,17 @@ def test_joining_keeps_zero_flags():
 
 def test_lengths_are_scalars_with_finite_derivatives_at_zero():
     x = e3.IrrepsArray("0e + 2x1o", jnp.array([-2.0, 3.0, 0.0, 4.0, 0.0, 0.0, 0.0]))
-    check(e3.norm(x), "0e+2x0e", [2, 5, 0])
-    check(e3.norm(x, squared=True), "0e+2x0e", [4, 25, 0])
-    check(e3.norm(x, per_irrep=False), "0e", [29**0.5])
-    gradient = jax.grad(lambda x: jnp.sum(e3.norm(x).array))(x).array
-    np.testing.assert_allclose(gradient, [-1, 0.6, 0, 0.8, 0, 0, 0], atol=1e-6)
+
+    @jax.jit
+    def lengths(x):
+        whole = e3.norm(x, squared=True), e3.norm(x, per_irrep=False)
+        return e3.norm(x), *whole, jax.grad(lambda x: jnp.sum(e3.norm(x).array))(x)
+
+    length, squared, whole, gradient = lengths(x)
+    check(length, "0e+2x0e", [2, 5, 0])
+    check(squared, "0e+2x0e", [4, 25, 0])
+    check(whole, "0e", [29**0.5])
+    check(gradient, x.irreps, [-1, 0.6, 0, 0.8, 0, 0, 0])
 
 
 def test_scalar_products():
@@ -86,13 +99,21 @@ def test_zeros_and_ones():
 
 def test_random_data_have_the_scale_asked_for():
     key = jax.random.key(0)
-    x = e3.normal("0e + 2x2e", key, (20000,))
-    np.testing.assert_allclose(jnp.mean(x.array**2, axis=0), 1.0, atol=0.06)
-    for normalization in ("component", "norm"):
-        unit = e3.normal("1o + 2e", key, (5,), normalize=True, normalization=normalization)
-        np.testing.assert_allclose(e3.norm(unit).array, 1.0, rtol=1e-5)
-    short = e3.normal("2e", key, (20000,), normalization="norm")
-    np.testing.assert_allclose(jnp.mean(e3.norm(short, squared=True).array), 1.0, atol=0.02)
+
+    @jax.jit
+    def draw(key):
+        units = [
+            e3.norm(e3.normal("1o + 2e", key, (5,), normalize=True, normalization=normalization))
+            for normalization in ("component", "norm")
+        ]
+        short = e3.normal("2e", key, (20000,), normalization="norm")
+        return e3.normal("0e + 2x2e", key, (20000,)), units, e3.norm(short, squared=True)
+
+    x, units, squares = draw(key)
+    np.testing.assert_allclose(np.mean(np.square(x.array), axis=0), 1.0, atol=0.06)
+    for lengths in units:
+        np.testing.assert_allclose(lengths.array, 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.mean(squares.array), 1.0, atol=0.02)
 
 
 def test_unknown_normalisations_are_refused():
@@ -125,7 +146,8 @@ def test_masks_choose_whole_irreps():
     each = e3.where(np.array([[False, True, False]]), x, y)
     check(each, x.irreps, [[0, 1, 1, 1, 0, 0, 0]] * 2)
     assert e3.where(np.array([True]), y, y).zero_flags == (True, True)
-    gradient = jax.grad(lambda a: jnp.sum(e3.where(np.array([True]), a, y).array))(x)
+    total = jax.grad(lambda a: jnp.sum(e3.where(np.array([True]), a, y).array))
+    gradient = jax.jit(total)(x)
     np.testing.assert_array_equal(gradient.array, 1.0)
     with pytest.raises(ValueError, match="length 1 or 3"):
         e3.where(np.ones((2, 7), bool), x, y)

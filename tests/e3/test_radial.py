@@ -7,10 +7,13 @@ from equipot import e3
 from equipot.e3 import radial
 
 
-def nth_derivative(f, n):
-    for _ in range(n):
-        f = jax.grad(f)
-    return f
+def derivatives(f, number):
+    """A function and its derivatives at many places: [order, place]."""
+    functions = [f]
+    for _ in range(number):
+        functions.append(jax.grad(functions[-1]))
+    together = jax.jit(jax.vmap(lambda x: jnp.stack([g(x) for g in functions])))
+    return lambda places: np.asarray(together(np.asarray(places))).T
 
 
 def test_frozen_bessel_functions():
@@ -21,126 +24,138 @@ def test_frozen_bessel_functions():
 
 def test_bessel_functions_vanish_at_the_cutoff_and_are_orthonormal():
     with jax.enable_x64(True):
-        r = jnp.linspace(0.0, 5.0, 2001)
-        b = e3.bessel(r, 8, 5.0)
+        r = np.linspace(0.0, 5.0, 2001)
+        b = np.asarray(jax.jit(lambda r: e3.bessel(r, 8, 5.0))(r))
         np.testing.assert_allclose(b[-1], 0.0, atol=1e-14)
-        gram = jnp.einsum("ri,rj,r->ij", b, b, r**2) * 5.0 / 2000
+        gram = np.einsum("ri,rj,r->ij", b, b, r**2) * 5.0 / 2000
         np.testing.assert_allclose(gram, np.eye(8), atol=1e-3)
 
 
 def test_bessel_functions_have_exact_derivatives_at_zero():
     with jax.enable_x64(True):
         first = jax.jacfwd(lambda r: e3.bessel(r, 3, 5.0))
-        second = jax.jacfwd(first)
-        np.testing.assert_array_equal(first(0.0), 0.0)
+        both = jax.jit(jax.vmap(lambda r: (first(r), jax.jacfwd(first)(r))))
+        slope, curvature = map(np.asarray, both(np.array([0.0, 1e-3])))
+        np.testing.assert_array_equal(slope[0], 0.0)
         k = np.arange(1, 4) * np.pi / 5
-        np.testing.assert_allclose(second(0.0), -np.sqrt(2 / 5) * k**3 / 3, rtol=1e-12)
-        np.testing.assert_allclose(second(1e-3), second(0.0), rtol=1e-5)
+        np.testing.assert_allclose(curvature[0], -np.sqrt(2 / 5) * k**3 / 3, rtol=1e-12)
+        np.testing.assert_allclose(curvature[1], curvature[0], rtol=1e-5)
 
 
 def test_frozen_envelopes():
-    x = jnp.array([0.0, 0.5, 0.9, 1.0, 1.2])
-    expected = [1, 0.8555, 0.0381, 0, 0]
-    np.testing.assert_allclose(e3.poly_envelope(5, 2)(x), expected, atol=5e-5)
-    np.testing.assert_allclose(e3.polynomial_cutoff(x, 1.0, 6), expected, atol=5e-5)
-    np.testing.assert_allclose(e3.sus(jnp.array([2.0, 0.0, -1.0])), [0.6065, 0, 0], atol=5e-5)
-    soft = e3.soft_envelope(jnp.array([0.0, 0.5, 1.0, 2.0]))
-    np.testing.assert_allclose(soft, [1.2, 0.7278, 0, 0], atol=5e-5)
+    @jax.jit
+    def envelopes(x):
+        polynomial = e3.poly_envelope(5, 2)(x), e3.polynomial_cutoff(x, 1.0, 6)
+        return polynomial, e3.sus(2.0 - 3.0 * x), e3.soft_envelope(x)
+
+    polynomial, step, soft = envelopes(np.array([0.0, 0.5, 0.9, 1.0, 1.2], np.float32))
+    for values in polynomial:
+        np.testing.assert_allclose(values, [1, 0.8555, 0.0381, 0, 0], atol=5e-5)
+    np.testing.assert_allclose(step, [0.6065, np.exp(-2), 0, 0, 0], atol=5e-5)
+    np.testing.assert_allclose(np.asarray(soft)[[0, 1, 3, 4]], [1.2, 0.7278, 0, 0], atol=5e-5)
 
 
-@pytest.mark.parametrize("p", [2, 5, 6, 20])
-def test_the_polynomial_cutoff_is_that_of_the_paper(p):
+def test_the_polynomial_cutoff_is_that_of_the_paper():
+    powers, x = (2, 5, 6, 20), np.linspace(0.0, 0.999, 40)
     with jax.enable_x64(True):
-        x = jnp.linspace(0.0, 0.999, 40)
+        ours = jax.jit(lambda r: [e3.polynomial_cutoff(r, 4.0, p) for p in powers])(4.0 * x)
+    for p, values in zip(powers, ours, strict=True):
         paper = 1 - (p + 1) * (p + 2) / 2 * x**p + p * (p + 2) * x ** (p + 1)
-        paper = paper - p * (p + 1) / 2 * x ** (p + 2)
-        np.testing.assert_allclose(e3.polynomial_cutoff(4.0 * x, 4.0, p), paper, atol=1e-12)
+        np.testing.assert_allclose(values, paper - p * (p + 1) / 2 * x ** (p + 2), atol=1e-12)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2])
-def test_value_slope_and_curvature_vanish_at_the_cutoff_and_beyond(n):
-    f = nth_derivative(lambda r: e3.polynomial_cutoff(r, 4.0, 6), n)
-    assert all(f(jnp.array(r)) == 0.0 for r in (4.0, 4.0001, 8.0, 1e30))
-    assert abs(f(jnp.array(3.9999))) < 1e-3
-    assert f(jnp.array(0.0)) == (1.0 if n == 0 else 0.0)
+def test_value_slope_and_curvature_vanish_at_the_cutoff_and_beyond():
+    places = np.array([4.0, 4.0001, 8.0, 1e30, 3.9999, 0.0], np.float32)
+    values = derivatives(lambda r: e3.polynomial_cutoff(r, 4.0, 6), 2)(places)
+    np.testing.assert_array_equal(values[:, :4], 0.0)
+    np.testing.assert_allclose(values[:, 4], 0.0, atol=1e-3)
+    np.testing.assert_array_equal(values[:, 5], [1.0, 0.0, 0.0])
 
 
 def test_the_general_envelope_is_flat_at_both_ends():
     with jax.enable_x64(True):
-        for n in range(1, 4):
-            f = nth_derivative(e3.poly_envelope(3, 4, 2.0), n)
-            assert abs(f(0.0)) < 1e-12 and abs(f(2.0 - 1e-9)) < 1e-6
-        assert abs(nth_derivative(e3.poly_envelope(3, 4, 2.0), 4)(0.0)) > 1
+        values = derivatives(e3.poly_envelope(3, 4, 2.0), 4)([0.0, 2.0 - 1e-9])
+    np.testing.assert_allclose(values[1:4, 0], 0.0, atol=1e-12)
+    np.testing.assert_allclose(values[1:4, 1], 0.0, atol=1e-6)
+    assert abs(values[4, 0]) > 1
 
 
 def test_soft_functions_are_smooth_at_the_cutoff():
+    places = np.array([-1.0, 0.0, 1e-30, 1e-7, 1e-3, 2e-2], np.float32)
     for f in (e3.sus, lambda x: e3.soft_envelope(1.0 - 0.5 * x)):
-        for n in range(4):
-            derivative = jax.vmap(nth_derivative(f, n))
-            x = jnp.array([-1.0, 0.0, 1e-30, 1e-7, 1e-3, 2e-2])
-            np.testing.assert_allclose(derivative(x), 0.0, atol=1e-10)
+        np.testing.assert_allclose(derivatives(f, 3)(places), 0.0, atol=1e-10)
 
 
-@pytest.mark.parametrize("basis", ["gaussian", "cosine", "smooth_finite", "fourier", "bessel"])
-@pytest.mark.parametrize("cutoff", [True, False])
-def test_soft_one_hot_functions_stay_in_range(basis, cutoff):
-    r = jnp.array([-0.1, 0.0, 0.3, 1.0, 1.2])
-    values = e3.soft_one_hot_linspace(r, start=0.0, end=1.0, number=3, basis=basis, cutoff=cutoff)
-    assert values.shape == (5, 3) and np.all(np.isfinite(values))
-    if cutoff and basis != "gaussian":
-        np.testing.assert_array_equal(values[jnp.array([0, 1, 3, 4])], 0.0)
+def soft_one_hot(r, basis, cutoff, start=0.0):
+    return e3.soft_one_hot_linspace(r, start=start, end=1, number=3, basis=basis, cutoff=cutoff)
+
+
+def test_soft_one_hot_functions_stay_in_range():
+    bases = ("gaussian", "cosine", "smooth_finite", "fourier", "bessel")
+    kinds = [(basis, cutoff) for basis in bases for cutoff in (True, False)]
+    r = np.array([-0.1, 0.0, 0.3, 1.0, 1.2], np.float32)
+    every = jax.jit(lambda r: [soft_one_hot(r, *kind) for kind in kinds])(r)
+    for (basis, cutoff), values in zip(kinds, every, strict=True):
+        assert values.shape == (5, 3) and values.dtype == np.float32
+        assert np.all(np.isfinite(values))
+        if cutoff and basis != "gaussian":
+            np.testing.assert_array_equal(np.asarray(values)[[0, 1, 3, 4]], 0.0)
 
 
 def test_frozen_soft_one_hot_functions():
-    def at(r, basis, cutoff):
-        return e3.soft_one_hot_linspace(
-            jnp.array(r), start=0, end=1, number=3, basis=basis, cutoff=cutoff
-        )
-
-    np.testing.assert_allclose(at(0.3, "smooth_finite", True), [1.0501, 0.0326, 0], atol=5e-5)
-    np.testing.assert_allclose(at(0.3, "cosine", True), [0.9511, 0.3090, 0], atol=5e-5)
-    np.testing.assert_allclose(at(0.3, "gaussian", True), [0.8578, 0.4708, 0.0350], atol=5e-5)
-    np.testing.assert_allclose(at(0.3, "fourier", True), [0.6116, 0.7189, 0.2336], atol=5e-5)
-    np.testing.assert_allclose(at(0.3, "fourier", False), [0.7559, 0.4443, -0.2336], atol=5e-5)
+    frozen = {
+        ("smooth_finite", True): [1.0501, 0.0326, 0],
+        ("cosine", True): [0.9511, 0.3090, 0],
+        ("gaussian", True): [0.8578, 0.4708, 0.0350],
+        ("fourier", True): [0.6116, 0.7189, 0.2336],
+        ("fourier", False): [0.7559, 0.4443, -0.2336],
+    }
+    every = jax.jit(lambda r: [soft_one_hot(r, *kind, start=0) for kind in frozen])(np.float32(0.3))
+    for values, expected in zip(every, frozen.values(), strict=True):
+        np.testing.assert_allclose(values, expected, atol=5e-5)
     with pytest.raises(ValueError, match="expected a basis"):
-        at(0.3, "triangle", True)
+        soft_one_hot(jnp.ones(2), "triangle", True)
 
 
 def test_lengths_of_vectors_have_finite_derivatives_at_zero():
-    zero = jnp.zeros(3)
-    assert e3.safe_norm(zero) == 0.0
-    np.testing.assert_array_equal(jax.grad(e3.safe_norm)(zero), 0.0)
-    assert np.all(np.isfinite(jax.hessian(e3.safe_norm)(zero)))
-    v = jnp.array([3.0, 0.0, -4.0])
-    np.testing.assert_allclose(e3.safe_norm(v), 5.0)
-    np.testing.assert_allclose(jax.grad(e3.safe_norm)(v), v / 5.0, rtol=1e-6)
+    @jax.jit
+    @jax.vmap
+    def length(v):
+        return e3.safe_norm(v), jax.grad(e3.safe_norm)(v), jax.hessian(e3.safe_norm)(v)
+
+    v = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, -4.0]], np.float32)
+    values, slopes, curvatures = length(v)
+    np.testing.assert_allclose(values, [0.0, 5.0])
+    np.testing.assert_allclose(slopes, [[0.0] * 3, v[1] / 5.0], rtol=1e-6)
+    assert np.all(np.isfinite(curvatures))
 
 
 def test_precision_of_distances_is_kept():
+    def functions(r):
+        bases = ("gaussian", "cosine", "smooth_finite", "fourier", "bessel")
+        spread = [soft_one_hot(r, basis, True) for basis in bases]
+        return e3.bessel(r, 4, 5.0), e3.polynomial_cutoff(r, 5.0), e3.soft_envelope(r, 5.0), spread
+
     with jax.enable_x64(True):
-        r = jnp.array([0.5, 0.0], jnp.float32)
-        assert e3.bessel(r, 4, 5.0).dtype == jnp.float32
-        assert e3.polynomial_cutoff(r, 5.0).dtype == jnp.float32
-        assert e3.soft_envelope(r, 5.0).dtype == jnp.float32
-        for basis in ("gaussian", "cosine", "smooth_finite", "fourier", "bessel"):
-            functions = e3.soft_one_hot_linspace(
-                r, start=0.0, end=1.0, number=3, basis=basis, cutoff=True
-            )
-            assert functions.dtype == jnp.float32
+        for leaf in jax.tree.leaves(jax.eval_shape(functions, np.ones(2, np.float32))):
+            assert leaf.dtype == np.float32
 
 
-@pytest.mark.parametrize("r", [0.0, 1e-30, 1e-20, 1e-3, 0.3, 0.99, 1.01, 3.0])
-def test_derivatives_of_bessel_functions_neither_cancel_nor_overflow_at_short_distances(r):
-    def values_slopes_curvatures(dtype):
-        f = lambda r: e3.bessel(r, 2, 3.0)  # noqa: E731
-        return jax.jit(lambda r: (f(r), jax.jacfwd(f)(r), jax.jacfwd(jax.jacfwd(f))(r)))(dtype(r))
+def test_derivatives_of_bessel_functions_neither_cancel_nor_overflow_at_short_distances():
+    def values_slopes_curvatures(r):
+        first = jax.jacfwd(functions)
+        return functions(r), first(r), jax.jacfwd(first)(r)
 
-    single = values_slopes_curvatures(np.float32)
+    def functions(r):
+        return e3.bessel(r, 2, 3.0)
+
+    r = np.array([0.0, 1e-30, 1e-20, 1e-10, 1e-3, 0.3, 0.99, 1.01, 3.0])
+    single = jax.jit(jax.vmap(values_slopes_curvatures))(r.astype(np.float32))
     k = np.pi / 3 * np.arange(1, 3)
-    y, scale = np.maximum(k * r, 1e-30), np.sqrt(2 / 3) * k  # f = scale sin(y)/y
-    series = y < 1e-2
-    slope = np.where(series, -y / 3, (np.cos(y) - np.sin(y) / y) / y)
-    curvature = np.where(series, -1 / 3, -np.sin(y) / y - 2 * slope / y)
+    y, scale = np.maximum(k * r[:, None], 1e-30), np.sqrt(2 / 3) * k  # f = scale sin(y)/y
+    near = y < 1e-2
+    slope = np.where(near, -y / 3, (np.cos(y) - np.sin(y) / y) / y)
+    curvature = np.where(near, -1 / 3, -np.sin(y) / y - 2 * slope / y)
     exact = scale * np.sin(y) / y, scale * k * slope, scale * k**2 * curvature
     for ours, expected in zip(single, exact, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)

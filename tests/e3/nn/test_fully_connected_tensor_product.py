@@ -56,7 +56,8 @@ def test_the_variance_of_components_is_kept():
 @pytest.mark.parametrize(("gradient", "deviation"), [("path", 1.0), ("element", 3**0.5 / 30)])
 def test_initial_weights_have_the_deviation_of_the_normalisation(gradient, deviation):
     layer = FullyConnectedTensorProduct("2x1o", gradient_normalization=gradient)
-    (w,) = layer.init(KEY, random_array("30x1o"), random_array("30x0e"))["params"].values()
+    init = jax.jit(lambda key: layer.init(key, random_array("30x1o"), random_array("30x0e")))
+    (w,) = init(KEY)["params"].values()
     np.testing.assert_allclose(np.std(w), deviation, rtol=0.1)
 
 

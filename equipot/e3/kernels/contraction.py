@@ -53,7 +53,7 @@ def symmetric_contraction(
     Args:
       features: ``{irrep: [nodes, 2l+1, channels]}``, in any order of irreps, with equal channels.
       weights: For each of ``couplings.powers``; nodes of the same species share them.
-      species: Which of the weights are a node's own, in any order.
+      species: Which of the weights are a node's own, one for each node, in any order.
       irreps_out: Irreps of the result; those without any coupling are left out.
       correlation: Highest order, at least 1.
 
@@ -61,10 +61,10 @@ def symmetric_contraction(
       ``{irrep: [nodes, 2l+1, channels]}``.
 
     Raises:
-      ValueError: Features or weights have other shapes or keys than described.
+      ValueError: Features, weights or species have other shapes or keys than described.
     """
     irreps, outputs = couplings.canonical(features), tuple(dict.fromkeys(irreps_out))
-    _check(features, weights, outputs, correlation)
+    _check(features, weights, species, outputs, correlation)
     plan = _plan(irreps, outputs, correlation)
     if not plan.mixing.size:
         return {}
@@ -86,7 +86,7 @@ def symmetric_contraction_reference(
 ) -> dict[Irrep, Array]:
     """The same with dense couplings, an einsum for each power: what faster forms must equal."""
     irreps, outputs = couplings.canonical(features), tuple(dict.fromkeys(irreps_out))
-    _check(features, weights, outputs, correlation)
+    _check(features, weights, species, outputs, correlation)
     joined = jnp.concatenate([features[irrep] for irrep in irreps], axis=-2)
     result: dict[Irrep, Array] = {}
     for power in couplings.powers(irreps, outputs, correlation):
@@ -102,10 +102,11 @@ def symmetric_contraction_reference(
 def _check(
     features: Features,
     weights: Mapping[Power, Array],
+    species: Array,
     irreps_out: Iterable[Irrep],
     correlation: int,
 ) -> None:
-    """Compares features and weights with what a contraction needs."""
+    """Compares features, weights and species with what a contraction needs."""
     expected = couplings.powers(features, irreps_out, correlation)
     channels = {array.shape[-1] for array in features.values()}
     if len(channels) > 1:
@@ -119,8 +120,18 @@ def _check(
                 f"expected features of {irrep} [nodes, {irrep.dim}, channels], "
                 f"received {array.shape}"
             )
+        if species.shape != array.shape[:1]:
+            raise ValueError(
+                f"expected a species for each of the {len(array)} nodes of {irrep}, received shape "
+                f"{species.shape}"
+            )
     if set(weights) != set(expected):
         raise ValueError(f"expected weights of {list(expected)}, received {list(weights)}")
+    num_species = {len(array) for array in weights.values()}
+    if len(num_species) > 1:
+        raise ValueError(
+            f"expected weights of the same species for all powers, received {sorted(num_species)}"
+        )
     for power, paths in expected.items():
         shape = weights[power].shape
         if len(shape) != 3 or shape[1:] != (paths, *channels):

@@ -327,6 +327,12 @@ def test_features_and_weights_that_do_not_fit_are_refused(function):
     wrong = {**features, VECTOR: jnp.ones((NODES, 4, CHANNELS))}
     with pytest.raises(ValueError, match=r"features of 1o \[nodes, 3, channels\], received"):
         apply(function, wrong, weights, species)
+    # A single one would be taken for all nodes.
+    with pytest.raises(ValueError, match=r"species for each of the 6 nodes of 0e, .* \(1,\)"):
+        apply(function, features, weights, species[:1])
+    others = {**weights, power: weights[power][:1]}
+    with pytest.raises(ValueError, match=r"same species for all powers, received \[1, 3\]"):
+        apply(function, features, others, species)
     fewer = {p: w for p, w in weights.items() if p != power}
     with pytest.raises(ValueError, match=r"expected weights of .*order=3, out=1o.*received"):
         apply(function, features, fewer, species)

@@ -323,7 +323,7 @@ def test_whole_numbers_become_floating_point_where_they_must():
 
 
 def test_derivatives_are_finite_at_zero_irreps():
-    irreps = e3.Irreps("0e + 0o + 1o + 2e")
+    irreps = e3.Irreps("0e + 0o + 1o")
 
     @jax.jit
     def derivatives(array):
@@ -334,7 +334,7 @@ def test_derivatives_are_finite_at_zero_irreps():
                 e3.norm(x, per_irrep=False),
                 e3.gate(x),
                 e3.soft_normalization(x, 1.0),
-                e3.norm_activation(x, [jnp.tanh] * 4),
+                e3.norm_activation(x, [jnp.tanh] * 3),
                 e3.tensor_square(x),
                 e3.cross(x["1o"], x["1o"]),
                 e3.grad(e3.norm)(x["1o"]),

@@ -56,7 +56,15 @@ def paths(
 
 
 def coupling(path: Path) -> np.ndarray:
-    """Returns √(2 l3 + 1) C[m1, m2, m3] in float64."""
+    """Returns √(2 l3 + 1) C[m1, m2, m3] in float64.
+
+    Raises:
+      ValueError: Degrees or parities allow no such path.
+    """
+    allowed = tuple(path.node * path.edge)
+    if path.out not in allowed:
+        names = ", ".join(map(str, allowed))
+        raise ValueError(f"expected {path.node} x {path.edge} to one of {names}, got {path.out}")
     return clebsch_gordan(path.node.l, path.edge.l, path.out.l) * np.sqrt(path.out.dim)
 
 
@@ -88,7 +96,11 @@ def convolution(
       senders: Where messages come from.
       receivers: Where they are summed.
       num_nodes: Number of nodes of the result.
+
+    Raises:
+      ValueError: Features, harmonics or weights have other shapes or irreps than described.
     """
+    _check(node_feats, edge_sh)
     components = {irrep: [x[:, m, :] for m in range(irrep.dim)] for irrep, x in node_feats.items()}
     harmonics = {irrep: list(y) for irrep, y in edge_sh.items()}
     sums = edge_sum(
@@ -119,12 +131,44 @@ class _Message:
         spread: dict[tuple[Irrep, int], list[Array]] = {}
         messages = {}
         for path, weights in self.radial(params, basis).items():
+            _check_path(path, weights, sender_feats, edge_sh)
             key = path.edge, weights.shape[-1]
             if key not in spread:
                 spread[key] = [_spread(y, weights.shape[-1]) for y in edge_sh[path.edge]]
             products = _products(path, sender_feats[path.node], spread[key])
             messages[path] = [weights * product for product in products]
         return messages
+
+
+def _check(node_feats: Features, edge_sh: Mapping[Irrep, Components]) -> None:
+    for irrep, x in node_feats.items():
+        if x.ndim != 3 or x.shape[1] != irrep.dim:
+            raise ValueError(
+                f"expected features of {irrep} [nodes, {irrep.dim}, channels], received {x.shape}"
+            )
+    for irrep, y in edge_sh.items():
+        if len(y) != irrep.dim:
+            raise ValueError(
+                f"expected {irrep.dim} arrays of harmonics of {irrep}, received {len(y)}"
+            )
+
+
+def _check_path(path: Path, weights: Array, sender_feats: Mapping, edge_sh: Mapping) -> None:
+    for name, irrep, given in (
+        ("features", path.node, sender_feats),
+        ("harmonics", path.edge, edge_sh),
+    ):
+        if irrep not in given:
+            raise ValueError(
+                f"expected {name} of {irrep} for path {'_'.join(map(str, path))}, "
+                f"received those of {', '.join(map(str, given))}"
+            )
+    channels = sender_feats[path.node][0].shape[-1]
+    if weights.shape[-1] != channels:
+        raise ValueError(
+            f"expected radial weights of {channels} channels for path {'_'.join(map(str, path))}, "
+            f"those of its features, received {weights.shape[-1]}"
+        )
 
 
 def _spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges channels"]:

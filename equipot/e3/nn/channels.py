@@ -90,6 +90,10 @@ class SpeciesLinear(nn.Module):
         for irrep, width in self.channels.items():
             if irrep in features:
                 x = features[irrep]
+                if species.shape != x.shape[:1]:
+                    raise ValueError(
+                        f"expected {len(x)} species, one per node, received {species.shape}"
+                    )
                 shape = (self.num_species, x.shape[-1], width)
                 weight = _weight(self, f"{irrep}", shape, x) / x.shape[-1] ** 0.5
                 result[irrep] = _multiply_by_species(x, weight, species)
@@ -143,13 +147,22 @@ def gate(features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
 
     The gates are the last channels of 0e, in the order of the irreps. All activations have unit
     second moment.
+
+    Raises:
+      ValueError: There are fewer scalars than channels to multiply.
     """
     silu = activations.normalize_function(jax.nn.silu)
     tanh = activations.normalize_function(jnp.tanh)
     gated = {irrep: x for irrep, x in features.items() if irrep.l > 0}
     count = sum(x.shape[-1] for x in gated.values())
+    received = features[Irrep("0e")].shape[-1] if Irrep("0e") in features else 0
+    if received < max(count, 1):
+        raise ValueError(
+            f"expected at least {max(count, 1)} channels of 0e, a gate for each other channel, "
+            f"received {received}"
+        )
     scalars = silu(features[Irrep("0e")])
-    width = scalars.shape[-1] - count
+    width = received - count
     result = {Irrep("0e"): scalars[..., :width]} if width else {}
     if Irrep("0o") in features:
         result[Irrep("0o")] = tanh(features[Irrep("0o")])
@@ -160,11 +173,18 @@ def gate(features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
 
 
 def add(*terms: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
-    """Adds features irrep by irrep; an irrep that a term lacks counts as zero there."""
+    """Adds features irrep by irrep; an irrep that a term lacks counts as zero there.
+
+    Raises:
+      ValueError: Terms of an irrep have different shapes.
+    """
     irreps: Iterable[Irrep] = dict.fromkeys(irrep for term in terms for irrep in term)
     result = {}
     for irrep in irreps:
         present = [term[irrep] for term in terms if irrep in term]
+        if len({x.shape for x in present}) > 1:
+            shapes = [x.shape for x in present]
+            raise ValueError(f"expected terms of {irrep} of one shape, received {shapes}")
         result[irrep] = sum(present[1:], present[0])
     return result
 

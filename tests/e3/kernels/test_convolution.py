@@ -223,3 +223,26 @@ def test_messages_of_independent_inputs_have_unit_variance():
             weights = {path: jnp.ones((edges, 1))}
             z = FAST(feats, edge_sh, weights, given, jnp.ones(()), each, each, edges)[path]
             assert abs(float(jnp.mean(z**2)) - 1) < 0.05, path
+
+
+@pytest.mark.parametrize("function", BOTH)
+def test_couplings_that_break_parity_or_the_triangle_are_refused(function):
+    for names in (("1o", "1o", "1o"), ("1o", "1o", "2o"), ("0e", "1o", "2e")):
+        path = convolutions.Path(*map(Irrep, names))
+        with pytest.raises(ValueError, match=r"expected \w+ x 1o to one of .*, got"):
+            apply(function, *inputs("float32", chosen=(path,)))
+
+
+def test_features_harmonics_and_weights_that_do_not_fit_are_refused():
+    feats, vectors, radial = inputs("float32", chosen=FEW[1:2])
+    vector = Irrep("1o")
+    with pytest.raises(ValueError, match=r"features of 1o \[nodes, 3, channels\], received"):
+        apply(FAST, {vector: jnp.ones((NODES, 4, 2))}, vectors, radial)
+    with pytest.raises(ValueError, match="features of 1o for path 1o_1o_0e, received those of 0e"):
+        apply(FAST, {Irrep("0e"): feats[Irrep("0e")]}, vectors, radial)
+    with pytest.raises(ValueError, match=r"weights of 2 channels for path .* received 1"):
+        apply(FAST, feats, vectors, {FEW[1]: jnp.ones((EDGES, 1))})
+    ends = jnp.asarray(SENDERS), jnp.asarray(RECEIVERS)
+    harmonics = {vector: [vectors[:, 0]] * 5}
+    with pytest.raises(ValueError, match="expected 3 arrays of harmonics of 1o, received 5"):
+        FAST(feats, harmonics, radial, given, jnp.ones(()), *ends, NODES)

@@ -196,3 +196,17 @@ def test_variance_is_one_after_a_radial_network_when_made():
             return channels.radial_weights(matrices, hidden)
 
         assert abs(variance(weights(jax.random.key(0), basis)[path]) - 1) < 0.15
+
+
+def test_what_would_be_cut_or_repeated_silently_is_refused():
+    x = features({SCALAR: 2, VECTOR: 4}, dtype="float32")
+    with pytest.raises(ValueError, match=r"at least 4 channels of 0e, .* received 2"):
+        channels.gate(x)
+    with pytest.raises(ValueError, match=r"channels of 0e, .* received 0"):
+        channels.gate({VECTOR: x[VECTOR]})
+    with pytest.raises(ValueError, match=r"terms of 1o of one shape, .* \(6, 3, 1\)"):
+        channels.add(x, {VECTOR: x[VECTOR][..., :1]})
+    for num_species in (3, 20):
+        layer = channels.SpeciesLinear({VECTOR: 2}, num_species)
+        with pytest.raises(ValueError, match=r"expected 6 species, one per node, received \(1,\)"):
+            layer.init(jax.random.key(0), x, jnp.zeros(1, jnp.int32))

@@ -4,8 +4,8 @@
     python scripts/benchmark.py e3
     python scripts/benchmark.py degrees
 
-Parameters are random, which does not change the time. Times are medians with their extremes, after
-one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
+Parameters are random, which does not change the time. Times are medians with their extremes, each
+after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
 """
 
 import argparse

@@ -38,15 +38,15 @@ def compile_once(function: Callable, *arguments: PyTree) -> Compiled:
 
 
 def in_turn(programs: Mapping[str, Compiled], repeats: int) -> dict[str, Timing]:
-    """Calls every program once to warm up, then all of them in turn, ``repeats`` times.
+    """Calls all programs in turn, ``repeats`` times: each once to warm up, then once for its time.
 
-    What else the machine does at a time then slows all of them alike.
+    What else the machine does at a time then slows all of them alike, and none finds the caches
+    full of what another left.
     """
     seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for program in programs.values():
-        jax.block_until_ready(program.run())
     for _ in range(repeats):
         for name, program in programs.items():
+            jax.block_until_ready(program.run())
             start = time.perf_counter()
             jax.block_until_ready(program.run())
             seconds[name].append(time.perf_counter() - start)

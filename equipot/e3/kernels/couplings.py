@@ -123,7 +123,7 @@ def sparse(dense: np.ndarray) -> tuple[list[tuple[int, ...]], np.ndarray, np.nda
         math.factorial(order) / math.prod(map(math.factorial, Counter(monomial).values()))
         for monomial in monomials
     ]
-    table = dense[tuple(np.transpose(monomials))] * np.array(repeated)[:, None, None]
+    table = dense[tuple(np.transpose(np.array(monomials)))] * np.array(repeated)[:, None, None]
     flat = table.transpose(1, 0, 2).reshape(paths, -1)
     rows, pivots = _echelon(flat)
     coefficients = rows.reshape(paths, len(monomials), components).transpose(1, 0, 2)

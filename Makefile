@@ -20,7 +20,7 @@ water: .venv/.water
 	  --output $(RUN)/md --plot --overwrite
 
 test: .venv/.test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: .venv/.test
 	$(BIN)/ruff check .

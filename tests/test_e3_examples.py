@@ -35,8 +35,10 @@ def run(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run
         names["plt"].close("all")
         return names
 
+    had_x64 = jax.config.read("jax_enable_x64")
     with jax.enable_x64(True):
         yield run_page
+    jax.config.update("jax_enable_x64", had_x64)  # a page that set it saw the value of the context
 
 
 def test_every_example_has_a_test_and_a_committed_picture():

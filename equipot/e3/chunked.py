@@ -115,8 +115,8 @@ class ChunkedArray(slicing.Sliceable):
         return self.array.dtype
 
     @property
-    def chunks(self) -> list[Array | None]:
-        """One array ``[..., mul, 2l+1]`` for each entry, or None where it is known to be zero."""
+    def chunks(self) -> list[Any]:
+        """One array ``[..., mul, 2l+1]`` for each entry, of NumPy if the data are; None: a known zero."""
         entries = zip(self.irreps, self.irreps.slices(), self.zero_flags, strict=True)
         return [
             None

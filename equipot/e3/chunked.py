@@ -116,7 +116,7 @@ class ChunkedArray(slicing.Sliceable):
 
     @property
     def chunks(self) -> list[Any]:
-        """One array ``[..., mul, 2l+1]`` for each entry, of NumPy if the data are; None: a known zero."""
+        """One array ``[..., mul, 2l+1]`` for each entry, or None where it is known to be zero."""
         entries = zip(self.irreps, self.irreps.slices(), self.zero_flags, strict=True)
         return [
             None

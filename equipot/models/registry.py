@@ -1,8 +1,9 @@
 """The models by name: a file in this folder with a ``Config`` and a ``Model`` is a model."""
 
+import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,17 @@ def config_from_mapping(mapping: Mapping[str, Any], where: str = "model") -> tup
 
 
 def build_model(
-    name: str, model_config: Any, num_species: int, avg_num_neighbors: float
+    name: str, model_config: Any, species_table: Sequence[int], avg_num_neighbors: float
 ) -> nn.Module:
-    """Makes the flax module of a model."""
-    return _module(name).Model(
-        config=model_config, num_species=num_species, avg_num_neighbors=avg_num_neighbors
-    )
+    """Makes the flax module of a model.
+
+    A model that depends on what its species are has a field ``atomic_numbers`` and receives theirs.
+    """
+    model = _module(name).Model
+    fields = {"num_species": len(species_table), "avg_num_neighbors": avg_num_neighbors}
+    if "atomic_numbers" in {field.name for field in dataclasses.fields(model)}:
+        fields["atomic_numbers"] = tuple(species_table)
+    return model(config=model_config, **fields)
 
 
 def _module(name: str) -> Any:

@@ -225,5 +225,5 @@ def _stress(
 
 def _model(spec: PotentialSpec) -> nn.Module:
     return registry.build_model(
-        spec.model_name, spec.model_config, spec.num_species, spec.avg_num_neighbors
+        spec.model_name, spec.model_config, spec.species_table, spec.avg_num_neighbors
     )

@@ -26,7 +26,7 @@ def test_every_model_has_settings_with_a_cutoff(name):
 
 @pytest.mark.parametrize("name", registry.available())
 def test_every_model_can_be_built_from_its_defaults(name):
-    model = registry.build_model(name, registry.config_class(name)(), 2, 10.0)
+    model = registry.build_model(name, registry.config_class(name)(), (1, 8), 10.0)
     assert isinstance(model, nn.Module)
     assert model.num_species == 2
 
@@ -56,7 +56,7 @@ def test_mapping_without_a_name_is_refused():
 
 def test_atoms_without_any_edges_have_energies():
     model = registry.build_model(
-        "nequip", nequip.Config(num_channels=2, radial_widths=(4,)), 2, 1.0
+        "nequip", nequip.Config(num_channels=2, radial_widths=(4,)), (1, 8), 1.0
     )
     nobody = jnp.zeros(0, jnp.int32)
     species = jnp.asarray([0, 1, 1], jnp.int32)

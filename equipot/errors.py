@@ -32,6 +32,10 @@ class ArtefactError(CheckpointError, ValueError):
     """A saved potential is damaged, foreign, or from a newer version."""
 
 
+class ConversionError(EquipotError, ValueError):
+    """A potential of another program cannot be read, or not exactly."""
+
+
 class NonFiniteError(EquipotError, ArithmeticError):
     """Training met a loss or a gradient that is not finite."""
 

@@ -151,8 +151,12 @@ def read(path: str | Path) -> Artefact:
 
 
 def _describe(spec: PotentialSpec) -> dict[str, Any]:
-    """The specification as JSON, with the cutoff and units spelt out for other readers."""
+    """The specification as JSON, with the cutoff and units spelt out for other readers.
+
+    What a potential lacks is not mentioned, so that versions that know nothing of it can read it.
+    """
     fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
+    fields = {name: value for name, value in fields.items() if value is not None}
     model = {"name": fields.pop("model_name"), **config.to_mapping(fields.pop("model_config"))}
     return {**config.to_mapping(fields), "model": model, "cutoff": spec.cutoff, "units": UNITS}
 

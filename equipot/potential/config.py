@@ -25,6 +25,8 @@ class PotentialConfig:
       anchor_isolated: Whether an atom without neighbours has its reference energy exactly.
       matmul_precision: Precision of matrix products on accelerators: highest, high (TF32 on
         NVIDIA) or default.
+      repulsion: "zbl" adds the repulsion of screened nuclei (Ziegler, Biersack and Littmark)
+        between atoms closer than the sum of their covalent radii; the model learns the rest.
     """
 
     dtype: Literal["float32", "float64"] = "float32"
@@ -35,6 +37,7 @@ class PotentialConfig:
     train_shift: bool = False
     anchor_isolated: bool = True
     matmul_precision: Literal["highest", "high", "default"] = "highest"
+    repulsion: Literal["none", "zbl"] = "none"
 
     def __post_init__(self) -> None:
         if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:

@@ -2,12 +2,13 @@
 
 The energy of atom i of species s is
 
-    E_i = E0[s] + scale[s] (m_i − m[s]) + shift[s] tanh(Σ_j u(r_ij))
+    E_i = E0[s] + scale[s] (m_i − m[s]) + shift[s] tanh(Σ_j u(r_ij)) + repulsion
 
 where m_i is the model's output, m[s] its output for an atom of that species without neighbours, u
 an envelope that is one near the atom and zero at the cutoff. So an atom without neighbours has its
 reference energy E0 exactly, and the mean binding energy, ``shift``, acts on atoms that have
-neighbours, without acting on forces where they are many.
+neighbours, without acting on forces where they are many. The short-range repulsion, where there is
+one, is in eV and acts on pairs (``repulsion.py``).
 
 Everything but E0 is computed on the device in the model's precision (the interaction energy); E0
 and the sum over atoms are added on the host in float64. Forces and stress are derivatives with
@@ -27,6 +28,7 @@ from equipot.e3 import radial
 from equipot.graphs import geometry, masks
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
+from equipot.potential.repulsion import ZBL, make_repulsion
 from equipot.typing import Array, Float, PyTree
 
 _ENVELOPE_EXPONENT = 6
@@ -46,6 +48,7 @@ class PotentialSpec:
       anchor_isolated: Whether m[s] is subtracted and the shift switched by neighbours.
       train_shift: Whether gradients reach the shift.
       matmul_precision: Precision of matrix products on accelerators.
+      repulsion: Constants of the short-range repulsion, or None for none.
     """
 
     model_name: str
@@ -57,6 +60,7 @@ class PotentialSpec:
     anchor_isolated: bool = True
     train_shift: bool = False
     matmul_precision: str = "highest"
+    repulsion: ZBL | None = None
 
     @property
     def cutoff(self) -> float:
@@ -141,28 +145,16 @@ def make_energy(
       spec: The fixed part.
       model: The module, where it is not the one that the specification names.
     """
-    model = model or _model(spec)
+    learnt = _make_learnt(spec, model or _model(spec))
+    if spec.repulsion is None:
+        return learnt
+    repulsion = make_repulsion(spec.repulsion, spec.species_table, spec.cutoff)
 
     def energy(
         params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
     ) -> Float[Array, " nodes"]:
-        species, num_nodes = graph.nodes.species, len(graph.nodes.species)
-        scale = jax.lax.stop_gradient(params["scale"])[species]
-        shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
-        variables = {"params": params["model"]}
-        if not spec.anchor_isolated:
-            output = model.apply(variables, edge_vectors, species, graph.senders, graph.receivers)
-            return scale * output + shift[species]
-        # One atom of each species without neighbours is evaluated along with the others.
-        alone = jnp.arange(spec.num_species, dtype=species.dtype)
-        every = jnp.concatenate([species, alone])
-        output = model.apply(variables, edge_vectors, every, graph.senders, graph.receivers)
-        envelope = radial.polynomial_cutoff(
-            radial.safe_norm(edge_vectors), spec.cutoff, _ENVELOPE_EXPONENT
-        )
-        neighbours = jax.ops.segment_sum(envelope, graph.receivers, num_nodes)
-        interaction = output[:num_nodes] - output[num_nodes:][species]
-        return scale * interaction + shift[species] * jnp.tanh(neighbours)
+        pairs = repulsion(edge_vectors, graph.nodes.species, graph.senders, graph.receivers)
+        return learnt(params, edge_vectors, graph) + pairs
 
     return energy
 
@@ -227,3 +219,30 @@ def _model(spec: PotentialSpec) -> nn.Module:
     return registry.build_model(
         spec.model_name, spec.model_config, spec.species_table, spec.avg_num_neighbors
     )
+
+
+def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Array, Graph], Array]:
+    """The energy without the repulsion."""
+
+    def energy(
+        params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
+    ) -> Float[Array, " nodes"]:
+        species, num_nodes = graph.nodes.species, len(graph.nodes.species)
+        scale = jax.lax.stop_gradient(params["scale"])[species]
+        shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
+        variables = {"params": params["model"]}
+        if not spec.anchor_isolated:
+            output = model.apply(variables, edge_vectors, species, graph.senders, graph.receivers)
+            return scale * output + shift[species]
+        # One atom of each species without neighbours is evaluated along with the others.
+        alone = jnp.arange(spec.num_species, dtype=species.dtype)
+        every = jnp.concatenate([species, alone])
+        output = model.apply(variables, edge_vectors, every, graph.senders, graph.receivers)
+        envelope = radial.polynomial_cutoff(
+            radial.safe_norm(edge_vectors), spec.cutoff, _ENVELOPE_EXPONENT
+        )
+        neighbours = jax.ops.segment_sum(envelope, graph.receivers, num_nodes)
+        interaction = output[:num_nodes] - output[num_nodes:][species]
+        return scale * interaction + shift[species] * jnp.tanh(neighbours)
+
+    return energy

@@ -14,7 +14,7 @@ from equipot.data.structure import Structure
 from equipot.graphs import batching, loader, statistics
 from equipot.models import registry
 from equipot.potential import potential as potentials
-from equipot.potential import references
+from equipot.potential import references, repulsion
 from equipot.potential.potential import PotentialSpec
 from equipot.training.config import TrainConfig
 from equipot.typing import PyTree
@@ -79,6 +79,9 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
         anchor_isolated=config.potential.anchor_isolated,
         train_shift=config.potential.train_shift,
         matmul_precision=config.potential.matmul_precision,
+        repulsion=(
+            repulsion.between_covalent_radii(table) if config.potential.repulsion == "zbl" else None
+        ),
     )
     params = potentials.init_params(
         spec,

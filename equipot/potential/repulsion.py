@@ -1,0 +1,115 @@
+"""Repulsion of screened nuclei: what keeps atoms apart where there are no data to learn it from."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equipot import errors, units
+from equipot.data import elements, structure
+from equipot.e3 import radial
+from equipot.typing import Array, Float, Int
+
+_CLOSEST = 1e-3  # Å; the energy is constant below
+
+Repulsion = Callable[[Array, Array, Array, Array], Array]
+"""``repulsion(edge_vectors, species, senders, receivers)``: energy of each atom in eV."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ZBL:
+    """Constants of the universal repulsion of Ziegler, Biersack and Littmark.
+
+    The defaults are the published ones; other codes round them, or have others.
+
+    Attributes:
+      covalent_radii: Radius of each species in Å: a pair ceases to repel at the sum of two, or at
+        the cutoff of the potential if that is smaller. Without any, at the cutoff.
+      polynomial_cutoff: Exponent p of the envelope that takes it there.
+      coulomb: e²/4πε₀ in eV Å.
+      length: Screening length in Å, before it is divided by the charges' powers.
+      exponent: Of the charges in the screening length.
+      coefficients: Of the terms of the screening function.
+      decays: Of the terms of the screening function.
+      factor: What the energy is multiplied with.
+    """
+
+    covalent_radii: tuple[float, ...] = ()
+    polynomial_cutoff: int = 6
+    coulomb: float = units.HARTREE * units.BOHR
+    length: float = 0.8854 * units.BOHR
+    exponent: float = 0.23
+    coefficients: tuple[float, ...] = (0.18175, 0.50986, 0.28022, 0.02817)
+    decays: tuple[float, ...] = (3.1998, 0.94229, 0.4029, 0.20162)
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.polynomial_cutoff < 2:
+            raise errors.ConfigError(
+                "potential.repulsion.polynomial_cutoff: expected at least 2, received"
+                f" {self.polynomial_cutoff}"
+            )
+        if len(self.coefficients) != len(self.decays):
+            raise errors.ConfigError(
+                "potential.repulsion: expected one decay for each coefficient, received"
+                f" {len(self.decays)} and {len(self.coefficients)}"
+            )
+
+
+def between_covalent_radii(species_table: Sequence[int]) -> ZBL:
+    """The published repulsion, of pairs that are closer than the sum of their covalent radii."""
+    return ZBL(covalent_radii=tuple(float(elements.COVALENT_RADII[z]) for z in species_table))
+
+
+def make_repulsion(zbl: ZBL, species_table: Sequence[int], cutoff: float) -> Repulsion:
+    """Returns ``repulsion(edge_vectors, species, senders, receivers)``, the energy of each atom.
+
+    An edge gives half the energy of its pair to the atom that receives it,
+
+        E_i = ½ Σ_j k Z_i Z_j / r φ(r/a) u(r),  a = length / (Z_iᵖ + Z_jᵖ),
+        φ(x) = Σ_n c_n exp(−d_n x)
+
+    with u the polynomial envelope that ends at the smaller of the sum of the covalent radii and the
+    cutoff. Energy, force and its slope are continuous there.
+
+    Args:
+      zbl: The constants.
+      species_table: Atomic number of each species.
+      cutoff: Å; edges are no longer.
+
+    Raises:
+      ConfigError: If there is not one covalent radius for each species.
+
+    Reference: Ziegler, Biersack and Littmark 1985, The Stopping and Range of Ions in Matter, vol. 1
+    """
+    radii = zbl.covalent_radii or (cutoff,) * len(species_table)
+    if len(radii) != len(species_table):
+        symbols = ", ".join(structure.symbol(z) for z in species_table)
+        raise errors.ConfigError(
+            f"potential.repulsion.covalent_radii: expected one for each of {symbols}, received"
+            f" {len(radii)}"
+        )
+    charges = np.asarray(species_table, np.float64)
+    tables = charges, charges**zbl.exponent / zbl.length, np.asarray(radii, np.float64)
+    prefactor = 0.5 * zbl.factor * zbl.coulomb
+
+    def repulsion(
+        edge_vectors: Float[Array, "edges 3"],
+        species: Int[Array, " nodes"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> Float[Array, " nodes"]:
+        dtype = edge_vectors.dtype
+        charge, screening, radius = (jnp.asarray(table, dtype)[species] for table in tables)
+        r = jnp.maximum(radial.safe_norm(edge_vectors), _CLOSEST)
+        x = r * (screening[senders] + screening[receivers])
+        end = jnp.minimum(radius[senders] + radius[receivers], cutoff)
+        terms = zip(zbl.coefficients, zbl.decays, strict=True)
+        screened = sum((c * jnp.exp(-d * x) for c, d in terms), jnp.zeros_like(x))
+        screened *= radial.polynomial_cutoff(r / end, 1.0, zbl.polynomial_cutoff)
+        energy = prefactor * charge[senders] * charge[receivers] / r * screened
+        return jax.ops.segment_sum(energy, receivers, len(species))
+
+    return repulsion

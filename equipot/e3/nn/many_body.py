@@ -1,0 +1,52 @@
+"""The layer that makes many-body features of a sum over neighbours."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from equipot.e3.irreps import Irrep
+from equipot.e3.kernels import couplings
+from equipot.e3.kernels.contraction import symmetric_contraction
+from equipot.e3.nn import channels
+from equipot.typing import Array, Int
+
+
+class ProductBasis(nn.Module):
+    """Powers of a node's features, coupled with weights of its species, then mixed linearly.
+
+    y = Σ_ν Σ_k W_ν[s, k, c] U_ν,k(A, …, A) / K_ν, times a matrix over channels. K_ν is the number
+    of couplings of order ν to an irrep.
+
+    Attributes:
+      channels: Channels of the output per irrep; irreps without any coupling are left out.
+      num_species: Number of species.
+      correlation: Highest order, at least 1.
+
+    Reference: Batatia et al. 2022 (MACE), eq. 10 and 11. arXiv:2206.07697
+    """
+
+    channels: channels.Channels
+    num_species: int
+    correlation: int
+
+    @nn.compact
+    def __call__(
+        self, features: Mapping[Irrep, Array], species: Int[Array, " nodes"]
+    ) -> dict[Irrep, Array]:
+        """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
+        like = next(iter(features.values()))
+        weights = {
+            power: self._weight(power, paths, like)
+            for power, paths in couplings.powers(features, self.channels, self.correlation).items()
+        }
+        powers = symmetric_contraction(
+            features, weights, species, tuple(self.channels), self.correlation
+        )
+        return channels.Linear(self.channels, name="linear")(powers)
+
+    def _weight(self, power: couplings.Power, paths: int, like: Array) -> Array:
+        shape = (self.num_species, paths, like.shape[-1])
+        name = f"order_{power.order}_{power.out}"
+        weight = self.param(name, nn.initializers.normal(1.0), shape, like.dtype)
+        return jnp.asarray(weight / paths)

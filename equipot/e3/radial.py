@@ -46,6 +46,22 @@ def bessel(
     return sine_quotient(r[..., None] * row(k, r)) * row(math.sqrt(2.0 / cutoff) * k, r)
 
 
+def bessel_with_roots(
+    r: Float[Array, "*batch"], roots: Float[Array, " n"], cutoff: int | float = 1.0
+) -> Float[Array, "*batch n"]:
+    """The functions of ``bessel`` with numbers ρₖ, which may be trained, in the place of 1 … n.
+
+    bₖ(r) = √(2/c) sin(ρₖπr/c)/r. Only those of whole numbers vanish at the cutoff.
+
+    Args:
+      r: Distances, non-negative.
+      roots: The numbers ρₖ, not zero.
+      cutoff: Distance c, positive.
+    """
+    k = jnp.reshape(roots, (1,) * r.ndim + (-1,)) * (math.pi / cutoff)
+    return sine_quotient(r[..., None] * k) * (math.sqrt(2.0 / cutoff) * k)
+
+
 def sine_quotient(y: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """sin(y)/y; by its series below 1, where derivatives of the quotient cancel or overflow."""
     small = jnp.abs(y) < 1.0

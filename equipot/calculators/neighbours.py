@@ -15,13 +15,13 @@ from equipot.graphs import neighbours
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Neighbours:
-    """The pairs within the cutoff, and positions that go with their shifts.
+    """Edges within the cutoff, each before its mirror image, and positions to go with them.
 
     Attributes:
       positions: Positions in Å, moved by lattice vectors and a common shift so that they lie around
         the origin (single precision resolves them best there), [nodes, 3].
       senders: Where the edges start, [edges].
-      receivers: Where they end, ascending, [edges].
+      receivers: Where they end, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3].
     """
 
@@ -68,11 +68,13 @@ class NeighbourCache:
         squares = np.einsum("ij,ij->i", vectors, vectors)
         _check_apart(squares, self._senders, self._receivers)
         kept = np.flatnonzero(squares < self.cutoff**2)
+        senders, receivers, cell_shifts = neighbours.both_ways(
+            self._senders.take(kept),
+            self._receivers.take(kept),
+            self._cell_shifts.take(kept, axis=0),
+        )
         return Neighbours(
-            positions=moved,
-            senders=self._senders.take(kept),
-            receivers=self._receivers.take(kept),
-            cell_shifts=self._cell_shifts.take(kept, axis=0),
+            positions=moved, senders=senders, receivers=receivers, cell_shifts=cell_shifts
         )
 
     def _still_holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
@@ -95,9 +97,11 @@ class NeighbourCache:
         self._offsets = (
             neighbours.offsets(positions, cell, pbc) if shifted else np.zeros_like(positions)
         )
-        self._senders, self._receivers, self._cell_shifts = neighbours.neighbour_list(
+        edges = neighbours.neighbour_list(
             positions - self._offsets, cell, pbc, self.cutoff + self.skin
         )
+        # One of each pair: so that rounding keeps both of its edges, or none.
+        self._senders, self._receivers, self._cell_shifts = (part[::2] for part in edges)
         self._shift_vectors = self._cell_shifts @ cell
         self._searched = positions.copy(), cell.copy(), pbc.copy()
         self.n_searches += 1

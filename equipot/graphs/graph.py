@@ -3,8 +3,9 @@
 A batch is padded to a fixed number of nodes, edges and graphs. The last graph is always padding and
 owns at least one node; padding edges run from the first padding node to itself through a periodic
 image at twice the cutoff, so that no radial function reaches them and no derivative meets a zero
-length. On the host the leaves are NumPy arrays; a batch for several devices has one more axis in
-front of every leaf.
+length. Edges come in pairs: edge 2k + 1 is the mirror image of edge 2k, padding included. On the
+host the leaves are NumPy arrays; a batch for several devices has one more axis in front of every
+leaf.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
         Attributes:
           nodes: Per atom.
           edges: Per directed pair.
-          receivers: Where the edges end, ascending, Int[edges].
+          receivers: Where the edges end, Int[edges].
           senders: Where the edges start, Int[edges].
           globals: Per structure.
           n_node: Atoms of each structure, Int[graphs].

@@ -27,7 +27,8 @@ class HostGraph:
       energy_weight: Weight in the loss; 0 where there is no label.
       forces_weight: Likewise for the forces.
       stress_weight: Likewise for the stress; 0 unless all three directions are periodic.
-      senders: Where the edges start, int32, [edges]; edges are sorted by receiver, then sender.
+      senders: Where the edges start, int32, [edges]; edge 2k + 1 is the mirror
+        image of edge 2k.
       receivers: Where they end, int32, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
       source: File, frame and formula, for messages.

@@ -22,11 +22,12 @@ MIN_SINE = 1e-6
 def neighbour_list(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lists the directed pairs closer than the cutoff, sorted by receiver, then sender, then shift.
+    """Lists the pairs of atoms closer than the cutoff, in both directions.
 
     The vector of an edge, from sender to receiver, is
-    ``positions[receivers] - positions[senders] + cell_shifts @ cell``; each pair comes in both
-    directions.
+    ``positions[receivers] - positions[senders] + cell_shifts @ cell``. Edge 2k + 1 is the mirror
+    image of edge 2k, whose receiver is at most its sender; these are sorted by receiver, then
+    sender, then shift.
 
     Args:
       positions: Å, [nodes, 3]; atoms may lie outside the cell.
@@ -47,20 +48,44 @@ def neighbour_list(
     pbc = np.ascontiguousarray(pbc, dtype=bool)
     _check(positions, cell, pbc, cutoff)
     search = vesin.NeighborList(
-        cutoff=cutoff, full_list=True, n_threads=0 if len(positions) >= THREADED_FROM else 1
+        cutoff=cutoff, full_list=False, n_threads=0 if len(positions) >= THREADED_FROM else 1
     )
     first, second, shifts, lengths = search.compute(
         points=positions, box=cell, periodic=pbc, quantities="ijSd"
     )
-    senders, receivers = first.astype(np.int32), second.astype(np.int32)
     if len(lengths) and lengths.min() < SAME_PLACE:
         edge = int(lengths.argmin())
         raise errors.DataError(
-            f"atoms {senders[edge]} and {receivers[edge]} are {lengths[edge]:.2g} Å apart, "
+            f"atoms {first[edge]} and {second[edge]} are {lengths[edge]:.2g} Å apart, "
             f"expected at least {SAME_PLACE} Å; remove one of them or mend the cell"
         )
+    swapped = (second > first) | ((second == first) & _is_negative(shifts))
+    senders = np.where(swapped, second, first).astype(np.int32)
+    receivers = np.where(swapped, first, second).astype(np.int32)
+    shifts = np.where(swapped[:, None], -shifts, shifts).astype(np.int32)
     order = np.argsort(_sort_key(senders, receivers, shifts, len(positions)))
-    return senders[order], receivers[order], shifts[order]
+    return both_ways(senders[order], receivers[order], shifts[order])
+
+
+def both_ways(
+    senders: np.ndarray, receivers: np.ndarray, cell_shifts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Puts the mirror image of every edge behind it.
+
+    Args:
+      senders: Where the edges start, [pairs].
+      receivers: Where they end, [pairs].
+      cell_shifts: Lattice shifts of the receivers, [pairs, 3].
+
+    Returns:
+      The same of twice as many edges.
+    """
+    there_and_back = np.stack([cell_shifts, -cell_shifts], axis=1)
+    return (
+        np.stack([senders, receivers], axis=1).ravel(),
+        np.stack([receivers, senders], axis=1).ravel(),
+        there_and_back.reshape(-1, 3),
+    )
 
 
 def offsets(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
@@ -79,6 +104,12 @@ def offsets(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndar
     lattice = cell[pbc]
     whole = np.floor(positions @ np.linalg.pinv(lattice)) @ lattice
     return whole + (positions - whole).mean(axis=0)
+
+
+def _is_negative(shifts: np.ndarray) -> np.ndarray:
+    """Whether the first component that is not zero is negative, [pairs]."""
+    x, y, z = shifts.T
+    return (x < 0) | ((x == 0) & ((y < 0) | ((y == 0) & (z < 0))))
 
 
 def _sort_key(

@@ -33,6 +33,10 @@ class Budget:
     edges: int
     graphs: int
 
+    def __post_init__(self) -> None:
+        if self.edges % 2:
+            raise ValueError(f"expected an even number of edges, there and back, got {self.edges}")
+
     def holds(self, nodes: Count, edges: Count, graphs: Count = 1) -> bool:
         """Says whether real structures with these totals fit beside the reserved padding."""
         return bool(nodes < self.nodes and edges <= self.edges and graphs < self.graphs)

@@ -37,6 +37,10 @@ class Config:
       radial_widths: Widths of the hidden layers of the radial networks.
       readout_widths: Widths of hidden layers between the last features and the energy; none is a
         linear readout.
+      embedding_channels: Numbers that stand for a species at the first layer; by default as many
+        as there are scalars.
+      trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
+      species_norm: Whether what an atom sends is multiplied by a parameter of its species.
     """
 
     cutoff: float = 5.0
@@ -48,6 +52,9 @@ class Config:
     polynomial_cutoff: int = 6
     radial_widths: tuple[int, ...] = (64, 64)
     readout_widths: tuple[int, ...] = ()
+    embedding_channels: int | None = None
+    trainable_bessel: bool = False
+    species_norm: bool = False
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -94,12 +101,16 @@ class Interaction(nn.Module):
       radial_widths: Hidden layers of the radial network.
       num_species: Number of species.
       avg_num_neighbors: Mean number of neighbours; the sum over neighbours is divided by its root.
+      mirrored: Whether each edge stands for its mirror image too.
+      species_norm: Whether what an atom sends is multiplied by a parameter of its species.
     """
 
     irreps_out: channels.Channels
     radial_widths: tuple[int, ...]
     num_species: int
     avg_num_neighbors: float
+    mirrored: bool
+    species_norm: bool = False
 
     @nn.compact
     def __call__(
@@ -119,6 +130,10 @@ class Interaction(nn.Module):
 
         widths = {irrep: x.shape[-1] for irrep, x in features.items()}
         mixed = channels.Linear(widths, name="linear_up")(features)
+        if self.species_norm:
+            ones, dtype = nn.initializers.ones, basis.dtype
+            norm = self.param("species_norm", ones, (self.num_species,), dtype)[species]
+            mixed = {irrep: x * norm[:, None, None] for irrep, x in mixed.items()}
         hidden, matrices = channels.RadialNetwork(
             self.radial_widths, {path: widths[path.node] for path in couplings}, name="radial"
         )(basis)
@@ -131,6 +146,7 @@ class Interaction(nn.Module):
             senders,
             receivers,
             len(species),
+            mirrored=self.mirrored,
         )
         summed = channels.PathLinear(before_gate, name="linear_down")(
             messages, scale=self.avg_num_neighbors**-0.5
@@ -148,11 +164,14 @@ class Model(nn.Module):
       config: Settings.
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbours in the training set.
+      mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
+        package; without, edges may be any.
     """
 
     config: Config
     num_species: int
     avg_num_neighbors: float
+    mirrored: bool = False
 
     @nn.compact
     def __call__(
@@ -171,13 +190,15 @@ class Model(nn.Module):
           receivers: Atom that receives.
         """
         config = self.config
+        if self.mirrored:
+            edge_vectors, senders, receivers = edge_vectors[::2], senders[::2], receivers[::2]
         lengths = radial.safe_norm(edge_vectors)
-        basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
+        basis = self._bessel(lengths)
         basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
         harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
 
-        shape = (self.num_species, config.widths[0])
+        shape = (self.num_species, config.embedding_channels or config.widths[0])
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         features = {SCALAR: embedding[species][:, None, :]}
         for i in range(config.num_layers):
@@ -187,9 +208,23 @@ class Model(nn.Module):
                 config.radial_widths,
                 self.num_species,
                 self.avg_num_neighbors,
+                self.mirrored,
+                config.species_norm,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers)
         return self._readout(features[SCALAR][:, 0, :])
+
+    def _bessel(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
+        """The radial basis before its envelope."""
+        number, cutoff = self.config.num_radial_basis, self.config.cutoff
+        if not self.config.trainable_bessel:
+            return radial.bessel(lengths, number, cutoff)
+
+        def whole_numbers(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+            return jnp.arange(1, shape[0] + 1, dtype=dtype)
+
+        roots = self.param("bessel_roots", whole_numbers, (number,), lengths.dtype)
+        return radial.bessel_with_roots(lengths, roots, cutoff)
 
     def _readout(self, scalars: Float[Array, "nodes channels"]) -> Float[Array, " nodes"]:
         """From the last scalars to one number per atom."""

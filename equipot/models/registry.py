@@ -45,15 +45,21 @@ def config_from_mapping(mapping: Mapping[str, Any], where: str = "model") -> tup
 def build_model(
     name: str, model_config: Any, species_table: Sequence[int], avg_num_neighbors: float
 ) -> nn.Module:
-    """Makes the flax module of a model.
+    """Makes the flax module of a model for the graphs of this package.
 
     A model that depends on what its species are has a field ``atomic_numbers`` and receives theirs.
+    One that has a field ``mirrored`` is told that edge 2k + 1 is the mirror image of edge 2k.
     """
     model = _module(name).Model
-    fields = {"num_species": len(species_table), "avg_num_neighbors": avg_num_neighbors}
-    if "atomic_numbers" in {field.name for field in dataclasses.fields(model)}:
-        fields["atomic_numbers"] = tuple(species_table)
-    return model(config=model_config, **fields)
+    known = {field.name for field in dataclasses.fields(model)}
+    offered = {"atomic_numbers": tuple(species_table), "mirrored": True}
+    fields = {key: value for key, value in offered.items() if key in known}
+    return model(
+        config=model_config,
+        num_species=len(species_table),
+        avg_num_neighbors=avg_num_neighbors,
+        **fields,
+    )
 
 
 def _module(name: str) -> Any:

@@ -53,23 +53,25 @@ def brute_force(positions, cell, pbc, cutoff):
 
 @pytest.mark.parametrize("cutoff", [2.9, 4.7])
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_list_equals_brute_force_in_value_and_order(name, cutoff):
+def test_list_equals_brute_force_and_is_sorted(name, cutoff):
     positions, cell, flags = SYSTEMS[name]
     pbc = periodic(flags)
     senders, receivers, shifts = neighbours.neighbour_list(positions, cell, pbc, cutoff)
-    found = np.column_stack([receivers, senders, shifts])
-    np.testing.assert_array_equal(found, brute_force(positions, cell, pbc, cutoff))
+    found = np.column_stack([receivers, senders, shifts]).tolist()
+    assert sorted(found) == brute_force(positions, cell, pbc, cutoff).tolist()
+    assert found[::2] == sorted(found[::2])
     assert senders.dtype == receivers.dtype == shifts.dtype == np.int32
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_every_edge_has_its_reverse(name):
+def test_every_edge_is_followed_by_its_mirror_image(name):
     positions, cell, flags = SYSTEMS[name]
     edges = neighbours.neighbour_list(positions, cell, periodic(flags), 4.0)
     senders, receivers, shifts = edges
-    forward = {(s, r, *c) for s, r, c in zip(senders, receivers, shifts.tolist(), strict=True)}
-    backward = {(r, s, *(-c).tolist()) for s, r, c in zip(senders, receivers, shifts, strict=True)}
-    assert forward == backward
+    assert len(senders) > 0 and (receivers[::2] <= senders[::2]).all()
+    np.testing.assert_array_equal(senders[1::2], receivers[::2])
+    np.testing.assert_array_equal(receivers[1::2], senders[::2])
+    np.testing.assert_array_equal(shifts[1::2], -shifts[::2])
 
 
 def test_lists_of_many_atoms_do_not_depend_on_threads():
@@ -79,7 +81,7 @@ def test_lists_of_many_atoms_do_not_depend_on_threads():
     second = neighbours.neighbour_list(positions, cell, pbc, 4.0)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert (np.diff(first[1]) >= 0).all()
+    assert (np.diff(first[1][::2]) >= 0).all()
 
 
 def test_fcc_atom_has_twelve_neighbours_at_half_the_face_diagonal():

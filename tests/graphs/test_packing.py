@@ -115,8 +115,13 @@ def test_last_step_is_spread_over_all_devices_and_filled_with_empty_bins():
 def test_bins_that_cannot_be_dealt_anew_are_kept():
     sizes = np.array([[5, 10], [5, 9], [4, 8], [3, 7], [3, 6]])
     bins = [(0, 1), (2, 3, 4)]  # dealt by edges, the last would find 8 and 9 of 10 nodes taken
-    assert packing.group(bins, sizes, Budget(11, 99, 4), 2) == [((0, 1), (2, 3, 4))]
-    assert packing.group(bins, sizes, Budget(15, 99, 4), 2) == [((0, 3, 4), (1, 2))]
+    assert packing.group(bins, sizes, Budget(11, 98, 4), 2) == [((0, 1), (2, 3, 4))]
+    assert packing.group(bins, sizes, Budget(15, 98, 4), 2) == [((0, 3, 4), (1, 2))]
+
+
+def test_an_odd_number_of_edges_is_refused():
+    with pytest.raises(ValueError, match=r"expected an even number of edges.* got 99"):
+        Budget(11, 99, 4)
 
 
 def test_a_structure_above_the_budget_is_named_with_its_numbers():

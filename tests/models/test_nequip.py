@@ -14,8 +14,8 @@ from equipot.models import nequip
 SMALL = nequip.Config(
     cutoff=3.0, num_layers=2, lmax=1, num_channels=4, num_radial_basis=4, radial_widths=(8,)
 )
-SENDERS = jnp.asarray([1, 2, 0, 2, 0, 1], jnp.int32)
-RECEIVERS = jnp.asarray([0, 0, 1, 1, 2, 2], jnp.int32)
+SENDERS = jnp.asarray([1, 0, 2, 0, 2, 1], jnp.int32)
+RECEIVERS = jnp.asarray([0, 1, 0, 2, 1, 2], jnp.int32)
 SPECIES = jnp.asarray([0, 1, 1], jnp.int32)
 IDENTITY = np.eye(3)
 POSITIONS = np.array([[0.0, 0.0, 0.0], [1.1, 0.3, -0.2], [-0.5, 1.3, 0.4]])
@@ -93,6 +93,26 @@ def test_single_precision_agrees_with_double():
         _, energy = initialise(SMALL, "float64")
         wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), params)
         testing.assert_close(single, energy(wide, vectors("float64")), testing.F32, "energies")
+
+
+def test_mirrored_edges_give_the_energies_and_gradients_of_any_edges():
+    with jax.enable_x64(True):
+        params, _ = initialise(SMALL, "float64")
+        fields = {"config": SMALL, "num_species": 2, "avg_num_neighbors": 2.0}
+
+        def energy_and_forces(mirrored):
+            model = nequip.Model(**fields, mirrored=mirrored)
+
+            def total(positions):
+                edges = positions[RECEIVERS] - positions[SENDERS], SPECIES, SENDERS, RECEIVERS
+                energies = model.apply(params, *edges)
+                return jnp.sum(energies), energies
+
+            return quick_jit(jax.grad(total, has_aux=True))(jnp.asarray(POSITIONS))
+
+        found, expected = energy_and_forces(True), energy_and_forces(False)
+        for actual, wanted in zip(found, expected, strict=True):
+            testing.assert_close(actual, wanted, testing.F64_EXACT, "energies and forces")
 
 
 def test_messages_are_divided_by_the_root_of_the_number_of_neighbours():

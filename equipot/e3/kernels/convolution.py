@@ -12,6 +12,10 @@ paths they would be the largest array of a model. Paths are never concatenated: 
 of its own, to be consumed by the sum of matrix products of the linear map that follows
 (``equipot.e3.nn.channels``).
 
+Where every edge has a mirror image, from the receiver to the sender with the opposite vector, both
+have the same weights R, and harmonics that differ by the sign (−1)^l. Given one edge of each such
+pair and ``mirrored=True``, messages go both ways, and what depends on the edge is computed once.
+
 ``convolution_reference`` is the contract written with dense einsums; ``convolution`` is the form
 that models use. Both must agree through the second derivative, because training on forces
 differentiates twice.
@@ -80,6 +84,8 @@ def convolution(
     senders: Int[Array, " edges"],
     receivers: Int[Array, " edges"],
     num_nodes: int,
+    *,
+    mirrored: bool = False,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
     """Sums weighted tensor products of neighbours' features with spherical harmonics at every node.
 
@@ -96,15 +102,21 @@ def convolution(
       senders: Where messages come from.
       receivers: Where they are summed.
       num_nodes: Number of nodes of the result.
+      mirrored: Whether each edge stands for its mirror image too.
 
     Raises:
       ValueError: Features, harmonics or weights have other shapes or irreps than described.
     """
     _check(node_feats, edge_sh)
+    if mirrored:
+        senders, receivers = (
+            jnp.stack([senders, receivers], axis=1),
+            jnp.stack([receivers, senders], axis=1),
+        )
     components = {irrep: [x[:, m, :] for m in range(irrep.dim)] for irrep, x in node_feats.items()}
     harmonics = {irrep: list(y) for irrep, y in edge_sh.items()}
     sums = edge_sum(
-        _Message(radial),
+        _Message(radial, mirrored),
         radial_params,
         components,
         (harmonics, radial_basis),
@@ -117,9 +129,13 @@ def convolution(
 
 @dataclasses.dataclass(frozen=True)
 class _Message:
-    """The weighted tensor products of a block of edges, ``{path: 2l+1 arrays}``."""
+    """The weighted tensor products of a block of edges, ``{path: 2l+1 arrays}``.
+
+    Mirrored, arrays of senders and messages are [edges, 2, channels], else [edges, channels].
+    """
 
     radial: Radial
+    mirrored: bool
 
     def __call__(
         self,
@@ -134,10 +150,23 @@ class _Message:
             _check_path(path, weights, sender_feats, edge_sh)
             key = path.edge, weights.shape[-1]
             if key not in spread:
-                spread[key] = [_spread(y, weights.shape[-1]) for y in edge_sh[path.edge]]
+                spread[key] = [self._spread(y, *key) for y in edge_sh[path.edge]]
             products = _products(path, sender_feats[path.node], spread[key])
-            messages[path] = [weights * product for product in products]
+            messages[path] = [self._both(weights) * product for product in products]
         return messages
+
+    def _spread(self, y: Float[Array, " edges"], irrep: Irrep, channels: int) -> Array:
+        """The same number for every channel; for the way back with the sign of the degree."""
+        there = _spread(y, channels)
+        if not self.mirrored:
+            return there
+        signs = jnp.asarray([1.0, (-1.0) ** irrep.l], y.dtype)
+        return there[:, None, :] * signs[None, :, None]
+
+    def _both(self, weights: Float[Array, "edges channels"]) -> Array:
+        """The weights of all messages of an edge."""
+        shape = len(weights), 2, weights.shape[-1]
+        return jnp.broadcast_to(weights[:, None, :], shape) if self.mirrored else weights
 
 
 def _check(node_feats: Features, edge_sh: Mapping[Irrep, Components]) -> None:
@@ -204,9 +233,21 @@ def convolution_reference(
     senders: Int[Array, " edges"],
     receivers: Int[Array, " edges"],
     num_nodes: int,
+    *,
+    mirrored: bool = False,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
     """The same sum with dense coefficients, one einsum per path: what faster forms must equal."""
     result = {}
+    if mirrored:
+        senders, receivers = (
+            jnp.concatenate([senders, receivers]),
+            jnp.concatenate([receivers, senders]),
+        )
+        radial_basis = jax.tree.map(lambda x: jnp.concatenate([x, x]), radial_basis)
+        edge_sh = {
+            irrep: [jnp.concatenate([y, (-1) ** irrep.l * y]) for y in components]
+            for irrep, components in edge_sh.items()
+        }
     for path, weights in radial(radial_params, radial_basis).items():
         neighbours = node_feats[path.node][senders]
         harmonics = jnp.stack(list(edge_sh[path.edge]), axis=-1)

@@ -7,6 +7,9 @@ out. On a CPU it is therefore made for a few hundred edges at a time, so that it
 cache; on other devices all edges are one block. Nothing of a message is kept for the derivatives:
 they compute it anew.
 
+An edge may carry several messages, between several pairs of nodes: those of a bond go both ways,
+and what depends on its length is computed once. Senders and receivers are then [edges, messages].
+
 Derivatives of such a sum are sums over edges of the same kind: each reads values at senders, at
 receivers and on edges, and gives sums at senders, sums at receivers, totals over all edges and
 values on edges. ``_sums`` is that general form. Its reverse-mode derivative is itself, applied to
@@ -17,6 +20,7 @@ gradient.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,8 +42,8 @@ def edge_sum(
     params: PyTree,
     node_feats: PyTree,
     edge_feats: PyTree,
-    senders: Int[Array, " edges"],
-    receivers: Int[Array, " receiving_edges"],
+    senders: Int[Array, "edges ..."],
+    receivers: Int[Array, "receiving_edges ..."],
     num_nodes: int,
     edges_per_block: int | None = None,
 ) -> PyTree:
@@ -47,7 +51,8 @@ def edge_sum(
 
     Args:
       message: A pure function of (params, features of senders, features of edges) → arrays
-        ``[edges, ...]``, each row from the rows of its edge alone.
+        ``[edges, *messages, ...]``, each row from the rows of its edge alone; what it is given of
+        senders is ``[edges, *messages, ...]``, of edges ``[edges, ...]``.
       params: What all edges share.
       node_feats: Arrays ``[nodes, ...]``.
       edge_feats: Arrays ``[edges, ...]``.
@@ -67,17 +72,18 @@ def edge_sum(
     shared, nodes, edges = (jax.tree.leaves(tree) for tree in trees)
     _check(nodes, edges, senders, receivers, edges_per_block)
     num_edges = len(senders)
-    rows = _rows(node_feats, num_edges), _rows(edge_feats, num_edges)
+    rows = _rows(node_feats, senders.shape), _rows(edge_feats, (num_edges,))
     messages = jax.eval_shape(message, _shapes(params), *rows)
-    _check_rows("messages", jax.tree.leaves(messages), num_edges)
+    _check_rows("messages", jax.tree.leaves(messages), senders.shape)
     senders, receivers = _wide(senders), _wide(receivers)
     inputs = Ends(shared, nodes, [], edges)
     flat = _FlatMessage(message, tuple(jax.tree.structure(tree) for tree in trees))
     if edges_per_block is None:
-        edges_per_block = _edges_per_block(nodes, num_edges)
+        edges_per_block = _edges_per_block(nodes, senders.shape)
     num_senders = max((len(leaf) for leaf in nodes), default=num_nodes)
-    plan = _Plan(flat, min(edges_per_block, num_edges), num_senders, num_nodes)
-    if num_edges and num_senders:
+    size = min(edges_per_block, num_edges)
+    plan = _Plan(flat, size, senders.shape[1:], num_senders, num_nodes)
+    if senders.size and num_senders:
         sums: Any = _sums(plan, _varying((inputs, senders, receivers)))
     else:
         sums = _empty_sums(plan, inputs)
@@ -131,6 +137,7 @@ class _Plan:
 
     function: Callable[[Ends], Ends]
     edges_per_block: int
+    messages: tuple[int, ...]  # axes of the messages of an edge
     num_senders: int
     num_receivers: int
 
@@ -221,11 +228,12 @@ def _merge(values: Ends, chosen: Ends, flags: Ends) -> Ends:
 
 def _empty_sums(plan: _Plan, inputs: Ends) -> Ends:
     """Zeros of the shapes of all sums."""
-    params = _shapes(inputs.params)
-    one = jax.eval_shape(plan.function, Ends(params, *(_rows(part, 1) for part in inputs[1:])))
+    params, messages = _shapes(inputs.params), (1, *plan.messages)
+    at_ends = _rows(inputs.senders, messages), _rows(inputs.receivers, messages)
+    one = jax.eval_shape(plan.function, Ends(params, *at_ends, _rows(inputs.edges, (1,))))
 
     def zeros(parts: Sequence, count: int) -> list:
-        return [jnp.zeros((count, *x.shape[1:]), x.dtype) for x in parts]
+        return [jnp.zeros((count, *x.shape[len(messages) :]), x.dtype) for x in parts]
 
     totals = [jnp.zeros(x.shape, x.dtype) for x in one.params]
     sent, received = plan.num_senders, plan.num_receivers
@@ -236,8 +244,8 @@ def _shapes(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
-def _rows(tree: PyTree, count: int) -> PyTree:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), tree)
+def _rows(tree: PyTree, rows: tuple[int, ...]) -> PyTree:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*rows, *x.shape[1:]), x.dtype), tree)
 
 
 def _in_blocks(tree: PyTree, size: int, value: int | None = None) -> PyTree:
@@ -252,17 +260,17 @@ def _in_blocks(tree: PyTree, size: int, value: int | None = None) -> PyTree:
     return jax.tree.map(reshape, tree)
 
 
-def _take(leaves: Sequence, rows: Int[Array, " edges"]) -> list:
+def _take(leaves: Sequence, rows: Int[Array, "edges ..."]) -> list:
     options: Any = {"mode": "fill", "fill_value": 0, "wrap_negative_indices": False}
     return [leaf.at[rows].get(**options) for leaf in leaves]
 
 
-def _add_rows(leaves: Sequence, rows: Int[Array, " edges"], values: Sequence) -> list:
+def _add_rows(leaves: Sequence, rows: Int[Array, "edges ..."], values: Sequence) -> list:
     options: Any = {"mode": "drop", "wrap_negative_indices": False}
     return [leaf.at[rows].add(x, **options) for leaf, x in zip(leaves, values, strict=True)]
 
 
-def _wide(index: Int[Array, " edges"]) -> Int[Array, " edges"]:
+def _wide(index: Int[Array, "edges ..."]) -> Int[Array, "edges ..."]:
     """An index with room for the number of nodes, which marks padding."""
     return index.astype(jnp.int32) if index.dtype.itemsize < 4 else index
 
@@ -282,30 +290,35 @@ def _varying(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.where(never, jnp.zeros_like(leaf), leaf), tree)
 
 
-def _edges_per_block(nodes: list, num_edges: int) -> int:
+def _edges_per_block(nodes: list, shape: tuple[int, ...]) -> int:
     """A block's messages fit the cache of a processor; other devices take all edges at once."""
+    num_edges, *messages = shape
     if jax.default_backend() != "cpu":
         return num_edges
     row = max((leaf.shape[-1] * leaf.dtype.itemsize for leaf in nodes), default=4)
-    return min(max(_BLOCK_BYTES // max(row, 1), _LEAST_BLOCK), _LARGEST_BLOCK)
+    count = min(max(_BLOCK_BYTES // max(row, 1), _LEAST_BLOCK), _LARGEST_BLOCK)
+    return max(count // max(math.prod(messages), 1), 1)
 
 
 def _check(
     nodes: Sequence, edges: Sequence, senders: Array, receivers: Array, edges_per_block: int | None
 ) -> None:
     """Compares the rows of all arrays: what is missing would be filled, what is more left out."""
-    if len(senders) != len(receivers):
+    if senders.shape != receivers.shape:
+        one = senders.ndim == receivers.ndim == 1
+        counts = (len(senders), len(receivers)) if one else (senders.shape, receivers.shape)
         raise ValueError(
-            f"expected as many senders as receivers, received {len(senders)} and {len(receivers)}"
+            f"expected as many senders as receivers, received {counts[0]} and {counts[1]}"
         )
-    _check_rows("edge_feats", edges, len(senders))
+    _check_rows("edge_feats", edges, senders.shape[:1])
     if nodes:
-        _check_rows("node_feats", nodes, nodes[0].shape[0] if nodes[0].ndim else 0)
+        _check_rows("node_feats", nodes, nodes[0].shape[:1] or (0,))
     if edges_per_block is not None and edges_per_block < 1:
         raise ValueError(f"expected edges_per_block of at least 1, received {edges_per_block}")
 
 
-def _check_rows(name: str, leaves: Sequence, count: int) -> None:
+def _check_rows(name: str, leaves: Sequence, rows: tuple[int, ...]) -> None:
     shapes = [leaf.shape for leaf in leaves]
-    if any(shape[:1] != (count,) for shape in shapes):
+    if any(shape[: len(rows)] != rows for shape in shapes):
+        count = " × ".join(map(str, rows))
         raise ValueError(f"expected {name} to be arrays of {count} rows, received shapes {shapes}")

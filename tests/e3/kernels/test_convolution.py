@@ -1,5 +1,7 @@
 """The convolution is what its reference says, through the second derivative."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,6 +76,7 @@ def assert_trees_close(actual, expected, tolerance, what):
 
 
 BOTH = FAST, REFERENCE = convolutions.convolution, convolutions.convolution_reference
+MIRRORED = tuple(functools.partial(f, mirrored=True) for f in BOTH)
 
 
 @pytest.mark.parametrize(
@@ -101,22 +104,45 @@ def test_value_is_the_sum_that_the_documentation_writes():
             testing.assert_close(found, expected, testing.F64_EXACT, f"{path}")
 
 
+def test_mirrored_edges_are_edges_in_both_directions():
+    with jax.enable_x64(True):
+        feats, vectors, radial = inputs()
+        found = compute(MIRRORED[0], feats, vectors, radial)
+        both_ways = jnp.concatenate([vectors, -vectors])
+        twice = {path: jnp.concatenate([w, w]) for path, w in radial.items()}
+        there, back = (SENDERS, RECEIVERS), (RECEIVERS, SENDERS)
+        ends = [np.concatenate(pair) for pair in zip(there, back, strict=True)]
+        expected = compute(FAST, feats, both_ways, twice, *ends)
+        assert_trees_close(found, expected, testing.F64_EXACT, "mirrored")
+
+
 @pytest.mark.parametrize(
-    ("dtype", "tolerance"), [("float64", testing.F64), ("float32", testing.F32)]
+    ("dtype", "tolerance", "functions"),
+    [
+        ("float64", testing.F64, BOTH),
+        ("float32", testing.F32, BOTH),
+        ("float64", testing.F64, MIRRORED),
+    ],
+    ids=["float64", "float32", "mirrored"],
 )
-def test_gradients_are_those_of_the_reference(dtype, tolerance):
+def test_gradients_are_those_of_the_reference(dtype, tolerance, functions):
     with jax.enable_x64(dtype == "float64"):
-        fast, slow = (gradient(f, *inputs(dtype), SENDERS) for f in BOTH)
+        fast, slow = (gradient(f, *inputs(dtype), SENDERS) for f in functions)
         assert_trees_close(fast, slow, tolerance, "gradient")
 
 
 @pytest.mark.parametrize(
-    ("dtype", "tolerance", "chosen"),
-    [("float64", testing.F64, FEW), ("float32", 10 * testing.F32, FEW[:2])],
+    ("dtype", "tolerance", "chosen", "functions"),
+    [
+        ("float64", testing.F64, FEW, BOTH),
+        ("float32", 10 * testing.F32, FEW[:2], BOTH),
+        ("float64", testing.F64, FEW, MIRRORED),
+    ],
+    ids=["float64", "float32", "mirrored"],
 )
-def test_gradients_of_a_force_loss_are_those_of_the_reference(dtype, tolerance, chosen):
+def test_gradients_of_a_force_loss_are_those_of_the_reference(dtype, tolerance, chosen, functions):
     with jax.enable_x64(dtype == "float64"):
-        fast, slow = (force_loss_gradient(f, *inputs(dtype, chosen=chosen)) for f in BOTH)
+        fast, slow = (force_loss_gradient(f, *inputs(dtype, chosen=chosen)) for f in functions)
         assert_trees_close(fast, slow, tolerance, "force loss")
 
 

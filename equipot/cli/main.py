@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import console, evaluate, info, md, relax
+from equipot.cli import console, convert, evaluate, info, md, relax
 
 PROGRAM = "equipot"
 EPILOG = """\
@@ -14,6 +14,7 @@ examples:
   equipot evaluate water.equipot test.extxyz --output predictions.extxyz
   equipot md water.equipot start.xyz --temperature 300 --time 10
   equipot relax water.equipot start.xyz --output relaxed.extxyz
+  equipot convert MACE.model --trust
 
 A potential is trained by equipot-train; in Python, and in anything ASE drives, it is
   from equipot import EquipotCalculator
@@ -42,6 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, md, relax):
+    for command in (info, evaluate, md, relax, convert):
         command.add_parser(commands)
     return parser

@@ -53,9 +53,7 @@ def read(body: Body) -> ReadBody:
     return ReadBody(model_name="nequip", config=config, params=params, avg_num_neighbors=average)
 
 
-def _read_config(
-    body: Body, found: Sequence[gnn_layers.Layer], species_norm: bool
-) -> model.Config:
+def _read_config(body: Body, found: Sequence[gnn_layers.Layer], species_norm: bool) -> model.Config:
     """The smallest of our models that has all that theirs has."""
     bessel, basis_roots = body.modules["bessel_encode"], _bessel_roots(body)
     readout = layers.read_perceptron(body.modules[_READOUT].mlp_module, _READOUT)

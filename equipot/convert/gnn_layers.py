@@ -1,4 +1,6 @@
-"""One layer of nequip's GNN, read into an ``Interaction`` of ours. In common notation
+"""One layer of nequip's GNN, read into an ``Interaction`` of ours.
+
+In common notation they are
 
     theirs: y = L₂ Σ_j R(r) (n L₁x_j ⊗ Y(r_j − r_i)) + Σ_v e[s]_v S_v x,   x' = gate(y)
     ours:   y = L₂ Σ_j R(r) (L₁x_j ⊗ Y(r_i − r_j)) / √N + S[s] x,          x' = gate(y)
@@ -186,7 +188,8 @@ def _paths(layer: Layer) -> Iterator[tuple[str, Irrep, slice, np.ndarray]]:
     """Name and irrep of each path, the columns of its radial weights, its part of L₂."""
     product, place = layer.conv.tp_scatter.tp, f"{layer.place}.conv.tp_scatter"
     nodes, edges = (
-        list(layers.read_irreps(irreps, place)) for irreps in (product.irreps_in1, product.irreps_in2)
+        list(layers.read_irreps(irreps, place))
+        for irreps in (product.irreps_in1, product.irreps_in2)
     )
     entries = [(Irrep(int(ir.l), int(ir.p)), int(mul)) for mul, ir in product.irreps_out]
     blocks = _blocks_by_irrep(layer.conv.linear_2, place)

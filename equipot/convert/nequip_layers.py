@@ -101,9 +101,7 @@ def read_irreps(irreps: Any, place: str) -> dict[Irrep, int]:
     for mul, ir in irreps:
         irrep = Irrep(int(ir.l), int(ir.p))
         if irrep in found:
-            raise errors.ConversionError(
-                f"{place}: expected every irrep once, received {irreps}"
-            )
+            raise errors.ConversionError(f"{place}: expected every irrep once, received {irreps}")
         found[irrep] = int(mul)
     return found
 
@@ -124,5 +122,7 @@ def read_norm(module: Any, types: np.ndarray, place: str) -> np.ndarray:
 def _read_linear(layer: Any, place: str) -> np.ndarray:
     torch_modules.expect_class(layer, ("ScalarLinearLayer", "ParametrizedScalarLinearLayer"), place)
     if layer.bias is not None:
-        raise errors.ConversionError(f"{place}: expected no bias, which equipot's model has none of")
+        raise errors.ConversionError(
+            f"{place}: expected no bias, which equipot's model has none of"
+        )
     return torch_modules.array(layer.weight) * float(layer.alpha)

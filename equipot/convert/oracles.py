@@ -125,9 +125,7 @@ def _cell(graph: HostGraph) -> np.ndarray:
     return graph.cell if abs(np.linalg.det(graph.cell)) > 0 else 100.0 * np.eye(3)
 
 
-def _prediction(
-    found: Mapping[str, Any], energies: str, structure: Structure
-) -> HostPrediction:
+def _prediction(found: Mapping[str, Any], energies: str, structure: Structure) -> HostPrediction:
     def array(name: str) -> np.ndarray:
         return found[name].detach().cpu().numpy().astype(np.float64)
 

@@ -140,6 +140,7 @@ class Interaction(nn.Module):
       radial_widths: Hidden layers of the radial network.
       num_species: Number of species.
       avg_num_neighbors: Mean number of neighbours.
+      mirrored: Whether each edge stands for its mirror image too.
     """
 
     kind: Kind
@@ -148,6 +149,7 @@ class Interaction(nn.Module):
     radial_widths: tuple[int, ...]
     num_species: int
     avg_num_neighbors: float
+    mirrored: bool
 
     @nn.compact
     def __call__(
@@ -175,12 +177,13 @@ class Interaction(nn.Module):
             senders,
             receivers,
             len(species),
+            mirrored=self.mirrored,
         )
         with_density = self.kind.startswith("density")
         scale = 1.0 if with_density else 1.0 / self.avg_num_neighbors
         summed = channels.PathLinear(self.irreps_sum, name="linear")(messages, scale=scale)
         if with_density:
-            divisor = 1.0 + self._density(basis, receivers, len(species))[:, None, None]
+            divisor = 1.0 + self._density(basis, senders, receivers, len(species))[:, None, None]
             summed = {irrep: x / divisor for irrep, x in summed.items()}
         if self.kind.endswith("residual"):
             skip = channels.SpeciesLinear(self.irreps_out, self.num_species, name="skip")
@@ -189,13 +192,20 @@ class Interaction(nn.Module):
         return mixer(summed, species), {}
 
     def _density(
-        self, basis: Float[Array, "edges basis"], receivers: Int[Array, " edges"], num_nodes: int
+        self,
+        basis: Float[Array, "edges basis"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+        num_nodes: int,
     ) -> Float[Array, " nodes"]:
         """Counts neighbours, each as a number between 0 and 1 that depends on its distance."""
         size = basis.shape[-1]
         weight = self.param("density", nn.initializers.normal(1.0), (size,), basis.dtype)
         count = jnp.tanh(jnp.square(basis @ (weight / size**0.5)))
-        return jax.ops.segment_sum(count, receivers, num_nodes)
+        density = jax.ops.segment_sum(count, receivers, num_nodes)
+        if self.mirrored:
+            density += jax.ops.segment_sum(count, senders, num_nodes)
+        return density
 
 
 class Model(nn.Module):
@@ -206,12 +216,15 @@ class Model(nn.Module):
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbours in the training set.
       atomic_numbers: Atomic number of each species.
+      mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
+        package; without, edges may be any.
     """
 
     config: Config
     num_species: int
     avg_num_neighbors: float
     atomic_numbers: tuple[int, ...]
+    mirrored: bool = False
 
     @nn.compact
     def __call__(
@@ -230,6 +243,8 @@ class Model(nn.Module):
           receivers: Atom that receives.
         """
         config = self.config
+        if self.mirrored:
+            edge_vectors, senders, receivers = edge_vectors[::2], senders[::2], receivers[::2]
         basis = self._radial_basis(edge_vectors, species[senders], species[receivers])
         harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
@@ -248,6 +263,7 @@ class Model(nn.Module):
                 config.radial_widths,
                 self.num_species,
                 self.avg_num_neighbors,
+                self.mirrored,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers)
             product = many_body.ProductBasis(hidden, self.num_species, order, name=f"product_{i}")

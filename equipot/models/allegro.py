@@ -1,0 +1,425 @@
+"""Allegro: features of ordered pairs of atoms within one cutoff, and no message passing.
+
+A pair (centre i, neighbour j) has scalars, and tensors with one weight per degree l and channel u,
+
+    V⁰[ij] = w[ij, l, u] Yˡ(r_ij),        w linear in the scalars of the pair.
+
+A layer sums weighted harmonics around the centre, couples every pair's tensors with that
+environment A[i], and lets the scalars among the products enter the scalars of the pair:
+
+    A[i, l, u] = Σ_j w'[ij, l, u] Yˡ(r_ij) / √N,    Vⁿ = T(A[i]) Vⁿ⁻¹,
+    x[ij] ← x[ij] ⊕ MLP(x[ij] ⊕ Vⁿ[ij, scalar]).
+
+The energy of i is the sum over its pairs of a perceptron on all scalars.
+
+**How it is computed.** The weights of a tensor product are the same for all pairs, so T(A[i]) is
+linear in the tensors and belongs to the atom. The scalars of layer n are therefore
+
+    Vⁿ[ij, scalar, u] = Σ_l w[ij, l, u] Yˡ(r_ij) · Qⁿ[i, l, u],    Qⁿ = T₁ᵀ … Tₙᵀ e_scalar,
+
+and all tensor products are made once per atom instead of once per pair: no pair ever has tensors
+beyond its harmonics. Linear maps in sequence are multiplied with each other before pairs see them.
+What a pair needs is made in blocks by ``edge_sum`` and made anew for derivatives, so that memory
+holds no feature of all pairs.
+
+Reference: Musaelian et al. 2023, Nature Communications 14, 579. DOI 10.1038/s41467-023-36329-y
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from equipot import errors
+from equipot.e3 import activations, radial
+from equipot.e3.irreps import Irrep
+from equipot.e3.kernels import environments
+from equipot.e3.kernels.edge_sum import edge_sum
+from equipot.e3.nn import composed
+from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.typing import Array, Float, Int
+
+Activation: TypeAlias = Literal["silu", "mish", "gelu", "ssp", "tanh"]
+
+ACTIVATIONS = {
+    "silu": jax.nn.silu,
+    "mish": jax.nn.mish,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "ssp": activations.shifted_softplus,
+    "tanh": jnp.tanh,
+}
+"""Functions that vanish at zero, so that what vanishes at the cutoff still does after them."""
+
+_LEAST = {
+    "num_layers": 1,
+    "lmax": 0,
+    "num_scalars": 1,
+    "num_channels": 1,
+    "num_radial_basis": 1,
+    "polynomial_cutoff": 2,
+}
+_WIDEST_TABLE = 128  # functions of distance and pair of species that enter one matrix product
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of Allegro.
+
+    Attributes:
+      cutoff: Radius in Å within which atoms interact: all that an atom's energy depends on.
+      num_layers: Number of layers, at least 1; each couples one more environment.
+      lmax: Highest degree of the tensors and spherical harmonics.
+      num_scalars: Scalar features of a pair in each layer.
+      num_channels: Tensor features of a pair, the same number for every irrep.
+      parity: Whether tensors of both parities are kept; without, only 0e, 1o, 2e, … are. Both are
+        equivariant under inversion.
+      radial_basis: ``bessel``: Bessel functions times an embedding of both species, or ``spline``:
+        splines with weights of their own for each ordered pair of species.
+      num_radial_basis: Number of functions of the distance.
+      polynomial_cutoff: Exponent p of the envelope of the Bessel functions.
+      spline_span: Number of splines that overlap.
+      embedding_dim: Width of the embedding of distance and species, even.
+      embedding_widths: Hidden layers between that and the first scalars.
+      latent_widths: Hidden layers of the perceptron of every layer; none is a linear map.
+      readout_widths: Hidden layers between all scalars of a pair and its energy.
+      embedding_activation: Nonlinearity of the first perceptron.
+      latent_activation: Nonlinearity of those of the layers.
+      readout_activation: Nonlinearity of the last one.
+      pair_cutoffs: For each species of the centre the radius in Å for each species of the
+        neighbour, none above ``cutoff``; empty for the same everywhere.
+      species_neighbors: Mean number of neighbours of each species, which normalises its sums; empty
+        for one mean for all.
+    """
+
+    cutoff: float = 5.0
+    num_layers: int = 2
+    lmax: int = 2
+    num_scalars: int = 64
+    num_channels: int = 32
+    parity: bool = False
+    radial_basis: Literal["bessel", "spline"] = "bessel"
+    num_radial_basis: int = 8
+    polynomial_cutoff: int = 6
+    spline_span: int = 6
+    embedding_dim: int = 64
+    embedding_widths: tuple[int, ...] = (64,)
+    latent_widths: tuple[int, ...] = (64,)
+    readout_widths: tuple[int, ...] = (32,)
+    embedding_activation: Activation = "silu"
+    latent_activation: Activation = "silu"
+    readout_activation: Activation = "silu"
+    pair_cutoffs: tuple[tuple[float, ...], ...] = ()
+    species_neighbors: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise errors.ConfigError(
+                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
+                )
+        if self.cutoff <= 0:
+            raise errors.ConfigError(
+                f"model.cutoff: expected a positive length, received {self.cutoff}"
+            )
+        if self.embedding_dim < 2 or self.embedding_dim % 2:
+            raise errors.ConfigError(
+                "model.embedding_dim: expected an even number, half of it for each end of a pair, "
+                f"received {self.embedding_dim}"
+            )
+        if self.radial_basis == "spline" and not 0 <= self.spline_span <= self.num_radial_basis:
+            raise errors.ConfigError(
+                f"model.spline_span: expected 0 to {self.num_radial_basis}, the number of splines, "
+                f"received {self.spline_span}"
+            )
+        for name in ("embedding_widths", "latent_widths", "readout_widths"):
+            if min(getattr(self, name), default=1) < 1:
+                raise errors.ConfigError(
+                    f"model.{name}: expected positive widths, received {getattr(self, name)}"
+                )
+        if not all(0 < r <= self.cutoff for row in self.pair_cutoffs for r in row):
+            raise errors.ConfigError(
+                f"model.pair_cutoffs: expected radii above 0 and up to the cutoff {self.cutoff}, "
+                f"received {self.pair_cutoffs}"
+            )
+        if min(self.species_neighbors, default=1.0) <= 0:
+            raise errors.ConfigError(
+                "model.species_neighbors: expected positive numbers, "
+                f"received {self.species_neighbors}"
+            )
+
+    @property
+    def harmonics(self) -> tuple[Irrep, ...]:
+        """Irreps of the spherical harmonics, of natural parity: 0e, 1o, 2e."""
+        return tuple(Irrep(l, (-1) ** l) for l in range(self.lmax + 1))
+
+    @property
+    def layers(self) -> tuple[environments.Layer, ...]:
+        """The couplings of every layer."""
+        both = tuple(Irrep(l, p) for l in range(self.lmax + 1) for p in (1, -1))
+        allowed = both if self.parity else self.harmonics
+        return environments.layers(self.harmonics, allowed, self.num_layers)
+
+
+class Model(nn.Module):
+    """Allegro as a function from edges to one interaction energy per atom.
+
+    Attributes:
+      config: Settings.
+      num_species: Number of species that the model knows.
+      avg_num_neighbors: Mean number of neighbours in the training set.
+    """
+
+    config: Config
+    num_species: int
+    avg_num_neighbors: float
+
+    @nn.compact
+    def __call__(
+        self,
+        edge_vectors: Float[Array, "edges 3"],
+        species: Int[Array, " nodes"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> Float[Array, " nodes"]:
+        """Returns the interaction energy of each atom, in units of the potential's scale.
+
+        Args:
+          edge_vectors: From sender to receiver, Å.
+          species: Index of each atom's species.
+          senders: The neighbour of each pair.
+          receivers: The centre of each pair.
+        """
+        config, num_nodes = self.config, len(species)
+        _check_species(config, self.num_species)
+        neighbors = config.species_neighbors or (self.avg_num_neighbors,) * self.num_species
+        norm = jnp.asarray(np.array(neighbors) ** -0.5, edge_vectors.dtype)[species]
+        ends = species[receivers], species[senders]
+        pairs = _pairs(config, edge_vectors, *ends, self.num_species)
+        network = self._network(edge_vectors.dtype)
+        around: list[Float[Array, "nodes components channels"]] = []
+        operators: list[list[Array]] = []
+
+        def total(layer: int) -> list[Array]:
+            message, params = _Message(config, layer), _used(network, layer)
+            return edge_sum(message, params, operators, pairs, receivers, receivers, num_nodes)
+
+        for layer in range(1, config.num_layers + 1):
+            around.append(jnp.stack(total(layer - 1), axis=1) * norm[:, None, None])
+            weights = network["products"][:layer]
+            q = environments.scalar_operator(config.layers[:layer], weights, around)
+            operators.append([q[:, m] for m in range(q.shape[1])])
+        return total(config.num_layers)[0][:, 0] * norm
+
+    def _network(self, dtype: Any) -> dict[str, Any]:
+        """All matrices that pairs meet, those in sequence multiplied with each other.
+
+        Layer n = 1 … num_layers reads the scalars of its tensor product under the number -n and
+        makes hidden layer n; hidden layer 0 is that of the embedding.
+        """
+        config, draw = self.config, functools.partial(self._draw, dtype)
+        embedding, features = self._embedding(draw)
+        tensors = _by_degree(draw, "tensors", features, config)
+        around = [_by_degree(draw, "environment_0", features, config)]
+        scalars = [composed.linear(draw, "scalars_0", features, config.num_scalars)]
+        products, layers = [], []
+        for n, couplings in enumerate(config.layers, start=1):
+            products.append(draw(f"products_{n}", (len(couplings.paths), config.num_channels), 1))
+            inputs = [*scalars, composed.Linear({-n: None}, config.num_channels)]
+            name, widths = f"latent_{n}", config.latent_widths
+            layer, features = composed.perceptron(draw, name, inputs, widths, n)
+            layers.append(layer)
+            scalars.append(composed.linear(draw, f"scalars_{n}", features, config.num_scalars))
+            if n < config.num_layers:
+                around.append(_by_degree(draw, f"environment_{n}", features, config))
+        number, widths = config.num_layers + 1, config.readout_widths
+        readout, features = composed.perceptron(draw, "readout", scalars, widths, number)
+        return {
+            "embedding": embedding,
+            "tensors": [matrices[0] for matrices in tensors],
+            "environments": around,
+            "products": products,
+            "layers": layers,
+            "readout": readout,
+            "energy": composed.linear(draw, "energy", features, 1).matrices,
+        }
+
+    def _embedding(self, draw: composed.Draw) -> tuple[dict[str, Any], list[composed.Linear]]:
+        """The matrices to hidden layer 0, and the two-body embedding, which is linear in it."""
+        config, species = self.config, self.num_species
+        basis, dim, widths = config.num_radial_basis, config.embedding_dim, config.embedding_widths
+        if config.radial_basis == "spline":
+            span = max(config.spline_span, 1)
+            first = {"splines": draw("splines", (species, species, basis, dim), span)}
+        else:
+            ends = {end: draw(end, (species, dim // 2), 1) for end in ("centre", "neighbor")}
+            first = {"radial": draw("radial", (basis, dim), basis), **ends}
+        *hidden, last = [
+            draw(f"embedding_{n}", shape, shape[0])
+            for n, shape in enumerate(itertools.pairwise([dim, *widths, config.num_scalars]))
+        ]
+        if species**2 * basis <= _WIDEST_TABLE:
+            first, hidden = {"table": _table(first, hidden[:1])}, hidden[1:]
+        return {**first, "hidden": hidden}, [composed.Linear({0: last}, config.num_scalars)]
+
+    def _draw(self, dtype: Any, name: str, shape: tuple[int, ...], fan_in: int) -> Array:
+        """A parameter of N(0, 1), times the factor that keeps the variance of what it maps."""
+        normal: Any = nn.initializers.normal(1.0)
+        return self.param(name, normal, shape, dtype) * fan_in**-0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class _Message:
+    """What a pair adds to its centre: weighted harmonics, or at last its energy.
+
+    Attributes:
+      config: Settings.
+      layer: Number of layers whose environments are known.
+    """
+
+    config: Config
+    layer: int
+
+    def __call__(
+        self, params: Any, operators: Sequence[Sequence[Array]], pairs: Mapping[str, Any]
+    ) -> list[Array]:
+        config = self.config
+        act = _activation(config.latent_activation)
+        harmonics = [_spread(y, config.num_channels) for y in pairs["harmonics"]]
+        hidden = {0: _embed(config, params["embedding"], pairs)}
+        tensors = [hidden[0] @ matrix for matrix in params["tensors"]]
+        for n, (layer, q) in enumerate(zip(params["layers"], operators, strict=True), start=1):
+            hidden[-n] = _invariants(tensors, harmonics, q)
+            if config.latent_widths:
+                hidden[n] = composed.evaluate(act, layer, hidden)
+        if self.layer == config.num_layers:
+            if config.readout_widths:
+                act = _activation(config.readout_activation)
+                hidden[self.layer + 1] = composed.evaluate(act, params["readout"], hidden)
+            return [composed.mix(params["energy"], hidden)]
+        weights = [composed.mix(matrices, hidden) for matrices in params["environment"]]
+        return [
+            weight * harmonics[m - 1] if m else weight
+            for l, weight in enumerate(weights)
+            for m in range(l**2, (l + 1) ** 2)
+        ]
+
+
+def _embed(config: Config, params: Any, pairs: Mapping[str, Any]) -> Float[Array, "edges width"]:
+    """Hidden layer 0, from functions of the distance and both species."""
+    basis, pair = pairs["basis"], pairs["pair"]
+    act = _activation(config.embedding_activation)
+    if "table" in params:
+        number = len(params["table"]) // basis.shape[-1]
+        chosen = pair[:, None] == jnp.arange(number, dtype=pair.dtype)[None]
+        typed = jnp.where(chosen[:, :, None], basis[:, None, :], 0.0)
+        x = typed.reshape(len(basis), -1) @ params["table"]
+        x = act(x) if config.embedding_widths else x
+    elif "splines" in params:
+        splines = params["splines"]
+        x = jnp.einsum("eb,ebd->ed", basis, splines.reshape(-1, *splines.shape[2:])[pair])
+    else:
+        number = jnp.asarray(len(params["neighbor"]), pair.dtype)
+        ends = params["centre"][pair // number], params["neighbor"][pair % number]
+        x = (basis @ params["radial"]) * jnp.concatenate(ends, axis=-1)
+    for matrix in params["hidden"]:
+        x = act(x @ matrix)
+    return x
+
+
+def _invariants(
+    tensors: Sequence[Array], harmonics: Sequence[Array], q: Sequence[Array]
+) -> Float[Array, "edges channels"]:
+    """Σ_l w[l, u] Σ_m Yˡₘ q[lm, u]: the scalars of a tensor product."""
+    terms = [tensors[0] * q[0]]
+    for l, weight in enumerate(tensors[1:], start=1):
+        dots = [harmonics[m - 1] * q[m] for m in range(l**2, (l + 1) ** 2)]
+        terms.append(weight * sum(dots[1:], dots[0]))
+    return sum(terms[1:], terms[0])
+
+
+def _spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges channels"]:
+    """The same number for every channel, so written that its derivative is a matrix product too."""
+    return jnp.matmul(y[:, None], jnp.ones((1, channels), y.dtype), precision="highest")
+
+
+def _activation(name: str) -> Any:
+    return activations.normalize_function(ACTIVATIONS[name])
+
+
+def _by_degree(
+    draw: composed.Draw, name: str, inputs: Sequence[composed.Linear], config: Config
+) -> list[Mapping[int, Array]]:
+    """A linear map to the weight of every degree and channel: one for each degree."""
+    rows = composed.count(inputs)
+    matrices = draw(name, (config.lmax + 1, rows, config.num_channels), rows)
+    return [composed.compose(inputs, matrices[l]).matrices for l in range(config.lmax + 1)]
+
+
+def _table(first: Mapping[str, Array], hidden: Sequence[Array]) -> Float[Array, "functions width"]:
+    """From functions of distance and pair of species to the first hidden layer, in one matrix."""
+    if "splines" in first:
+        table = first["splines"]
+    else:
+        centre, neighbor = first["centre"][:, None], first["neighbor"][None]
+        shape = len(centre), len(centre), centre.shape[-1]
+        ends = [jnp.broadcast_to(end, shape) for end in (centre, neighbor)]
+        table = jnp.concatenate(ends, axis=-1)[:, :, None, :] * first["radial"][None, None]
+    table = table.reshape(-1, table.shape[-1])
+    return table @ hidden[0] if hidden else table
+
+
+def _used(network: Mapping[str, Any], layer: int) -> dict[str, Any]:
+    """The matrices that a pair needs where the environments of that many layers are known."""
+    params = {"embedding": network["embedding"], "layers": network["layers"][:layer]}
+    params["tensors"] = network["tensors"] if layer else []
+    if layer < len(network["layers"]):
+        return {**params, "environment": network["environments"][layer]}
+    return {**params, "readout": network["readout"], "energy": network["energy"]}
+
+
+def _pairs(
+    config: Config, edge_vectors: Array, centre: Array, neighbor: Array, num_species: int
+) -> dict[str, Any]:
+    """What the network of a pair reads: functions of its vector, and both species in one number."""
+    lengths = radial.safe_norm(edge_vectors)
+    if config.pair_cutoffs:
+        stretch = config.cutoff / np.asarray(config.pair_cutoffs)
+        lengths = lengths * jnp.asarray(stretch, lengths.dtype)[centre, neighbor]
+    degrees = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
+    return {
+        "basis": _basis(config, lengths),
+        "harmonics": [y for components in degrees[1:] for y in components],
+        "pair": centre * jnp.asarray(num_species, centre.dtype) + neighbor,
+    }
+
+
+def _basis(config: Config, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
+    """Functions of the distance that vanish smoothly at the cutoff."""
+    number, cutoff = config.num_radial_basis, config.cutoff
+    if config.radial_basis == "bessel":
+        envelope = radial.polynomial_cutoff(lengths, cutoff, config.polynomial_cutoff)
+        return radial.bessel(lengths, number, cutoff) * envelope[:, None]
+    lower = radial.row((np.arange(number) - config.spline_span) / number, lengths)
+    x = (lengths[:, None] * (1.0 / cutoff) - lower) * (number / (config.spline_span + 1))
+    return 0.25 * (1.0 - jnp.cos(2.0 * math.pi * jnp.clip(x, 0.0, 1.0))) ** 2
+
+
+def _check_species(config: Config, num_species: int) -> None:
+    table, neighbors = config.pair_cutoffs, config.species_neighbors
+    if table and [len(row) for row in table] != [num_species] * num_species:
+        raise errors.ConfigError(
+            f"model.pair_cutoffs: expected {num_species} rows of {num_species} radii, one for each "
+            f"species, received {[list(row) for row in table]}"
+        )
+    if neighbors and len(neighbors) != num_species:
+        raise errors.ConfigError(
+            f"model.species_neighbors: expected {num_species} numbers, one for each species, "
+            f"received {list(neighbors)}"
+        )

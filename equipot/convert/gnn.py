@@ -15,7 +15,7 @@ import numpy as np
 from equipot import errors
 from equipot.convert import gnn_layers, torch_modules
 from equipot.convert import nequip_layers as layers
-from equipot.convert.nequip import Body, ReadBody
+from equipot.convert.nequip import Body, ReadBody, whole
 from equipot.e3 import activations
 from equipot.e3.irreps import Irrep
 from equipot.models import nequip as model
@@ -77,7 +77,7 @@ def _read_config(body: Body, found: Sequence[gnn_layers.Layer], species_norm: bo
         num_channels=widths[0] if len(set(widths)) == 1 else widths,
         parity=any(irrep.p != (-1) ** irrep.l for irrep, _ in irreps),
         num_radial_basis=len(basis_roots),
-        polynomial_cutoff=_whole(bessel.cutoff.p, "bessel_encode.cutoff.p"),
+        polynomial_cutoff=whole(bessel.cutoff.p, "bessel_encode.cutoff.p"),
         radial_widths=radial.pop(),
         readout_widths=readout.widths,
         embedding_channels=None if embedding == widths[0] else embedding,
@@ -167,9 +167,3 @@ def _basis_ratio(body: Body) -> float:
     module, cutoff = body.modules["factor"], body.cutoff
     torch_modules.expect_class(module, "ApplyFactor", "factor")
     return float(module.factor) * cutoff / math.pi / math.sqrt(2.0 / cutoff)
-
-
-def _whole(number: float, place: str) -> int:
-    if number != int(number):
-        raise errors.ConversionError(f"{place}: expected a whole number, received {number}")
-    return int(number)

@@ -20,6 +20,7 @@ from equipot import errors
 from equipot.convert import torch_modules
 from equipot.data import structure
 from equipot.potential.potential import Potential, PotentialSpec
+from equipot.potential.repulsion import ZBL
 from equipot.typing import PyTree
 
 _WRAPPERS = {
@@ -28,7 +29,17 @@ _WRAPPERS = {
     "ForceStressOutput": "func",
 }
 _READERS = {"layer0_convnet": "gnn", "allegro": "allegro"}
-_COMMON = ("edge_norm", "per_type_energy_scale_shift", "pair_potential", "total_energy_sum")
+_COMMON = (
+    "edge_norm",
+    "per_type_energy_scale_shift",
+    "cutoff",
+    "pair_potential",
+    "total_energy_sum",
+)
+# Written in the code of nequip's ZBL, not among its constants; from LAMMPS, pair_zbl_const.h.
+_SCREENING_LENGTH, _SCREENING_EXPONENT = 0.46850, 0.23
+_SCREENING_COEFFICIENTS = (0.02817, 0.28022, 0.50986, 0.18175)
+_SCREENING_DECAYS = (0.20162, 0.40290, 0.94229, 3.19980)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,10 +92,6 @@ def convert(model: Any) -> Potential:
     _check_total(modules)
     body = {name: module for name, module in modules.items() if name not in _COMMON}
     found = _read_body(Body(modules=body, types=types, cutoff=cutoff))
-    if "pair_potential" in modules:
-        raise errors.ConversionError(
-            f"pair_potential: {torch_modules.class_path(modules['pair_potential'])} cannot be read"
-        )
     spec = PotentialSpec(
         model_name=found.model_name,
         model_config=found.config,
@@ -93,6 +100,7 @@ def convert(model: Any) -> Potential:
         avg_num_neighbors=found.avg_num_neighbors,
         dtype="float64",
         anchor_isolated=False,
+        repulsion=_read_repulsion(modules, numbers),
     )
     params = {"model": found.params, "scale": scale[types], "shift": np.zeros(len(names))}
     return Potential(spec=spec, params=params)
@@ -151,6 +159,40 @@ def _check_total(modules: Mapping[str, Any]) -> None:
             f"total_energy_sum: expected a plain sum over atoms, received {total.reduce} times"
             f" {total.constant}"
         )
+
+
+def _read_repulsion(modules: Mapping[str, Any], numbers: list[int]) -> ZBL | None:
+    """The repulsion of nuclei, which is all there may be beside the body."""
+    if "cutoff" in modules:  # an envelope that no module uses any more
+        torch_modules.expect_class(modules["cutoff"], "AddRadialCutoffToData", "cutoff")
+    if "pair_potential" not in modules:
+        return None
+    zbl = _get(modules, "pair_potential", "ZBL")
+    charges = torch_modules.array(zbl.atomic_numbers)
+    if charges.tolist() != numbers:
+        raise errors.ConversionError(
+            f"pair_potential: expected the charges {numbers} of the types, received"
+            f" {charges.tolist()}"
+        )
+    return ZBL(
+        polynomial_cutoff=whole(zbl.cutoff.p, "pair_potential.cutoff.p"),
+        coulomb=2.0 * float(zbl._qqr2exesquare),
+        length=_SCREENING_LENGTH,
+        exponent=_SCREENING_EXPONENT,
+        coefficients=_SCREENING_COEFFICIENTS,
+        decays=_SCREENING_DECAYS,
+    )
+
+
+def whole(number: float, place: str) -> int:
+    """A whole number.
+
+    Raises:
+      ConversionError: If it is none.
+    """
+    if number != int(number):
+        raise errors.ConversionError(f"{place}: expected a whole number, received {number}")
+    return int(number)
 
 
 def _get(modules: Mapping[str, Any], name: str, kind: str) -> Any:

@@ -33,18 +33,18 @@ def array(tensor: Any) -> np.ndarray:
 
 
 def dtype_of(module: Any) -> str:
-    """Precision of a module's parameters: ``"float32"`` or ``"float64"``.
+    """Precision of a module: ``"float32"``, or ``"float64"`` if no parameter is of less.
 
     Raises:
-      ConversionError: If they have several, or another one.
+      ConversionError: If its parameters have another precision, or there are none.
     """
     found = {str(p.dtype).removeprefix("torch.") for p in module.parameters()}
-    if not found <= {"float32", "float64"} or len(found) != 1:
+    if not found or not found <= {"float32", "float64"}:
         raise errors.ConversionError(
-            "expected parameters that are all of float32 or all of float64, received "
+            "expected parameters of float32 or float64, received "
             f"{', '.join(sorted(found)) or 'none'}"
         )
-    return found.pop()
+    return min(found)
 
 
 def expect_class(module: Any, names: str | Iterable[str], place: str) -> None:

@@ -203,8 +203,13 @@ def _lock_file(path: Path) -> TextIO:
 
 def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
     before = json.loads(folder.dataset.read_text(encoding="utf-8"))
-    for key, what in {"fingerprint": "dataset", "num_devices": "number of devices"}.items():
-        if before.get(key) != facts[key]:
+    compared = {
+        "fingerprint": "dataset",
+        "num_devices": "number of devices",
+        "init_from": "potential to start from",
+    }
+    for key, what in compared.items():
+        if before.get(key) != facts.get(key):
             raise errors.CheckpointError(
                 f"{folder.path}: the {what} was {before.get(key)} when the run began, now it is"
                 f" {facts[key]}; restore it, or take another name or run_dir"

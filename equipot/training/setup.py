@@ -12,10 +12,10 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure
 from equipot.graphs import batching, loader, statistics
-from equipot.models import registry
 from equipot.potential import potential as potentials
-from equipot.potential import references, repulsion
+from equipot.potential import repulsion
 from equipot.potential.potential import PotentialSpec
+from equipot.training import start
 from equipot.training.config import TrainConfig
 from equipot.typing import PyTree
 
@@ -53,42 +53,28 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
 
     Raises:
       DataError: If there is no validation split, or a structure cannot become a graph.
+      ArtefactError: If ``init_from`` is no intact potential.
     """
     if not dataset.valid:
         raise errors.DataError(
             "data: expected validation frames, received none; set data.valid, data.num_valid or"
             " data.valid_fraction"
         )
-    name, model_config = registry.config_from_mapping(config.model)
-    table = statistics.species_table(dataset.train)
-    fitted = references.compute_references(
-        dataset.train, table, dataset.isolated_atoms, config.potential
-    )
+    begun = start.begin(config, dataset)
+    fitted = begun.references
 
     def graphs(structures: Sequence[Structure]) -> Sequence[batching.HostGraph]:
-        return batching.build_graphs(structures, model_config.cutoff, table, fitted.atomic_energies)
+        cutoff, table = begun.model_config.cutoff, begun.species_table
+        return batching.build_graphs(structures, cutoff, table, fitted.atomic_energies)
 
     train, valid = graphs(dataset.train), graphs(dataset.valid)
-    spec = PotentialSpec(
-        model_name=name,
-        model_config=model_config,
-        species_table=table,
-        atomic_energies=tuple(float(e) for e in fitted.atomic_energies),
-        avg_num_neighbors=statistics.average_num_neighbors(train),
-        dtype=config.potential.dtype,
-        anchor_isolated=config.potential.anchor_isolated,
-        train_shift=config.potential.train_shift,
-        matmul_precision=config.potential.matmul_precision,
-        repulsion=(
-            repulsion.between_covalent_radii(table) if config.potential.repulsion == "zbl" else None
-        ),
-    )
-    params = potentials.init_params(
-        spec,
-        jax.random.key(config.seed),
-        jnp.asarray(fitted.scale, spec.dtype),
-        jnp.asarray(fitted.shift, spec.dtype),
-    )
+    if begun.potential is None:
+        spec = _spec(config, begun, statistics.average_num_neighbors(train))
+        scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
+        params = potentials.init_params(spec, jax.random.key(config.seed), scale, shift)
+    else:
+        spec = begun.potential.spec
+        params = jax.tree.map(jnp.asarray, begun.potential.params)
     trainer = config.trainer
     loaders = {
         "train": _loader(spec, train, trainer.batch_size, num_devices, config.seed, True),
@@ -100,8 +86,25 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
         spec=spec,
         params=params,
         **loaders,
-        facts=_facts(dataset, spec, fitted, loaders, num_devices),
+        facts=_facts(dataset, spec, begun, loaders, num_devices),
         notes=(*fitted.notes, *_notes(spec, params, loaders)),
+    )
+
+
+def _spec(config: TrainConfig, begun: start.Start, avg_num_neighbors: float) -> PotentialSpec:
+    """The specification of a new potential."""
+    settings, table = config.potential, begun.species_table
+    return PotentialSpec(
+        model_name=begun.model_name,
+        model_config=begun.model_config,
+        species_table=table,
+        atomic_energies=tuple(float(e) for e in begun.references.atomic_energies),
+        avg_num_neighbors=avg_num_neighbors,
+        dtype=settings.dtype,
+        anchor_isolated=settings.anchor_isolated,
+        train_shift=settings.train_shift,
+        matmul_precision=settings.matmul_precision,
+        repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,
     )
 
 
@@ -133,7 +136,7 @@ def _loader(
 def _facts(
     dataset: Dataset,
     spec: PotentialSpec,
-    fitted: references.References,
+    begun: start.Start,
     loaders: dict[str, loader.Loader],
     num_devices: int,
 ) -> dict[str, Any]:
@@ -143,8 +146,9 @@ def _facts(
         "structures": {name: len(split) for name, split in dataset.splits.items()},
         "species_table": list(spec.species_table),
         "atomic_energies": list(spec.atomic_energies),
-        "shift": [float(x) for x in fitted.shift],
-        "scale": [float(x) for x in fitted.scale],
+        "shift": [float(x) for x in begun.references.shift],
+        "scale": [float(x) for x in begun.references.scale],
+        "init_from": begun.fingerprint,
         "avg_num_neighbors": spec.avg_num_neighbors,
         "budgets": {k: configuration.to_mapping(own.budget) for k, own in loaders.items()},
     }

@@ -1,0 +1,134 @@
+"""Where a run begins: with parameters drawn at random, or with those of a saved potential."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipot import errors
+from equipot.data.dataset import Dataset
+from equipot.data.structure import symbol
+from equipot.graphs import statistics
+from equipot.models import registry
+from equipot.potential import artefact, evaluate, references
+from equipot.potential.potential import Potential
+from equipot.training.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Start:
+    """What is known before graphs are built.
+
+    Attributes:
+      model_name: Name of the model.
+      model_config: Its settings.
+      species_table: Atomic number of each species, ascending.
+      references: Reference energies, shift and scale, and sentences about them.
+      potential: What training starts from, in the precision of the run; None for random parameters.
+      fingerprint: SHA-256 of its file.
+    """
+
+    model_name: str
+    model_config: Any
+    species_table: tuple[int, ...]
+    references: references.References
+    potential: Potential | None = None
+    fingerprint: str | None = None
+
+
+def begin(config: TrainConfig, dataset: Dataset) -> Start:
+    """Reads ``init_from``, or takes elements and reference energies from the training split.
+
+    Raises:
+      ArtefactError: If ``init_from`` is no intact potential.
+      ConfigError: If the model is set otherwise than that of ``init_from``, or an element has no
+        reference energy.
+      DataError: If ``init_from`` does not know an element of the training split.
+    """
+    if config.init_from is not None:
+        return _from_potential(config, dataset, Path(config.init_from).expanduser())
+    name, model_config = registry.config_from_mapping(config.model)
+    table = statistics.species_table(dataset.train)
+    fitted = references.compute_references(
+        dataset.train, table, dataset.isolated_atoms, config.potential
+    )
+    return Start(model_name=name, model_config=model_config, species_table=table, references=fitted)
+
+
+def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
+    potential = evaluate.cast(artefact.load(path), config.potential.dtype)
+    spec = potential.spec
+    _check_model(config.model, spec.model_name, spec.model_config, path)
+    unknown = sorted(set(statistics.species_table(dataset.train)) - set(spec.species_table))
+    if unknown:
+        raise errors.DataError(
+            f"init_from: {path} does not know {', '.join(map(symbol, unknown))} of the training"
+            f" split, only {', '.join(map(symbol, spec.species_table))}; remove those structures,"
+            " or train a new potential"
+        )
+    energies, notes = _reference_energies(config, dataset, potential)
+    return Start(
+        model_name=spec.model_name,
+        model_config=spec.model_config,
+        species_table=spec.species_table,
+        references=references.References(
+            atomic_energies=energies,
+            shift=np.asarray(potential.params["shift"]),
+            scale=np.asarray(potential.params["scale"]),
+            notes=(f"Training starts from {path}", *notes),
+        ),
+        potential=dataclasses.replace(
+            potential,
+            spec=dataclasses.replace(
+                spec,
+                atomic_energies=tuple(float(e) for e in energies),
+                train_shift=config.potential.train_shift,
+                matmul_precision=config.potential.matmul_precision,
+            ),
+        ),
+        fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def _check_model(given: Mapping[str, Any], name: str, model_config: Any, path: Path) -> None:
+    """Refuses settings of the model that are neither those of the potential nor the defaults."""
+    given_name, wanted = registry.config_from_mapping(given)
+    if given_name != name:
+        raise errors.ConfigError(
+            f"model: init_from={path} is a potential of model {name}, received {given_name}; set"
+            f" model={name}"
+        )
+    defaults = type(wanted)()
+    for field in dataclasses.fields(wanted):
+        value, stored = getattr(wanted, field.name), getattr(model_config, field.name)
+        if value not in (stored, getattr(defaults, field.name)):
+            raise errors.ConfigError(
+                f"model.{field.name}: init_from={path} has {stored}, received {value}; leave the"
+                " model's settings out, they are those of the potential"
+            )
+
+
+def _reference_energies(
+    config: TrainConfig, dataset: Dataset, potential: Potential
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Those of the potential with "auto"; least squares adds what best explains its errors."""
+    method, spec = config.potential.reference_energies, potential.spec
+    before = np.asarray(spec.atomic_energies)
+    if method == "auto":
+        return before, ("Reference energies are those of that potential",)
+    structures = dataset.train
+    if method == "least_squares":
+        predicted = evaluate.evaluate(potential, structures)
+        structures = tuple(
+            dataclasses.replace(s, energy=s.energy - p.energy) if s.energy_weight > 0 else s
+            for s, p in zip(structures, predicted, strict=True)
+        )
+    found = references.compute_references(
+        structures, spec.species_table, dataset.isolated_atoms, config.potential
+    )
+    if method == "least_squares":
+        return before + found.atomic_energies, found.notes[:1]
+    return found.atomic_energies, found.notes[:1]

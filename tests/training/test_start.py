@@ -1,0 +1,98 @@
+"""A run may start from a saved potential, whose numbers it then keeps."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from equipot import errors
+from equipot.data import dataset
+from equipot.potential import artefact, evaluate
+from equipot.potential.potential import Potential
+from equipot.training import config, setup, start
+
+MODEL = {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_channels": 2}
+
+
+def settings(**changes):
+    mapping = {"data": {"train": "not read here"}, "model": {"name": "nequip"}, **changes}
+    return config.train_config(mapping)
+
+
+def made_of(train, valid):
+    return dataset.Dataset(
+        train=tuple(train),
+        valid=tuple(valid),
+        test=(),
+        isolated_atoms={},
+        fingerprint="abc",
+        found=(),
+        length_unit_given=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def frames(lennard_jones):
+    return made_of(lennard_jones[:6], lennard_jones[6:8])
+
+
+@pytest.fixture(scope="module")
+def saved(frames, tmp_path_factory):
+    parts = setup.prepare(settings(model=MODEL, seed=3), frames, 1)
+    potential = Potential(spec=parts.spec, params=jax.device_get(parts.params))
+    return artefact.save(tmp_path_factory.mktemp("saved") / "first.equipot", potential), parts
+
+
+def test_model_parameters_and_references_are_those_of_the_file(saved, frames):
+    path, first = saved
+    again = setup.prepare(settings(init_from=str(path)), frames, 1)
+    assert again.spec == first.spec
+    jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
+    assert again.facts["init_from"] and first.facts["init_from"] is None
+    assert any("Training starts from" in note for note in again.notes)
+
+
+def test_precision_is_that_of_the_run(saved, frames):
+    begun = start.begin(settings(init_from=str(saved[0]), potential={"dtype": "float64"}), frames)
+    leaves = jax.tree.leaves(begun.potential.params)
+    assert begun.potential.spec.dtype == "float64" and all(x.dtype == "float64" for x in leaves)
+
+
+def test_least_squares_adds_what_explains_the_errors(saved, frames):
+    """Labels that are the potential's own energies plus one number for each element."""
+    path, first = saved
+    offsets = {18: 0.7, 36: -2.5}
+    found = evaluate.evaluate(artefact.load(path), frames.train)
+    labelled = [
+        dataclasses.replace(s, energy=p.energy + sum(offsets[int(z)] for z in s.atomic_numbers))
+        for s, p in zip(frames.train, found, strict=True)
+    ]
+    chosen = settings(init_from=str(path), potential={"reference_energies": "least_squares"})
+    begun = start.begin(chosen, made_of(labelled, frames.valid))
+    added = begun.references.atomic_energies - np.asarray(first.spec.atomic_energies)
+    compositions = {tuple(sorted(s.atomic_numbers)) for s in frames.train}
+    for numbers in compositions:
+        expected = sum(offsets[int(z)] for z in numbers)
+        counts = [sum(z == number for z in numbers) for number in first.spec.species_table]
+        np.testing.assert_allclose(np.dot(added, counts), expected, atol=1e-5)
+
+
+def test_a_setting_that_is_not_the_files_is_refused(saved, frames):
+    other = settings(init_from=str(saved[0]), model={"name": "nequip", "num_layers": 2})
+    with pytest.raises(
+        errors.ConfigError, match=r"model\.num_layers: init_from=.* has 1, received"
+    ):
+        start.begin(other, frames)
+
+
+def test_an_element_that_the_file_does_not_know_is_named(saved, frames, lennard_jones):
+    numbers = np.full(len(lennard_jones[0].atomic_numbers), 10)
+    strange = dataclasses.replace(lennard_jones[0], atomic_numbers=numbers)
+    with pytest.raises(errors.DataError, match=r"does not know Ne .* only Ar, Kr"):
+        start.begin(settings(init_from=str(saved[0])), made_of([strange], frames.valid))
+
+
+def test_a_file_that_is_not_there_is_named(frames):
+    with pytest.raises(errors.ArtefactError, match=r"nowhere\.equipot"):
+        start.begin(settings(init_from="nowhere.equipot"), frames)

@@ -1,7 +1,8 @@
 # What the README and continuous integration call. Needs python3 (3.11 to 3.13) and make, nothing else.
 #   make water   the environment, then a potential for liquid water, tested and run: all in runs/water
 #   make test    the environment, then the tests
-.PHONY: water test lint reference docs bench
+#   make reference   compares with other programs; makes an environment for each, of gigabytes
+.PHONY: water test lint reference reference-mace reference-nequip docs bench
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -9,6 +10,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 RUN := runs/water
+TORCH_TESTS := tests/convert tests/potential
+TORCH ?= torch==2.13.0
 
 water: .venv/.water
 	$(BIN)/equipot-train +experiment=water
@@ -28,14 +31,21 @@ lint: .venv/.test
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-reference: .venv/.reference
+reference: .venv/.reference reference-mace reference-nequip
 	$(BIN)/python -m pytest -q -m reference
+
+# mace-torch and nequip need different versions of e3nn.
+reference-mace: .venv-mace/.made
+	TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 .venv-mace/bin/python -m pytest -q -m reference $(TORCH_TESTS)
+
+reference-nequip: .venv-nequip/.made
+	.venv-nequip/bin/python -m pytest -q -m reference $(TORCH_TESTS)
 
 docs: .venv/.docs
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/.test
-	$(BIN)/python scripts/benchmark.py potential
+	$(BIN)/python scripts/benchmark.py models
 
 # One stamp for each set of extras; an environment is made once and completed by the others.
 .venv/.made:
@@ -55,6 +65,14 @@ bench: .venv/.test
 .venv/.reference: pyproject.toml | .venv/.made
 	$(PIP) -e ".[test,reference]"
 	@touch $@ .venv/.test .venv/.water
+
+.venv-mace/.made: PROGRAMS := mace-torch==0.3.16
+.venv-nequip/.made: PROGRAMS := nequip==0.19.1 nequip-allegro==0.8.3
+.venv-mace/.made .venv-nequip/.made: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+	  -e ".[test,convert]" $(TORCH) $(PROGRAMS)
+	@touch $@
 
 .venv/.docs: pyproject.toml | .venv/.made
 	$(PIP) -e ".[docs]"

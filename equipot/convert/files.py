@@ -76,9 +76,10 @@ def check_trust(source: Source, trust: bool) -> None:
       ConversionError: If it is not trusted, saying why that is asked for.
     """
     if not trust:
+        what = "source code beside a pickle" if source.kind == "package" else "a pickle"
         raise errors.ConversionError(
             f"{source.path}: opening a {source.kind} of {source.program} runs the Python code"
-            " inside it (it is a pickle), with your rights on this computer. Nothing was opened."
+            f" inside it (it is {what}), with your rights on this computer. Nothing was opened."
             " If you know where the file comes from, say so with --trust. The artefact that is"
             " written holds numbers and settings only"
         )
@@ -99,7 +100,7 @@ def open_model(source: Source, name: str | None = None) -> Any:
     require("mace" if source.program == MACE else "nequip", source)
     if source.program == MACE:
         return _open_mace(source)
-    return _choose(_open_nequip(source), name, source)
+    return choose(_open_nequip(source), name, source)
 
 
 def require(module: str, source: Source) -> ModuleType:
@@ -215,8 +216,17 @@ def _does_not_open(source: Source, error: Exception) -> errors.ConversionError:
     )
 
 
-def _choose(models: Any, name: str | None, source: Source) -> Any:
-    """The model of a name, or the only one."""
+def choose(models: Any, name: str | None, source: Source) -> Any:
+    """The model of a name, or the only one.
+
+    Args:
+      models: What a file of nequip holds: models by name, or one model.
+      name: Which one; None where there is one.
+      source: The file, for the message.
+
+    Raises:
+      ConversionError: If there are several and none is named, or none has the name.
+    """
     if not hasattr(models, "keys"):
         return models
     known: Sequence[str] = list(models.keys())

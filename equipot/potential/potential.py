@@ -242,7 +242,9 @@ def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Arr
             radial.safe_norm(edge_vectors), spec.cutoff, _ENVELOPE_EXPONENT
         )
         neighbours = jax.ops.segment_sum(envelope, graph.receivers, num_nodes)
-        interaction = output[:num_nodes] - output[num_nodes:][species]
+        # Rounding may differ from row to row: without neighbours there is to be no energy at all.
+        anchored = output[:num_nodes] - output[num_nodes:][species]
+        interaction = jnp.where(neighbours > 0, anchored, 0.0)
         return scale * interaction + shift[species] * jnp.tanh(neighbours)
 
     return energy

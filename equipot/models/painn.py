@@ -1,0 +1,192 @@
+"""PaiNN: message passing with scalars and vectors, which know the directions of the neighbours.
+
+Reference: Schütt, Unke and Gastegger 2021, ICML, PMLR 139, 9377. arXiv:2102.03150
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from equipot import errors
+from equipot.e3 import radial
+from equipot.e3.irreps import Irrep
+from equipot.e3.kernels.convolution import Path
+from equipot.e3.kernels.edge_sum import edge_sum
+from equipot.e3.nn import channels
+from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
+from equipot.typing import Array, Float, Int
+
+SCALAR, VECTOR = Irrep("0e"), Irrep("1o")
+_TO_SCALAR = Path(SCALAR, SCALAR, SCALAR)
+_ALONG_EDGE = Path(SCALAR, VECTOR, VECTOR)
+_CARRIED = Path(VECTOR, SCALAR, VECTOR)
+_LEAST = {"num_layers": 1, "num_channels": 1, "num_radial_basis": 1, "polynomial_cutoff": 2}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of PaiNN.
+
+    Attributes:
+      cutoff: Radius in Å within which atoms exchange messages.
+      num_layers: Number of layers, each of a message and an update, at least 1.
+      num_channels: Number of scalars, and of vectors, of an atom.
+      num_radial_basis: Number of Bessel functions.
+      polynomial_cutoff: Exponent p of the envelope.
+      radial_widths: Widths of hidden layers between the Bessel functions and the filters; none is
+        a linear map, as published.
+      readout_widths: Widths of hidden layers between the last scalars and the energy.
+    """
+
+    cutoff: float = 5.0
+    num_layers: int = 3
+    num_channels: int = 64
+    num_radial_basis: int = 20
+    polynomial_cutoff: int = 6
+    radial_widths: tuple[int, ...] = ()
+    readout_widths: tuple[int, ...] = (32,)
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise errors.ConfigError(
+                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
+                )
+        if self.cutoff <= 0:
+            raise errors.ConfigError(
+                f"model.cutoff: expected a positive length, received {self.cutoff}"
+            )
+
+
+class Message(nn.Module):
+    """Sums over neighbours j: scalars φ(s_j) W(r), vectors φ'(s_j) W'(r) r̂ + v_j φ''(s_j) W''(r).
+
+    Filters W have no biases: the envelope in the radial basis is an envelope of them.
+
+    Attributes:
+      radial_widths: Hidden layers of the network that generates filters.
+      avg_num_neighbors: Mean number of neighbours; sums are divided by its root.
+    """
+
+    radial_widths: tuple[int, ...]
+    avg_num_neighbors: float
+
+    @nn.compact
+    def __call__(
+        self,
+        scalars: Float[Array, "nodes channels"],
+        vectors: Float[Array, "nodes 3 channels"] | None,
+        basis: Float[Array, "edges basis"],
+        directions: Float[Array, "edges 3"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> tuple[Float[Array, "nodes channels"], Float[Array, "nodes 3 channels"]]:
+        """Returns what is added to scalars and vectors; there are none of these at first."""
+        width = scalars.shape[-1]
+        paths = [_TO_SCALAR, _ALONG_EDGE] + ([] if vectors is None else [_CARRIED])
+        mixed = _network([width, len(paths) * width], "mixed")(scalars)
+        sent = dict(zip(paths, jnp.split(mixed, len(paths), axis=-1), strict=True))
+        if vectors is not None:
+            sent[_CARRIED] = vectors * sent[_CARRIED][:, None, :]
+        hidden, matrices = channels.RadialNetwork(
+            self.radial_widths, dict.fromkeys(paths, width), name="filters"
+        )(basis)
+        sums = edge_sum(
+            _message, matrices, sent, (hidden, directions), senders, receivers, len(scalars)
+        )
+        factor = self.avg_num_neighbors**-0.5
+        return sums[SCALAR] * factor, sums[VECTOR] * factor
+
+
+class Update(nn.Module):
+    """Mixes scalars and vectors of one atom: Δv = a ∘ Uv and Δs = b ∘ ⟨Uv, Vv⟩ + c.
+
+    The coefficients a, b and c are a network of s and the lengths of Vv. A length counts as
+    √(1 + |Vv|²) − 1: unlike |Vv| it has no kink where vectors vanish, as they do by symmetry.
+    """
+
+    @nn.compact
+    def __call__(
+        self, scalars: Float[Array, "nodes channels"], vectors: Float[Array, "nodes 3 channels"]
+    ) -> tuple[Float[Array, "nodes channels"], Float[Array, "nodes 3 channels"]]:
+        """Returns what is added to scalars and vectors."""
+        width = scalars.shape[-1]
+        mixed = channels.Linear({VECTOR: 2 * width}, name="linear")({VECTOR: vectors})[VECTOR]
+        first, second = jnp.split(mixed, 2, axis=-1)
+        lengths = jnp.sqrt(1.0 + jnp.sum(second * second, axis=1)) - 1.0
+        invariants = jnp.concatenate([scalars, lengths], axis=-1)
+        coefficients = _network([width, 3 * width], "coefficients")(invariants)
+        a, b, c = jnp.split(coefficients, 3, axis=-1)
+        return b * jnp.sum(first * second, axis=1) + c, a[:, None, :] * first
+
+
+class Model(nn.Module):
+    """PaiNN as a function from edges to one interaction energy per atom.
+
+    Attributes:
+      config: Settings.
+      num_species: Number of species that the model knows.
+      avg_num_neighbors: Mean number of neighbours in the training set.
+    """
+
+    config: Config
+    num_species: int
+    avg_num_neighbors: float
+
+    @nn.compact
+    def __call__(
+        self,
+        edge_vectors: Float[Array, "edges 3"],
+        species: Int[Array, " nodes"],
+        senders: Int[Array, " edges"],
+        receivers: Int[Array, " edges"],
+    ) -> Float[Array, " nodes"]:
+        """Returns the interaction energy of each atom, in units of the potential's scale.
+
+        Args:
+          edge_vectors: From sender to receiver, Å.
+          species: Index of each atom's species.
+          senders: Atom that sends.
+          receivers: Atom that receives.
+        """
+        config = self.config
+        lengths = radial.safe_norm(edge_vectors)
+        basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
+        basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
+        edges = basis, radial.safe_normalize(edge_vectors), senders, receivers
+        shape = (self.num_species, config.num_channels)
+        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
+        scalars, vectors = embedding[species], None
+        for i in range(config.num_layers):
+            message = Message(config.radial_widths, self.avg_num_neighbors, name=f"message_{i}")
+            more_scalars, more_vectors = message(scalars, vectors, *edges)
+            scalars = scalars + more_scalars
+            vectors = more_vectors if vectors is None else vectors + more_vectors
+            more_scalars, more_vectors = Update(name=f"update_{i}")(scalars, vectors)
+            scalars, vectors = scalars + more_scalars, vectors + more_vectors
+        energy = _network([*config.readout_widths, 1], "readout")(scalars)
+        return jnp.reshape(energy, species.shape)
+
+
+def _network(widths: list[int], name: str) -> MultiLayerPerceptron:
+    """A perceptron of each atom on its own, which may have biases."""
+    return MultiLayerPerceptron(
+        widths, jax.nn.silu, output_activation=False, with_bias=True, name=name
+    )
+
+
+def _message(
+    matrices: dict[Path, Array],
+    sent: dict[Path, Array],
+    edges: tuple[Float[Array, "edges width"], Float[Array, "edges 3"]],
+) -> dict[Irrep, Array]:
+    """What each edge brings: ``{irrep: [edges, ..., channels]}``."""
+    hidden, directions = edges
+    filters = channels.radial_weights(matrices, hidden)
+    along = sent[_ALONG_EDGE] * filters[_ALONG_EDGE]
+    vector = directions[:, :, None] * along[:, None, :]
+    if _CARRIED in sent:
+        vector += sent[_CARRIED] * filters[_CARRIED][:, None, :]
+    return {SCALAR: sent[_TO_SCALAR] * filters[_TO_SCALAR], VECTOR: vector}

@@ -3,21 +3,22 @@
     E_i = E0[s, head] + scale[head] (readouts of all layers + repulsion)_i + shift[head]
 
 Nothing is anchored: an atom without neighbours keeps the energy that the model gives it. Whatever
-is not recognised is refused. ``mace_layers`` reads the layers.
+is not recognised is refused. ``mace_config`` reads the settings, ``mace_layers`` the layers.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
+from equipot.convert import mace_config, torch_modules
 from equipot.convert import mace_layers as layers
-from equipot.convert import torch_modules
 from equipot.convert.mace_layers import SCALAR
-from equipot.e3 import radial_transforms
-from equipot.e3.irreps import Irrep
-from equipot.models.mace import Config, Kind
+from equipot.models import registry
+from equipot.models.mace import Config
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.potential.repulsion import ZBL
 from equipot.typing import PyTree
@@ -33,23 +34,12 @@ _PARTS = (
     "scale_shift",
     "pair_repulsion_fn",
 )
-_KINDS: dict[str, Kind] = {
-    "RealAgnosticInteractionBlock": "agnostic",
-    "RealAgnosticResidualInteractionBlock": "residual",
-    "RealAgnosticDensityInteractionBlock": "density",
-    "RealAgnosticDensityResidualInteractionBlock": "density_residual",
-}
-_BASES = {
-    "BesselBasis": "bessel",
-    "GaussianBasis": "gaussian",
-    "ChebychevBasis": "chebyshev",
-}
-_DECAYS = (3.2, 0.9423, 0.4028, 0.2016)
-_COULOMB, _BOHR = 14.3996, 0.529
+_ZBL_DECAYS = (3.2, 0.9423, 0.4028, 0.2016)
+_ZBL_COULOMB, _ZBL_BOHR = 14.3996, 0.529
 
 
 def convert(module: Any, head: str | None = None) -> Potential:
-    """Reads a model of mace-torch: a potential with the same energies, in the model's precision.
+    """Reads a model of mace-torch: a potential in float64 with the same energies.
 
     Args:
       module: A ``MACE`` or ``ScaleShiftMACE``.
@@ -62,27 +52,27 @@ def convert(module: Any, head: str | None = None) -> Potential:
     layers.expect(module, ("MACE", "ScaleShiftMACE"), "mace", "model")
     _check_parts(module)
     index = _head_index(module, head)
-    numbers = torch_modules.array(module.atomic_numbers).tolist()
-    species = np.argsort(numbers)
-    config = _read_config(module)
-    average = float(module.interactions[0].avg_num_neighbors)
+    numbers = [int(z) for z in module.atomic_numbers]
+    species, table = np.argsort(numbers), tuple(sorted(numbers))
+    config = mace_config.read_config(module)
     scale, shift = _read_scale_shift(module, index)
     spec = PotentialSpec(
         model_name="mace",
         model_config=config,
-        species_table=tuple(sorted(numbers)),
+        species_table=table,
         atomic_energies=tuple(_read_energies(module, index)[species].tolist()),
-        avg_num_neighbors=average,
-        dtype=torch_modules.dtype_of(module),
+        avg_num_neighbors=mace_config.read_average(module),
+        dtype="float64",
         anchor_isolated=False,
-        repulsion=_read_repulsion(module, sorted(numbers), config.cutoff, scale),
+        repulsion=_read_repulsion(module, table, config.cutoff, scale),
     )
+    found = _read_model(module, config, species, index)
     params = {
-        "model": _read_params(module, config, species, average, index),
+        "model": _arranged(found, _template(spec), ()),
         "scale": np.full(len(numbers), scale),
         "shift": np.full(len(numbers), shift),
     }
-    return Potential(spec=spec, params=_cast(params, spec.dtype))
+    return Potential(spec=spec, params=params)
 
 
 def heads_of(module: Any) -> tuple[str, ...]:
@@ -94,21 +84,8 @@ def _check_parts(module: Any) -> None:
     unknown = set(torch_modules.children(module)) - set(_PARTS)
     if unknown:
         raise errors.ConversionError(
-            f"expected a MACE of {', '.join(_PARTS)}, found also {', '.join(sorted(unknown))}, "
+            f"expected a MACE of {', '.join(_PARTS)}; found also {', '.join(sorted(unknown))}, "
             "which equipot cannot read"
-        )
-    if getattr(module, "use_so3", False):
-        raise errors.ConversionError("use_so3: models without parity cannot be read")
-    if not getattr(module, "apply_cutoff", True):
-        raise errors.ConversionError(
-            "apply_cutoff=False: radial networks without an envelope before them cannot be read"
-        )
-    harmonics = module.spherical_harmonics
-    layers.expect(harmonics, "SphericalHarmonics", "e3nn", "spherical_harmonics")
-    if harmonics.normalization != "component" or not harmonics.normalize:
-        raise errors.ConversionError(
-            "spherical_harmonics: expected those of unit vectors in component normalisation, "
-            f"received {harmonics.normalization}"
         )
 
 
@@ -125,33 +102,150 @@ def _head_index(module: Any, head: str | None) -> int:
     return heads.index(head)
 
 
-def _read_config(module: Any) -> Config:
-    embedding, blocks = module.radial_embedding, list(module.interactions)
-    kinds = [_read_kind(block, i) for i, block in enumerate(blocks)]
-    if len(set(kinds[1:])) > 1:
+def _read_energies(module: Any, index: int) -> np.ndarray:
+    """Reference energies of a head, one for each species of the file."""
+    layers.expect(module.atomic_energies_fn, "AtomicEnergiesBlock", "mace", "atomic_energies_fn")
+    return np.atleast_2d(torch_modules.array(module.atomic_energies_fn.atomic_energies))[index]
+
+
+def _read_scale_shift(module: Any, index: int) -> tuple[float, float]:
+    if "scale_shift" not in torch_modules.children(module):
+        return 1.0, 0.0
+    block = module.scale_shift
+    layers.expect(block, "ScaleShiftBlock", "mace", "scale_shift")
+    scale, shift = (np.atleast_1d(torch_modules.array(x)) for x in (block.scale, block.shift))
+    return float(scale[index]), float(shift[index])
+
+
+def _read_repulsion(
+    module: Any, species_table: Sequence[int], cutoff: float, scale: float
+) -> ZBL | None:
+    if "pair_repulsion_fn" not in torch_modules.children(module):
+        return None
+    zbl = module.pair_repulsion_fn
+    layers.expect(zbl, "ZBLBasis", "mace", "pair_repulsion_fn")
+    radii = torch_modules.array(zbl.covalent_radii)[list(species_table)]
+    if 2.0 * radii.max() > cutoff:
         raise errors.ConversionError(
-            f"interactions: expected one kind after the first layer, received {', '.join(kinds)}"
+            f"pair_repulsion_fn: atoms repel to {2.0 * radii.max():.2f} Å, the sum of their "
+            f"covalent radii, beyond the cutoff {cutoff:g} Å, where the energy would jump"
         )
-    cutoff = _decimal(module.r_max)
-    hidden = layers.irreps_of(blocks[1].node_feats_irreps if len(blocks) > 1 else ())
-    widths = {int(layer.h_in) for layer in _network(blocks[0])[:1]}
-    width, gate = _read_readout(module)
-    del widths
-    return Config(
-        cutoff=cutoff,
-        num_layers=len(blocks),
-        lmax=max(ir.l for _, ir in module.spherical_harmonics.irreps_out),
-        message_lmax=max([irrep.l for _, irrep in hidden], default=0),
-        num_channels=layers.irreps_of(blocks[0].node_feats_irreps)[0][0],
-        parity=Irrep("0o") in {irrep for _, irrep in hidden},
-        correlation=_read_correlation(module),
-        interaction=kinds[-1],
-        first_interaction=kinds[0],
-        radial_basis=_read_basis(embedding, cutoff),
-        num_radial_basis=int(embedding.out_dim),
-        distance_transform=_read_transform(embedding),
-        polynomial_cutoff=int(embedding.cutoff_fn.p),
-        radial_widths=tuple(int(layer.h_in) for layer in _network(blocks[0])[1:]),
-        readout_width=width,
-        gate=gate,
+    return ZBL(
+        covalent_radii=tuple(radii.tolist()),
+        polynomial_cutoff=int(zbl.p),
+        coulomb=_ZBL_COULOMB,
+        length=float(zbl.a_prefactor) * _ZBL_BOHR,
+        exponent=float(zbl.a_exp),
+        coefficients=tuple(torch_modules.array(zbl.c).tolist()),
+        decays=_ZBL_DECAYS,
+        factor=scale,
     )
+
+
+def _read_model(module: Any, config: Config, species: np.ndarray, index: int) -> dict[str, Any]:
+    """All parameters by name; also of irreps that are zero in theirs and absent in ours."""
+    embedding = layers.read_linear(module.node_embedding.linear, "node_embedding.linear")
+    params: dict[str, Any] = {"embedding": embedding[SCALAR][species]}
+    for i, (block, product) in enumerate(zip(module.interactions, module.products, strict=True)):
+        kind = config.interaction if i else config.first_interaction
+        params[f"interaction_{i}"] = _read_interaction(block, kind, species, f"interactions.{i}")
+        place = f"products.{i}"
+        layers.expect(product, "EquivariantProductBasisBlock", "mace", place)
+        weights = layers.read_contraction(
+            product.symmetric_contractions, config.orders[i], species, place
+        )
+        linear = layers.read_linear(product.linear, f"{place}.linear")
+        params[f"product_{i}"] = weights | {"linear": layers.linear_params(linear)}
+    return params | _read_readouts(module, config, index)
+
+
+def _read_interaction(block: Any, kind: str, species: np.ndarray, place: str) -> dict[str, Any]:
+    up = layers.read_linear(block.linear_up, f"{place}.linear_up")
+    matrices = layers.read_network(block.conv_tp_weights, f"{place}.conv_tp_weights")
+    *hidden, last = [matrix * len(matrix) ** 0.5 for matrix in matrices]
+    radial = {f"hidden_{i}": matrix for i, matrix in enumerate(hidden)}
+    paths = layers.read_couplings(block.conv_tp, f"{place}.conv_tp")
+    entries, start = {}, 0
+    for path, entry, width, ratio in paths:
+        name = entries[entry] = "_".join(map(str, path))
+        radial[name] = ratio * last[:, start : start + width]
+        start += width
+    layers.expect(block.linear, "Linear", "e3nn", f"{place}.linear")
+    down = {entries[i]: block for i, _, block in torch_modules.linear_blocks(block.linear)}
+    name = "skip" if kind.endswith("residual") else "mixing"
+    params = {
+        "linear_up": layers.linear_params(up),
+        "radial": radial,
+        "linear": down,
+        name: layers.read_species_linear(block.skip_tp, species, f"{place}.skip_tp"),
+    }
+    if kind.startswith("density"):
+        (matrix,) = layers.read_network(block.density_fn, f"{place}.density_fn")
+        params["density"] = matrix[:, 0] * len(matrix) ** 0.5
+    return params
+
+
+def _read_readouts(module: Any, config: Config, index: int) -> dict[str, Any]:
+    """Readouts of all layers; a model that reads the last alone has zeros for the others."""
+    readouts, count = list(module.readouts), config.num_layers
+    params: dict[str, Any] = {}
+    for i in range(count - len(readouts)):
+        params[f"readout_{i}"] = {str(SCALAR): np.zeros((config.num_channels, 1))}
+    for i, readout in enumerate(readouts, count - len(readouts)):
+        place = f"readouts.{i}"
+        if torch_modules.class_name(readout) == "LinearReadoutBlock":
+            matrix = layers.read_linear(readout.linear, place)[SCALAR][:, [index]]
+            params[f"readout_{i}"] = layers.linear_params({SCALAR: matrix})
+            continue
+        units = config.readout_width * index + np.arange(config.readout_width)
+        first = layers.read_linear(readout.linear_1, f"{place}.linear_1")[SCALAR][:, units]
+        second = layers.read_linear(readout.linear_2, f"{place}.linear_2")[SCALAR]
+        gain = layers.relative_constant(readout.non_linearity.acts[0], config.gate, place)
+        params[f"readout_{i}_hidden"] = layers.linear_params({SCALAR: first})
+        second = gain * second[units][:, [index]]
+        params[f"readout_{i}"] = layers.linear_params({SCALAR: second})
+    return params
+
+
+def _template(spec: PotentialSpec) -> PyTree:
+    """The shapes of all parameters of our model."""
+    model = registry.build_model(
+        spec.model_name, spec.model_config, spec.species_table, spec.avg_num_neighbors
+    )
+    ends = jnp.asarray([0, 1], jnp.int32), jnp.asarray([1, 0], jnp.int32)
+    vectors = jnp.asarray([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], jnp.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), vectors, ends[0], *ends)["params"]
+
+
+def _arranged(found: Any, template: PyTree, place: tuple[str, ...]) -> PyTree:
+    """What was found, in the tree of our parameters.
+
+    The matrices after a convolution receive the factor that ``channels.PathLinear`` divides by:
+    it counts the paths that we have, so it is known here only.
+    """
+    if isinstance(template, dict):
+        missing = set(template) - set(found)
+        if missing:
+            raise errors.ConversionError(
+                f"{'.'.join(place) or 'model'}: expected weights of {', '.join(sorted(missing))}, "
+                "which the model does not have"
+            )
+        tree = {key: _arranged(found[key], template[key], (*place, key)) for key in template}
+        return _with_fan_in(tree) if _is_path_linear(place) else tree
+    if found.shape != template.shape:
+        raise errors.ConversionError(
+            f"{'.'.join(place)}: expected weights of shape {template.shape}, received {found.shape}"
+        )
+    return np.ascontiguousarray(found)
+
+
+def _is_path_linear(place: tuple[str, ...]) -> bool:
+    return len(place) == 2 and place[0].startswith("interaction_") and place[1] == "linear"
+
+
+def _with_fan_in(tree: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    outs = {name: name.rpartition("_")[2] for name in tree}
+    fan_in = dict.fromkeys(outs.values(), 0)
+    for name, matrix in tree.items():
+        fan_in[outs[name]] += len(matrix)
+    return {name: matrix * fan_in[outs[name]] ** 0.5 for name, matrix in tree.items()}

@@ -1,4 +1,4 @@
-"""Layers of mace-torch and of the e3nn it is made of, as parameters of equipot's layers, in float64.
+"""Layers of mace-torch and e3nn as parameters of equipot's layers, in float64.
 
 Every constant of theirs is folded into a weight: normalisations of paths and inputs, those of
 activations (which e3nn finds by sampling, so they are read from the module), the number of inputs

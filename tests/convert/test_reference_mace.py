@@ -1,0 +1,154 @@
+"""Models of mace-torch, built at random here, and what they become: the same numbers."""
+
+import importlib
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equipot.convert import mace, oracles
+from equipot.data.structure import Structure
+from equipot.potential import evaluate
+
+# Old versions of torch and e3nn warn of each other.
+pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch: Any = pytest.importorskip("torch")
+    modules: Any = pytest.importorskip("mace.modules")
+    o3: Any = importlib.import_module("e3nn.o3")
+
+RESIDUAL, AGNOSTIC = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
+DENSITY_RESIDUAL = "RealAgnosticDensityResidualInteractionBlock"
+DENSITY = "RealAgnosticDensityInteractionBlock"
+ENERGY, FORCES, STRESS = 1e-8, 1e-7, 1e-8
+TABLE = 1, 8, 12, 14, 22, 38, 56
+STRUCTURES = "water", "silicon", "oxide"
+
+
+def water():
+    """Two molecules in a small box."""
+    molecule = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
+    positions = np.concatenate([molecule, molecule[:, [2, 0, 1]] + 2.1])
+    return positions, [8, 1, 1, 8, 1, 1], np.diag([4.1, 4.4, 4.7])
+
+
+def silicon():
+    """Two atoms, so that each meets images of itself."""
+    cell = 2.715 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    return np.array([[0.0, 0.0, 0.0], [1.3575] * 3]), [14, 14], cell
+
+
+def oxide():
+    """Two perovskite cells of (Ba, Sr)(Ti, Mg)O₃."""
+    sites = np.array([[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    positions = 4.0 * np.concatenate([sites, sites + np.array([1.0, 0.0, 0.0])])
+    return positions, [56, 22, 8, 8, 8, 38, 12, 8, 8, 8], np.diag([8.0, 4.0, 4.0])
+
+
+def distorted(name, seed=0):
+    positions, numbers, cell = {"water": water, "silicon": silicon, "oxide": oxide}[name]()
+    rng = np.random.default_rng(seed)
+    strain = np.eye(3) + 0.05 * rng.standard_normal((3, 3))
+    return Structure(
+        positions=(positions + 0.1 * rng.standard_normal(positions.shape)) @ strain,
+        atomic_numbers=np.array(numbers),
+        cell=cell @ strain,
+        pbc=np.ones(3, bool),
+        source=name,
+    )
+
+
+def build(table, *, seed=0, dtype="float64", **changes):
+    """A ScaleShiftMACE whose parameters, scales and shifts are random."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(seed)
+    heads = changes.pop("heads", ["Default"])
+    count = len(heads)
+    settings: dict[str, Any] = {
+        "r_max": 3.6,
+        "num_bessel": 4,
+        "num_polynomial_cutoff": 5,
+        "max_ell": 2,
+        "interaction_cls": RESIDUAL,
+        "interaction_cls_first": RESIDUAL,
+        "num_interactions": 2,
+        "hidden_irreps": "4x0e + 4x1o",
+        "MLP_irreps": "6x0e",
+        "correlation": 2,
+        "gate": torch.nn.functional.silu,
+        "radial_MLP": [8, 6],
+        "avg_num_neighbors": 1.7,
+        "use_reduced_cg": False,
+    } | changes
+    for key in ("interaction_cls", "interaction_cls_first"):
+        settings[key] = modules.interaction_classes[settings[key]]
+    for key in ("hidden_irreps", "MLP_irreps"):
+        settings[key] = o3.Irreps(settings[key])
+    cls = settings.pop("cls", "ScaleShiftMACE")
+    if cls == "ScaleShiftMACE":
+        settings["atomic_inter_scale"] = rng.uniform(5.0, 9.0, count)
+        settings["atomic_inter_shift"] = rng.uniform(-1.0, 1.0, count)
+    torch.set_default_dtype(getattr(torch, dtype))
+    try:
+        model = getattr(modules, cls)(
+            num_elements=len(table),
+            atomic_numbers=list(table),
+            atomic_energies=rng.uniform(-5.0, 5.0, (count, len(table))),
+            heads=heads,
+            **settings,
+        )
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.0 + 0.2 * torch.randn_like(parameter))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return model
+
+
+def assert_same(model, structures, head=None, factor=1.0):
+    potential = mace.convert(model, head)
+    ours = evaluate.evaluate(potential, structures)
+    theirs = oracles.evaluate_mace(oracles.to_float64(model), structures, head)
+    for mine, original in zip(ours, theirs, strict=True):
+        assert np.abs(original.forces).max() > 1e-2
+        np.testing.assert_allclose(mine.energies, original.energies, atol=ENERGY * factor, rtol=0)
+        np.testing.assert_allclose(mine.forces, original.forces, atol=FORCES * factor, rtol=0)
+        np.testing.assert_allclose(mine.stress, original.stress, atol=STRESS * factor, rtol=0)
+    return potential
+
+
+CASES = {
+    "residual": {},
+    "agnostic": {"interaction_cls": AGNOSTIC, "interaction_cls_first": AGNOSTIC},
+    "agnostic then residual": {"interaction_cls_first": AGNOSTIC, "cls": "MACE"},
+    "density": {"interaction_cls": DENSITY, "interaction_cls_first": DENSITY},
+    "density residual": {
+        "interaction_cls": DENSITY_RESIDUAL,
+        "interaction_cls_first": DENSITY,
+        "distance_transform": "Agnesi",
+    },
+    "scalar messages": {"hidden_irreps": "5x0e", "max_ell": 3, "correlation": 3},
+    "messages of degree two": {"hidden_irreps": "3x0e + 3x1o + 3x2e", "correlation": 3},
+    "degree one": {"max_ell": 1, "correlation": 4, "num_interactions": 3},
+    "degree three": {"max_ell": 3, "correlation": 3},
+    "correlation by layer": {"correlation": [1, 4]},
+    "both parities": {"hidden_irreps": "3x0e + 3x0o + 3x1o + 3x1e", "num_interactions": 3},
+    "one layer": {"num_interactions": 1, "hidden_irreps": "6x0e", "correlation": 3},
+    "gaussian": {"radial_type": "gaussian", "distance_transform": "Soft"},
+    "repulsion": {"pair_repulsion": True, "distance_transform": "Agnesi", "r_max": 4.4},
+    "plain with repulsion": {"pair_repulsion": True, "cls": "MACE", "r_max": 4.4},
+    "last readout only": {"use_last_readout_only": True, "gate": torch.tanh},
+    "product without species": {"use_agnostic_product": True},
+    "all irreps kept": {"keep_last_layer_irreps": True},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_energies_forces_and_stress_agree(case):
+    """On water, silicon that meets its images, and an oxide of five elements, all distorted."""
+    seed = list(CASES).index(case)
+    structures = [distorted(name, seed) for name in STRUCTURES]
+    assert_same(build(TABLE, seed=seed, **CASES[case]), structures)

@@ -1,6 +1,8 @@
-"""Benchmarks, each a command; docs/benchmarks.md has their figures.
+"""Benchmarks, each a command; docs/benchmarks.md and docs/performance.md have their figures.
 
-    python scripts/benchmark.py potential --model nequip --set num_layers=4 lmax=2 num_channels=32
+    python scripts/benchmark.py models --preset peers --peers
+    python scripts/benchmark.py models --model nequip --atoms 192 1536 5184 --plot times.png
+    python scripts/benchmark.py profile --preset peers
     python scripts/benchmark.py e3
     python scripts/benchmark.py degrees
 
@@ -9,19 +11,26 @@ after one call to warm up; compilation is given apart. Run them on a machine tha
 """
 
 import argparse
+import datetime
 import json
+import os
 import platform
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import benchmark_degrees
 import benchmark_e3
-import benchmark_potential
+import benchmark_models
+import benchmark_profile
 import jax
 
 from equipot.cli import console
+from equipot.training import folder
 
 COMMANDS = {
-    "potential": benchmark_potential,
+    "models": benchmark_models,
+    "profile": benchmark_profile,
     "e3": benchmark_e3,
     "degrees": benchmark_degrees,
 }
@@ -29,6 +38,23 @@ COMMANDS = {
 
 def main() -> None:
     """Reads the command line, runs one benchmark, prints and writes its results."""
+    arguments = read_arguments()
+    limit_threads(arguments.threads)
+    # Several processes may share an accelerator, and are to take only what they need.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    console.keep_memory()
+    about = describe(arguments)
+    print(
+        f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {about['processor']},"
+        f" {about['threads']} threads, {about['date']}, commit {about['commit']}"
+    )
+    results = COMMANDS[arguments.command].run(arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"about": about, "results": results}, indent=2))
+
+
+def read_arguments() -> argparse.Namespace:
+    """The command line, with the options that all commands have."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -42,14 +68,52 @@ def main() -> None:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
+        command.add_argument("--threads", type=int, help="processors to use; by default all")
         command.add_argument("--json", type=Path, help="write the results here too")
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    console.keep_memory()
-    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {platform.machine()}")
-    results = COMMANDS[arguments.command].run(arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2))
+
+def limit_threads(count: int | None) -> None:
+    """Keeps this process and those it starts to so many processors; jax makes a thread for each.
+
+    Raises:
+      SystemExit: There are not so many.
+    """
+    if count is not None:
+        available = sorted(os.sched_getaffinity(0))
+        if not 1 <= count <= len(available):
+            raise SystemExit(f"--threads: expected 1 to {len(available)}, received {count}")
+        os.sched_setaffinity(0, available[:count])
+
+
+def describe(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What results depend on: program, versions, machine, date, settings."""
+    settings = {k: v for k, v in vars(arguments).items() if isinstance(v, (int, float, str, list))}
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "versions": folder.versions(),
+        "processor": _processor(),
+        "threads": len(os.sched_getaffinity(0)),
+        "settings": settings,
+    }
+
+
+def _commit() -> str:
+    """The commit of these files; with a plus where they have been changed since."""
+    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def _processor() -> str:
+    """The name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import benchmark_potential
+import benchmark_cases
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from benchmark_cases import ENERGY_FORCES, TASKS, TRAINING
 from flax import linen as nn
 from matplotlib import pyplot
 from timing import Compiled, Timing, compile_once, in_turn
@@ -27,7 +28,7 @@ from equipot.e3 import dense
 from equipot.graphs import geometry
 from equipot.typing import Array, PyTree
 
-CUTOFF, FEATURES, TASKS = 5.0, 32, ("energy + forces", "training step")
+CUTOFF, FEATURES = 5.0, 32
 
 
 class DenseNetwork(nn.Module):
@@ -88,8 +89,18 @@ def dense_programs(max_degree: int, structure: Structure) -> dict[str, Compiled]
         return energy**2 + jnp.mean((forces - 0.1) ** 2)
 
     return {
-        "energy + forces": compile_once(energy_forces, params, *inputs),
-        "training step": compile_once(jax.grad(loss), params, *inputs),
+        ENERGY_FORCES: compile_once(energy_forces, params, *inputs),
+        TRAINING: compile_once(jax.grad(loss), params, *inputs),
+    }
+
+
+def nequip_programs(degree: int, structure: Structure) -> dict[str, Compiled]:
+    """Energy and forces, and a training step, of NequIP."""
+    settings = {"num_layers": 3, "num_channels": FEATURES, "cutoff": CUTOFF, "lmax": degree}
+    spec = benchmark_cases.water_spec("nequip", **settings)
+    return {
+        task: compile_once(program.function, *program.arguments)
+        for task, program in benchmark_cases.build_programs(spec, structure).items()
     }
 
 
@@ -125,7 +136,7 @@ def report(degree: int, network: str, timings: dict[str, Timing]) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     parser.add_argument("--degrees", nargs="*", type=int, default=[0, 1, 2, 3, 4])
-    parser.add_argument("--molecules", type=int, default=27, help="size of the box")
+    parser.add_argument("--molecules", type=int, default=27, help="of the box, a cube")
     parser.add_argument("--repeats", type=int, default=7, help="timed calls of each")
     parser.add_argument("--plot", type=Path, help="write a picture here")
 
@@ -133,12 +144,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[dict]:
     """Times both networks at every degree: energy + forces, then the gradient for training."""
     matplotlib.use("Agg")
-    structure = benchmark_potential.water_structure(arguments.molecules)
-    settings = {"num_layers": 3, "num_channels": FEATURES, "cutoff": CUTOFF}
+    structure = benchmark_cases.water_structure(arguments.molecules)
     networks: dict[str, Callable[[int], dict[str, Compiled]]] = {
-        "nequip": lambda degree: benchmark_potential.programs(
-            benchmark_potential.water_spec("nequip", lmax=degree, **settings), structure
-        ),
+        "nequip": lambda degree: nequip_programs(degree, structure),
         "dense": lambda degree: dense_programs(degree, structure),
     }
     results = []

@@ -1,11 +1,14 @@
-"""A box of water molecules to start dynamics from, where there is no structure at hand."""
+"""Boxes of water molecules, where there is no structure at hand: for dynamics, for benchmarks."""
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms, build, units
 from scipy.spatial.transform import Rotation
 
 MOLECULE = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])  # Å, O H H
 MOLAR_MASS = 18.015  # g/mol
+AVOGADRO = 6.02214e23  # 1/mol, to the digits that fix the box of the benchmarks
+LATTICE_DENSITY = 0.997  # g/cm³
+JITTER = 0.1  # Å, standard deviation in each direction
 TRIES = 40  # orientations tried for each molecule; the one with most room is taken
 
 
@@ -36,3 +39,34 @@ def _room(molecule: np.ndarray, others: np.ndarray, length: float) -> float:
     vectors = molecule[:, None] - others
     vectors -= length * np.round(vectors / length)
     return float(np.linalg.norm(vectors, axis=-1).min(initial=length))
+
+
+def jittered_lattice(num_molecules: int, seed: int) -> Atoms:
+    """Turned molecules on a full cubic lattice, their centres of mass moved a little at random.
+
+    The box that benchmarks use: which random numbers are drawn in which order is fixed, so that
+    other programs are timed on the same positions.
+
+    Args:
+      num_molecules: A cube.
+      seed: Of orientations and displacements.
+
+    Raises:
+      ValueError: The number is not a cube.
+    """
+    sites = round(num_molecules ** (1 / 3))
+    if sites**3 != num_molecules:
+        raise ValueError(
+            f"expected a cube as number of molecules (1, 8, 27, 64, ...), received {num_molecules}"
+        )
+    rng = np.random.default_rng(seed)
+    length = (num_molecules * MOLAR_MASS / AVOGADRO / LATTICE_DENSITY * 1e24) ** (1 / 3)
+    molecule = build.molecule("H2O")
+    shape = molecule.positions - molecule.get_center_of_mass()
+    positions = []
+    for site in np.ndindex(sites, sites, sites):
+        turn = Rotation.random(random_state=int(rng.integers(2**30))).as_matrix()
+        centre = (np.array(site) + 0.5) * length / sites + rng.normal(0.0, JITTER, 3)
+        positions.append(shape @ turn.T + centre)
+    numbers = np.tile(molecule.numbers, num_molecules)
+    return Atoms(numbers, np.concatenate(positions), cell=[length] * 3, pbc=True)

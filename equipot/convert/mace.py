@@ -16,7 +16,9 @@ import numpy as np
 from equipot import errors
 from equipot.convert import mace_config, torch_modules
 from equipot.convert import mace_layers as layers
+from equipot.convert.mace_constants import constant
 from equipot.convert.mace_layers import SCALAR
+from equipot.e3.irreps import Irrep
 from equipot.models import registry
 from equipot.models.mace import Config
 from equipot.potential.potential import Potential, PotentialSpec
@@ -66,9 +68,10 @@ def convert(module: Any, head: str | None = None) -> Potential:
         anchor_isolated=False,
         repulsion=_read_repulsion(module, table, config.cutoff, scale),
     )
-    found = _read_model(module, config, species, index)
+    template = _template(spec)
+    found = _read_model(module, config, template, species, index)
     params = {
-        "model": _arranged(found, _template(spec), ()),
+        "model": _arranged(found, template, ()),
         "scale": np.full(len(numbers), scale),
         "shift": np.full(len(numbers), shift),
     }
@@ -124,7 +127,7 @@ def _read_repulsion(
         return None
     zbl = module.pair_repulsion_fn
     layers.expect(zbl, "ZBLBasis", "mace", "pair_repulsion_fn")
-    radii = torch_modules.array(zbl.covalent_radii)[list(species_table)]
+    radii = constant(zbl.covalent_radii)[list(species_table)]
     if 2.0 * radii.max() > cutoff:
         raise errors.ConversionError(
             f"pair_repulsion_fn: atoms repel to {2.0 * radii.max():.2f} Å, the sum of their "
@@ -134,15 +137,17 @@ def _read_repulsion(
         covalent_radii=tuple(radii.tolist()),
         polynomial_cutoff=int(zbl.p),
         coulomb=_ZBL_COULOMB,
-        length=float(zbl.a_prefactor) * _ZBL_BOHR,
-        exponent=float(zbl.a_exp),
-        coefficients=tuple(torch_modules.array(zbl.c).tolist()),
+        length=float(constant(zbl.a_prefactor)) * _ZBL_BOHR,
+        exponent=float(constant(zbl.a_exp)),
+        coefficients=tuple(constant(zbl.c).tolist()),
         decays=_ZBL_DECAYS,
         factor=scale,
     )
 
 
-def _read_model(module: Any, config: Config, species: np.ndarray, index: int) -> dict[str, Any]:
+def _read_model(
+    module: Any, config: Config, template: PyTree, species: np.ndarray, index: int
+) -> dict[str, Any]:
     """All parameters by name; also of irreps that are zero in theirs and absent in ours."""
     embedding = layers.read_linear(module.node_embedding.linear, "node_embedding.linear")
     params: dict[str, Any] = {"embedding": embedding[SCALAR][species]}
@@ -151,8 +156,11 @@ def _read_model(module: Any, config: Config, species: np.ndarray, index: int) ->
         params[f"interaction_{i}"] = _read_interaction(block, kind, species, f"interactions.{i}")
         place = f"products.{i}"
         layers.expect(product, "EquivariantProductBasisBlock", "mace", place)
+        if kind.endswith("residual") and not product.use_sc:
+            raise errors.ConversionError(f"{place}: a skip connection left out cannot be read")
+        summed = {_out(name) for name in template[f"interaction_{i}"]["linear"]}
         weights = layers.read_contraction(
-            product.symmetric_contractions, config.orders[i], species, place
+            product.symmetric_contractions, sorted(summed), config.orders[i], species, place
         )
         linear = layers.read_linear(product.linear, f"{place}.linear")
         params[f"product_{i}"] = weights | {"linear": layers.linear_params(linear)}
@@ -244,8 +252,13 @@ def _is_path_linear(place: tuple[str, ...]) -> bool:
 
 
 def _with_fan_in(tree: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    outs = {name: name.rpartition("_")[2] for name in tree}
+    outs = {name: _out(name) for name in tree}
     fan_in = dict.fromkeys(outs.values(), 0)
     for name, matrix in tree.items():
         fan_in[outs[name]] += len(matrix)
     return {name: matrix * fan_in[outs[name]] ** 0.5 for name, matrix in tree.items()}
+
+
+def _out(path: str) -> Irrep:
+    """The irrep that a path leads to, by the name of its weights."""
+    return Irrep(path.rpartition("_")[2])

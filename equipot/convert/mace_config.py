@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from equipot import errors
+from equipot.convert import mace_constants, torch_modules
 from equipot.convert import mace_layers as layers
-from equipot.convert import torch_modules
 from equipot.data import elements
 from equipot.e3 import radial_transforms
 from equipot.e3.irreps import Irrep
@@ -34,7 +34,7 @@ def read_config(module: Any) -> Config:
     hidden = [irrep for _, irrep in layers.irreps_of(blocks[-1].node_feats_irreps)]
     layers.expect(embedding, "RadialEmbeddingBlock", "mace", "radial_embedding")
     layers.expect(embedding.cutoff_fn, "PolynomialCutoff", "mace", "radial_embedding.cutoff_fn")
-    cutoff = float(module.r_max)
+    cutoff = float(mace_constants.constant(module.r_max))
     width, gate = _read_readout(module)
     config = Config(
         cutoff=cutoff,

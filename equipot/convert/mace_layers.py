@@ -178,12 +178,13 @@ def _relative_coefficient(path: Path, place: str) -> float:
 
 
 def read_contraction(
-    module: Any, orders: int, species: np.ndarray, place: str
+    module: Any, kept: Sequence[Irrep], orders: int, species: np.ndarray, place: str
 ) -> dict[str, np.ndarray]:
     """Weights of a symmetric contraction, taken over to our couplings.
 
     Args:
       module: A ``SymmetricContraction``.
+      kept: Irreps of its input that are not zero: what couples the others is left out.
       orders: Its correlation.
       species: For each of our species its index in the file.
       place: Where it stands, for messages.
@@ -194,17 +195,18 @@ def read_contraction(
     expect(module, "SymmetricContraction", "mace", place)
     irreps = [irrep for _, irrep in irreps_of(module.irreps_in)]
     outputs = [irrep for _, irrep in irreps_of(module.irreps_out)]
-    ours = couplings.powers(irreps, outputs, orders)
+    ours = couplings.powers(kept, outputs, orders)
     params = {}
     for irrep, contraction in zip(outputs, module.contractions, strict=True):
         for order in range(1, orders + 1):
             power, spot = couplings.Power(order, irrep), f"{place}, order {order} to {irrep}"
             weights = _contraction_weights(contraction, order)
-            table = _canonical_table(getattr(contraction, f"U_matrix_{order}"), irreps, power)
+            table = getattr(contraction, f"U_matrix_{order}")
+            table = _canonical_table(table, irreps, kept, power)
             if power not in ours:
                 _check_difference(table, np.zeros_like(table), spot)
                 continue
-            matrix = _basis_change(irreps, power, table, spot)
+            matrix = _basis_change(kept, power, table, spot)
             taken = np.einsum("kp,spc->skc", matrix, weights) * ours[power]
             # Without species in the product, all have the same weights.
             params[f"order_{order}_{irrep}"] = taken[species if len(taken) > 1 else species * 0]
@@ -219,15 +221,46 @@ def _contraction_weights(contraction: Any, order: int) -> np.ndarray:
     return torch_modules.array(contraction.weights[highest - order - 1])
 
 
-def _canonical_table(buffer: Any, irreps: Sequence[Irrep], power: couplings.Power) -> np.ndarray:
-    """Their couplings as ours are: [dim, …, dim, paths, 2l+1], components in our order."""
-    values = torch_modules.array(buffer)
+def exact_table(
+    buffer: Any, irreps: Sequence[Irrep], power: couplings.Power, place: str
+) -> np.ndarray:
+    """Their couplings without rounding: symmetric, and made of ours.
+
+    Args:
+      buffer: The rounded ones.
+      irreps: Irreps of the features in their order.
+      power: The power and the irrep that they couple to.
+      place: Where they stand, for messages.
+
+    Raises:
+      ConversionError: If ours do not span them.
+    """
+    table = _canonical_table(buffer, irreps, irreps, power)
+    if not couplings.coupling(couplings.canonical(irreps), power).size:
+        return np.zeros(tuple(buffer.shape))
+    own = couplings.coupling(couplings.canonical(irreps), power)
+    exact = np.einsum("...km,kp->m...p", own, _basis_change(irreps, power, table, place))
+    rows = np.argsort(_canonical_rows(irreps, irreps))
+    for axis in range(1, power.order + 1):
+        exact = np.take(exact, rows, axis)
+    return exact.reshape(tuple(buffer.shape))
+
+
+def _canonical_rows(irreps: Sequence[Irrep], kept: Sequence[Irrep]) -> np.ndarray:
+    """Where the components of the sorted irreps that are kept stand among all."""
     dims = [irrep.dim for irrep in irreps]
     starts = dict(zip(irreps, np.cumsum([0, *dims[:-1]]), strict=True))
-    rows = np.concatenate(
-        [starts[irrep] + np.arange(irrep.dim) for irrep in couplings.canonical(irreps)]
-    )
-    table = values.reshape(power.out.dim, *[sum(dims)] * power.order, values.shape[-1])
+    ordered = couplings.canonical(kept)
+    return np.concatenate([starts[irrep] + np.arange(irrep.dim) for irrep in ordered])
+
+
+def _canonical_table(
+    buffer: Any, irreps: Sequence[Irrep], kept: Sequence[Irrep], power: couplings.Power
+) -> np.ndarray:
+    """Their couplings as ours are: [dim, …, dim, paths, 2l+1], components in our order."""
+    values, rows = torch_modules.array(buffer), _canonical_rows(irreps, kept)
+    dim = sum(irrep.dim for irrep in irreps)
+    table = values.reshape(power.out.dim, *[dim] * power.order, values.shape[-1])
     for axis in range(1, power.order + 1):
         table = np.take(table, rows, axis)
     return np.moveaxis(table, 0, -1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from equipot import errors
+from equipot.convert import mace_constants
 from equipot.convert.nequip import type_names
 from equipot.data import structure as structures_
 from equipot.data.structure import Structure
@@ -24,11 +25,12 @@ _WIGNER = re.compile(r"_w3j_(\d+)_(\d+)_(\d+)$")
 def to_float64(module: Any) -> Any:
     """Turns a model of mace-torch or nequip into one of float64, in place.
 
-    Weights keep their values. Clebsch–Gordan coefficients, which are no weights, are computed anew:
-    those of a float32 model are rounded.
+    Weights keep their values. Clebsch–Gordan coefficients and other constants, which are no
+    weights, are set anew: those of a float32 model are rounded.
     """
     torch: Any = importlib.import_module("torch")
     o3: Any = importlib.import_module("e3nn.o3")
+    constants = mace_constants.exact_buffers(module)
     module = module.double()
     for part in module.modules():
         for name in ("_output_dtype", "model_dtype"):
@@ -38,6 +40,8 @@ def to_float64(module: Any) -> Any:
         if found := _WIGNER.search(name):
             exact = o3.wigner_3j(*map(int, found.groups()), dtype=torch.float64)
             buffer.copy_(exact.reshape(buffer.shape))
+        elif name in constants:
+            buffer.copy_(torch.as_tensor(constants[name]))
     return module
 
 

@@ -20,7 +20,8 @@ class LossConfig:
     """Weights of the terms of the loss, 0 leaving a term out, and how an error is counted.
 
     Attributes:
-      kind: How an error is counted: mse (its square), mae (its magnitude) or huber, default mse.
+      kind: How an error is counted: mse (its square), mae (its magnitude), huber, or norm (the
+        length of the whole vector or matrix), default mse.
       energy: Weight of the energy per atom (errors in eV/atom), default 1.
       forces: Weight of the force components (errors in eV/Å), default 1.
       stress: Weight of the stress components (errors in eV/Å³), default 0.
@@ -28,7 +29,7 @@ class LossConfig:
         default 0.01.
     """
 
-    kind: Literal["mse", "mae", "huber"] = "mse"
+    kind: Literal["mse", "mae", "huber", "norm"] = "mse"
     energy: float = 1.0
     forces: float = 1.0
     stress: float = 0.0
@@ -51,7 +52,7 @@ class OptimizerConfig:
     """How parameters follow the gradient.
 
     Attributes:
-      name: adam, amsgrad or adamw, default amsgrad.
+      name: adam, amsgrad, adamw, or muon (momenta of matrices made orthogonal), default amsgrad.
       learning_rate: Largest learning rate, default 0.01.
       schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
         validation loss stops falling) or constant, default cosine.
@@ -66,7 +67,7 @@ class OptimizerConfig:
       plateau_patience: Validations without a better loss before plateau does so, default 10.
     """
 
-    name: Literal["adam", "amsgrad", "adamw"] = "amsgrad"
+    name: Literal["adam", "amsgrad", "adamw", "muon"] = "amsgrad"
     learning_rate: float = 0.01
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     warmup_steps: int = 0

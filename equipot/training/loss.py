@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from equipot.e3 import radial
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Residuals, Sum, Sums
 from equipot.typing import Array, Float
@@ -18,9 +19,10 @@ def make_loss(config: LossConfig) -> Callable[[Residuals], Sums]:
         forces: Σ_i w_i Σ_aα ℓ(ΔF_iaα) / Σ_i 3 N_i
         stress: Σ_i w_i Σ_αβ ℓ(Δσ_iαβ) / Σ_i 9
 
-    with sums over the structures that have the label (w_i > 0). Labels are counted, not their
-    weights, so that a weight acts in a batch of one structure too. Terms whose weight in the
-    configuration is 0 are left out.
+    with sums over the structures that have the label (w_i > 0). Where ℓ is the norm, a vector or
+    matrix counts as one number, its length: forces: Σ_i w_i Σ_a |ΔF_ia| / Σ_i N_i. Labels are
+    counted, not their weights, so that a weight acts in a batch of one structure too. Terms whose
+    weight in the configuration is 0 are left out.
     """
     error = _ERRORS[config.kind]
 
@@ -61,8 +63,14 @@ def _huber(error: Array, delta: float) -> Array:
     return inner * (size - 0.5 * inner)
 
 
+def _norm(error: Array, _: float) -> Array:
+    """The length of each row."""
+    return radial.safe_norm(jnp.reshape(error, (error.shape[0], -1)))
+
+
 _ERRORS: dict[str, Callable[[Array, float], Array]] = {
     "mse": lambda error, _: error**2,
     "mae": lambda error, _: jnp.abs(error),
     "huber": _huber,
+    "norm": _norm,
 }

@@ -2,27 +2,33 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from equipot.training import muon
 from equipot.training.config import OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
+_SCALES: Mapping[str, Callable[[float, float], optax.GradientTransformation]] = {
+    "adam": optax.scale_by_adam,
+    "adamw": optax.scale_by_adam,
+    "amsgrad": optax.scale_by_amsgrad,
+    "muon": muon.scale_by_muon,
+}
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 
-    Clipping comes first, then Adam or AMSGrad, then the decay of weights (AdamW), which acts on the
-    matrices of the model and never on biases, scale or shift.
+    Clipping comes first, then Adam, AMSGrad or Muon, then the decay of weights (AdamW), which acts
+    on the matrices of the model and never on biases, scale or shift.
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    scale = optax.scale_by_amsgrad if config.name == "amsgrad" else optax.scale_by_adam
-    parts.append(scale(*_BETAS))
+    parts.append(_SCALES[config.name](*_BETAS))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
     chain = optax.chain(*parts, optax.scale(-1.0))

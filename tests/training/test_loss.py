@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -41,6 +42,22 @@ def test_terms_are_means_of_errors_weighted_per_structure(kind, measure):
         np.testing.assert_allclose(terms[name].mean, expected[name], rtol=1e-6)
     total = 2.0 * expected["energy"] + 0.5 * expected["forces"] + 10.0 * expected["stress"]
     np.testing.assert_allclose(loss.combine(terms, config), total, rtol=1e-6)
+
+
+def test_a_norm_counts_a_vector_as_one_number():
+    terms = loss.make_loss(LossConfig(kind="norm", stress=1.0))(residuals())
+    for name, error in ERRORS.items():
+        lengths = np.linalg.norm(error.reshape(len(error), -1), axis=1)
+        expected = np.sum(WEIGHTS[name] * lengths) / np.sum(WEIGHTS[name] > 0)
+        np.testing.assert_allclose(terms[name].mean, expected, rtol=1e-6)
+
+
+def test_a_norm_of_no_error_has_a_gradient():
+    def value(forces):
+        terms = loss.make_loss(LossConfig(kind="norm"))(residuals().replace(forces=forces))
+        return terms["forces"].total
+
+    assert not np.any(jax.grad(value)(jnp.zeros((4, 3))))
 
 
 def test_a_weight_acts_in_a_batch_of_one_structure():

@@ -1,0 +1,75 @@
+"""Muon: momenta of matrices are made orthogonal, so that all of their directions advance alike.
+
+Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from equipot.typing import Array, Float, PyTree
+
+_MOMENTUM = 0.95
+_LEAST_WIDTH = 4
+_STEPS = 5
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
+    """Returns Muon for matrices, and Adam for vectors and what is hardly wider than one.
+
+    The momentum M ← G + β M of a matrix, looked ahead (G + β M), becomes √max(m, n) U Vᵀ, where
+    U S Vᵀ is its singular value decomposition: entries of the size that Adam's have, about one. The
+    last two axes of a leaf are its matrix, axes before them number matrices.
+
+    Args:
+      b1: Decay of Adam's mean.
+      b2: Decay of Adam's mean square.
+    """
+    parts = {
+        "matrix": optax.chain(
+            optax.trace(_MOMENTUM, nesterov=True), optax.stateless(lambda u, _: orthogonal(u))
+        ),
+        "other": optax.scale_by_adam(b1, b2),
+    }
+    return optax.partition(parts, lambda params: jax.tree.map(_kind, params))
+
+
+def _kind(leaf: Array) -> str:
+    """Embeddings of a few species and readouts to one number count as vectors."""
+    return "matrix" if leaf.ndim >= 2 and min(leaf.shape[-2:]) >= _LEAST_WIDTH else "other"
+
+
+def orthogonal(matrices: PyTree) -> PyTree:
+    """Replaces every matrix by √max(m, n) times its orthogonal factor U Vᵀ, nearly.
+
+    Matrices of one shape are computed together: there are many, and they are small.
+    """
+    leaves, structure = jax.tree.flatten(matrices)
+    results: list[Array] = list(leaves)
+    for shape in dict.fromkeys(leaf.shape[-2:] for leaf in leaves):
+        members = [i for i, leaf in enumerate(leaves) if leaf.shape[-2:] == shape]
+        stacked = jnp.concatenate([leaves[i].reshape(-1, *shape) for i in members])
+        factors, start = max(shape) ** 0.5 * _orthogonal_factor(stacked), 0
+        for i in members:
+            count = leaves[i].size // (shape[0] * shape[1])
+            results[i] = factors[start : start + count].reshape(leaves[i].shape)
+            start += count
+    return jax.tree.unflatten(structure, results)
+
+
+def _orthogonal_factor(x: Float[Array, "matrices m n"]) -> Float[Array, "matrices m n"]:
+    """U Vᵀ with singular values between 0.7 and 1.2 instead of one; zero for a zero matrix.
+
+    X ← a X + (b A + c A²) X with A = X Xᵀ, from X of unit Frobenius norm: a polynomial in the
+    singular values that drives them near to one from anywhere between zero and one.
+    """
+    if x.shape[1] > x.shape[2]:
+        return jnp.swapaxes(_orthogonal_factor(jnp.swapaxes(x, 1, 2)), 1, 2)
+    a, b, c = _QUINTIC
+    size = jnp.sqrt(jnp.sum(x * x, axis=(1, 2), keepdims=True))
+    x = x / jnp.where(size == 0, 1, size)
+    for _ in range(_STEPS):
+        square = x @ jnp.swapaxes(x, 1, 2)
+        x = a * x + (b * square + c * (square @ square)) @ x
+    return x

@@ -64,7 +64,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "uneven layers": (FULL, "water", UNEVEN),
     "self-connection at once": (FULL, "water", {**UNEVEN, "learnable_shift": True}),
-    "no self-connection": (FULL, "silicon", {**UNEVEN, "convnet_sc": False}),
+    "no self-connection": (
+        FULL,
+        "alloy",
+        {**UNEVEN, "convnet_sc": False, "per_type_energy_scales": 50.0},
+    ),
 }
 SMALL = {"num_layers": 2, "num_features": 4, "radial_mlp_width": 8}
 

@@ -42,6 +42,16 @@ def test_bessel_functions_have_exact_derivatives_at_zero():
         np.testing.assert_allclose(curvature[1], curvature[0], rtol=1e-5)
 
 
+def test_bessel_functions_with_other_roots_are_waves_over_the_distance():
+    r = np.array([0.0, 0.4, 2.0])
+    roots = np.array([1.0, 2.3])
+    with jax.enable_x64(True):
+        found = jax.jit(lambda r, k: radial.bessel_with_roots(r, k, 3.0))(r, roots)
+    wave = np.sin(roots * np.pi / 3 * r[1:, None]) / r[1:, None]
+    expected = np.sqrt(2 / 3) * np.concatenate([[roots * np.pi / 3], wave])
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
 def test_frozen_envelopes():
     @jax.jit
     def envelopes(x):

@@ -147,3 +147,31 @@ def test_directions_matter_beyond_degree_zero():
 
     assert spread(0) < 1e-5
     assert spread(1) > 1e-3
+
+
+def test_what_converted_models_add_changes_nothing_until_it_is_trained():
+    added = dataclasses.replace(SMALL, trainable_bessel=True, species_norm=True)
+    with jax.enable_x64(True):
+        params, energy = initialise(SMALL, "float64")
+        drawn, other = initialise(added, "float64")
+        shared = {**drawn["params"], **params["params"]}
+        for i in range(SMALL.num_layers):
+            name = f"interaction_{i}"
+            shared[name] = {**drawn["params"][name], **params["params"][name]}
+        found = other({"params": shared}, vectors("float64"))
+        expected = energy(params, vectors("float64"))
+        testing.assert_close(found, expected, testing.F64_EXACT, "energies")
+        for path in ("bessel_roots",), ("interaction_1", "species_norm"):
+            trained = jax.tree_util.tree_map_with_path(
+                lambda keys, x, path=path: x * 1.1 if tuple(k.key for k in keys) == path else x,
+                shared,
+            )
+            changed = other({"params": trained}, vectors("float64"))
+            assert float(jnp.abs(changed - expected).max()) > 1e-4
+
+
+def test_a_species_may_have_fewer_numbers_than_there_are_scalars():
+    params, energy = initialise(dataclasses.replace(SMALL, embedding_channels=2))
+    assert params["params"]["embedding"].shape == (2, 2)
+    assert params["params"]["interaction_1"]["linear_up"]["0e"].shape == (4, 4)
+    assert jnp.isfinite(energy(params, vectors())).all()

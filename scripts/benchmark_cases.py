@@ -27,11 +27,40 @@ TASKS = (ENERGY_FORCES, TRAINING)
 AVG_NUM_NEIGHBORS = 50.0
 ATOMS_PER_MOLECULE = 3
 
-# The models that `--peers` times, of the same size as there.
+# The models that `--peers` times, with all that their sizes depend on.
 PEERS_PRESET: dict[str, dict[str, Any]] = {
-    "mace": {"cutoff": 5.0, "num_layers": 2, "num_channels": 64, "lmax": 3, "correlation": 3},
-    "nequip": {"cutoff": 5.0, "num_layers": 4, "num_channels": 32, "lmax": 2},
-    "allegro": {"cutoff": 5.0, "num_layers": 2, "num_channels": 32, "lmax": 2},
+    "mace": {
+        "cutoff": 5.0,
+        "num_layers": 2,
+        "num_channels": 64,
+        "lmax": 3,
+        "message_lmax": 1,
+        "correlation": 3,
+        "num_radial_basis": 8,
+        "radial_widths": [64, 64, 64],
+        "readout_width": 16,
+    },
+    "nequip": {
+        "cutoff": 5.0,
+        "num_layers": 4,
+        "num_channels": 32,
+        "lmax": 2,
+        "num_radial_basis": 8,
+        "radial_widths": [64, 64],
+        "readout_widths": [],
+    },
+    "allegro": {
+        "cutoff": 5.0,
+        "num_layers": 2,
+        "num_scalars": 64,
+        "num_channels": 32,
+        "lmax": 2,
+        "num_radial_basis": 8,
+        "embedding_dim": 64,
+        "embedding_widths": [64],
+        "latent_widths": [64],
+        "readout_widths": [32],
+    },
 }
 
 

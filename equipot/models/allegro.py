@@ -94,8 +94,9 @@ class Config:
       readout_activation: Nonlinearity of the last one.
       pair_cutoffs: For each species of the centre the radius in Å for each species of the
         neighbour, none above ``cutoff``; empty for the same everywhere.
-      species_neighbors: Mean number of neighbours of each species, which normalises its sums; empty
-        for one mean for all.
+      trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
+      species_norm: Whether sums over the neighbours of an atom are multiplied by a parameter of its
+        species.
     """
 
     cutoff: float = 5.0
@@ -116,7 +117,8 @@ class Config:
     latent_activation: Activation = "silu"
     readout_activation: Activation = "silu"
     pair_cutoffs: tuple[tuple[float, ...], ...] = ()
-    species_neighbors: tuple[float, ...] = ()
+    trainable_bessel: bool = False
+    species_norm: bool = False
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -147,11 +149,6 @@ class Config:
             raise errors.ConfigError(
                 f"model.pair_cutoffs: expected radii above 0 and up to the cutoff {self.cutoff}, "
                 f"received {self.pair_cutoffs}"
-            )
-        if min(self.species_neighbors, default=1.0) <= 0:
-            raise errors.ConfigError(
-                "model.species_neighbors: expected positive numbers, "
-                f"received {self.species_neighbors}"
             )
 
     @property
@@ -198,11 +195,12 @@ class Model(nn.Module):
         """
         config, num_nodes = self.config, len(species)
         _check_species(config, self.num_species)
-        neighbors = config.species_neighbors or (self.avg_num_neighbors,) * self.num_species
-        norm = jnp.asarray(np.array(neighbors) ** -0.5, edge_vectors.dtype)[species]
-        ends = species[receivers], species[senders]
-        pairs = _pairs(config, edge_vectors, *ends, self.num_species)
+        pairs = self._pairs(edge_vectors, species[receivers], species[senders])
         network = self._network(edge_vectors.dtype)
+        norm = jnp.full(num_nodes, self.avg_num_neighbors**-0.5, edge_vectors.dtype)
+        if config.species_norm:
+            ones, shape = nn.initializers.ones, (self.num_species,)
+            norm *= self.param("species_norm", ones, shape, norm.dtype)[species]
         around: list[Float[Array, "nodes components channels"]] = []
         operators: list[list[Array]] = []
 
@@ -216,6 +214,35 @@ class Model(nn.Module):
             q = environments.scalar_operator(config.layers[:layer], weights, around)
             operators.append([q[:, m] for m in range(q.shape[1])])
         return total(config.num_layers)[0][:, 0] * norm
+
+    def _pairs(
+        self, edge_vectors: Array, centre: Int[Array, " edges"], neighbor: Int[Array, " edges"]
+    ) -> dict[str, Any]:
+        """What a pair's network reads: functions of its vector, and both species in one number."""
+        config = self.config
+        lengths = radial.safe_norm(edge_vectors)
+        if config.pair_cutoffs:
+            stretch = config.cutoff / np.asarray(config.pair_cutoffs)
+            lengths = lengths * jnp.asarray(stretch, lengths.dtype)[centre, neighbor]
+        degrees = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
+        return {
+            "basis": self._basis(lengths),
+            "harmonics": [y for components in degrees[1:] for y in components],
+            "pair": centre * jnp.asarray(self.num_species, centre.dtype) + neighbor,
+        }
+
+    def _basis(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
+        """Functions of the distance that vanish smoothly at the cutoff."""
+        config, number, cutoff = self.config, self.config.num_radial_basis, self.config.cutoff
+        if config.radial_basis == "spline":
+            lower = radial.row((np.arange(number) - config.spline_span) / number, lengths)
+            x = (lengths[:, None] * (1.0 / cutoff) - lower) * (number / (config.spline_span + 1))
+            return 0.25 * (1.0 - jnp.cos(2.0 * math.pi * jnp.clip(x, 0.0, 1.0))) ** 2
+        basis = radial.bessel(lengths, number, cutoff)
+        if config.trainable_bessel:
+            roots = self.param("bessel_roots", _whole_numbers, (number,), lengths.dtype)
+            basis = radial.bessel_with_roots(lengths, roots, cutoff)
+        return basis * radial.polynomial_cutoff(lengths, cutoff, config.polynomial_cutoff)[:, None]
 
     def _network(self, dtype: Any) -> dict[str, Any]:
         """All matrices that pairs meet, those in sequence multiplied with each other.
@@ -349,6 +376,10 @@ def _spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges cha
     return jnp.matmul(y[:, None], jnp.ones((1, channels), y.dtype), precision="highest")
 
 
+def _whole_numbers(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    return jnp.arange(1, shape[0] + 1, dtype=dtype)
+
+
 def _activation(name: str) -> Any:
     return activations.normalize_function(ACTIVATIONS[name])
 
@@ -384,42 +415,10 @@ def _used(network: Mapping[str, Any], layer: int) -> dict[str, Any]:
     return {**params, "readout": network["readout"], "energy": network["energy"]}
 
 
-def _pairs(
-    config: Config, edge_vectors: Array, centre: Array, neighbor: Array, num_species: int
-) -> dict[str, Any]:
-    """What the network of a pair reads: functions of its vector, and both species in one number."""
-    lengths = radial.safe_norm(edge_vectors)
-    if config.pair_cutoffs:
-        stretch = config.cutoff / np.asarray(config.pair_cutoffs)
-        lengths = lengths * jnp.asarray(stretch, lengths.dtype)[centre, neighbor]
-    degrees = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
-    return {
-        "basis": _basis(config, lengths),
-        "harmonics": [y for components in degrees[1:] for y in components],
-        "pair": centre * jnp.asarray(num_species, centre.dtype) + neighbor,
-    }
-
-
-def _basis(config: Config, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
-    """Functions of the distance that vanish smoothly at the cutoff."""
-    number, cutoff = config.num_radial_basis, config.cutoff
-    if config.radial_basis == "bessel":
-        envelope = radial.polynomial_cutoff(lengths, cutoff, config.polynomial_cutoff)
-        return radial.bessel(lengths, number, cutoff) * envelope[:, None]
-    lower = radial.row((np.arange(number) - config.spline_span) / number, lengths)
-    x = (lengths[:, None] * (1.0 / cutoff) - lower) * (number / (config.spline_span + 1))
-    return 0.25 * (1.0 - jnp.cos(2.0 * math.pi * jnp.clip(x, 0.0, 1.0))) ** 2
-
-
 def _check_species(config: Config, num_species: int) -> None:
-    table, neighbors = config.pair_cutoffs, config.species_neighbors
+    table = config.pair_cutoffs
     if table and [len(row) for row in table] != [num_species] * num_species:
         raise errors.ConfigError(
             f"model.pair_cutoffs: expected {num_species} rows of {num_species} radii, one for each "
             f"species, received {[list(row) for row in table]}"
-        )
-    if neighbors and len(neighbors) != num_species:
-        raise errors.ConfigError(
-            f"model.species_neighbors: expected {num_species} numbers, one for each species, "
-            f"received {list(neighbors)}"
         )

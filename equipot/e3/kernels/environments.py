@@ -76,7 +76,7 @@ def layers(
 
 def scalar_operator(
     chain: Sequence[Layer],
-    weights: Sequence[Float[Array, "paths channels"]],
+    weights: Sequence[Float[Array, "_ channels"]],
     environments: Sequence[Float[Array, "nodes environment channels"]],
 ) -> Float[Array, "nodes components channels"]:
     """Q of the scalars after all given layers, on the components of the first features.
@@ -120,14 +120,14 @@ def _pull_back(
 @functools.cache
 def _dense(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
     """For [environment × result, input] the path of each coefficient, and the coefficient."""
-    starts = [_starts(irreps) for irreps in layer[:3]]
+    first = [starts(irreps) for irreps in layer[:3]]
     shape = [sum(irrep.dim for irrep in irreps) for irreps in layer[:3]]
     number, coefficients = np.zeros(shape, np.int32), np.zeros(shape)
     for n, path in enumerate(layer.paths):
         if path.out in layer.after:
             block = tuple(
                 slice(start[irrep], start[irrep] + irrep.dim)
-                for start, irrep in zip(starts, path, strict=True)
+                for start, irrep in zip(first, path, strict=True)
             )
             fan_in = sum(other.out == path.out for other in layer.paths)
             number[block], coefficients[block] = n, coupling(path) * fan_in**-0.5
@@ -137,6 +137,7 @@ def _dense(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
     return number, coefficients
 
 
-def _starts(irreps: Sequence[Irrep]) -> dict[Irrep, int]:
+def starts(irreps: Sequence[Irrep]) -> dict[Irrep, int]:
+    """Where the components of each irrep begin."""
     ends = np.cumsum([irrep.dim for irrep in irreps])
     return {irrep: int(end) - irrep.dim for irrep, end in zip(irreps, ends, strict=True)}

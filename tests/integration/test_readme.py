@@ -50,7 +50,8 @@ def labelled_copper(seed: int, count: int) -> list[ase.Atoms]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder with the files of the README, in which its first training command was run."""
     folder = tmp_path_factory.mktemp("readme")
-    ase.io.write(folder / "my.extxyz", labelled_copper(0, 12))
+    for name in ("my", "more"):
+        ase.io.write(folder / f"{name}.extxyz", labelled_copper(0, 12))
     ase.io.write(folder / "test.extxyz", labelled_copper(1, 3))
     ase.io.write(folder / "start.xyz", labelled_copper(2, 1))
     run(folder, next(words for words in COMMANDS if words[0] == "equipot-train"))
@@ -127,7 +128,8 @@ def test_commands_of_make_water_have_valid_settings_and_options():
 
 def test_own_data_go_from_training_to_simulation_as_the_readme_says(place: pathlib.Path):
     assert (place / "runs" / "my" / "my.equipot").is_file()
-    shown = {words[1]: run(place, words) for words in COMMANDS if words[0] == "equipot"}
+    commands = [words for words in COMMANDS if words[0] == "equipot" and words[1] != "convert"]
+    shown = {words[1]: run(place, words) for words in commands}
     assert set(shown) == {"evaluate", "relax", "md"}
     assert "forces on Cu" in shown["evaluate"]
     assert len(ase.io.read(place / "predictions.extxyz", ":")) == 3
@@ -144,7 +146,8 @@ def test_training_command_of_the_readme_runs(words: list[str], place: pathlib.Pa
         sweep = place / "multirun" / "my"
         assert len(list(sweep.glob("*/my.equipot"))) == 2
     else:
-        name = next((w.removeprefix("name=") for w in words if w.startswith("name=")), "my")
+        own = dict(word.split("=", 1) for word in words[1:])
+        name = own.get("name", own["data.train"].removesuffix(".extxyz"))
         assert json.loads((place / "runs" / name / "metrics.json").read_text())["test"]
 
 

@@ -3,6 +3,8 @@
 Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
 """
 
+from collections.abc import Hashable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,7 +28,7 @@ def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
       b1: Decay of Adam's mean.
       b2: Decay of Adam's mean square.
     """
-    parts = {
+    parts: dict[Hashable, optax.GradientTransformation] = {
         "matrix": optax.chain(
             optax.trace(_MOMENTUM, nesterov=True), optax.stateless(lambda u, _: orthogonal(u))
         ),

@@ -65,7 +65,7 @@ def check(differences: Differences, where: str) -> None:
         found = getattr(differences, name)
         if not found <= most:
             raise errors.ConversionError(
-                f"{where}: the {name} of the converted potential differs from the original's by"
+                f"{where}: the converted potential differs from the original in its {name} by"
                 f" {found:.1e} {UNITS[name]}, at most {most:.0e} is expected; nothing was written."
                 f" All differences: {differences}. Please report it"
             )

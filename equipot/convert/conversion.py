@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from equipot import errors
 from equipot.convert import check, files, oracles, torch_modules
 from equipot.data.structure import Structure
 from equipot.potential import evaluate
@@ -49,7 +50,7 @@ def convert(
     head_of_mace = head if is_mace else None
     own_dtype = torch_modules.dtype_of(module)
     module = oracles.to_float64(module)
-    potential = read(module, source.program, head_of_mace)
+    potential = _read(module, source, head_of_mace)
     structures = check.structures(potential.spec.species_table)
     theirs = evaluate_original(module, source.program, structures, head_of_mace)
     differences = check.compare(theirs, evaluate.evaluate(potential, structures))
@@ -59,6 +60,17 @@ def convert(
     return Conversion(
         potential=dataclasses.replace(potential, provenance=provenance), differences=differences
     )
+
+
+def _read(module: Any, source: files.Source, head: str | None) -> Potential:
+    try:
+        return read(module, source.program, head)
+    except AttributeError as error:  # of a module of theirs
+        have = ", ".join(f"{name} {version}" for name, version in files.versions(source).items())
+        raise errors.ConversionError(
+            f"{source.path}: a module lacks what it has in the versions that equipot knows"
+            f" ({error}); was it made with another one? Opened with {have}"
+        ) from error
 
 
 def read(module: Any, program: str, head: str | None = None) -> Potential:

@@ -228,7 +228,7 @@ def choose(models: Any, name: str | None, source: Source) -> Any:
       ConversionError: If there are several and none is named, or none has the name.
     """
     if not hasattr(models, "keys"):
-        return models
+        models = {"sole_model": models}
     known: Sequence[str] = list(models.keys())
     if name is None and len(known) == 1:
         return models[known[0]]

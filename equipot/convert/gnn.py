@@ -32,11 +32,11 @@ def read(body: Body) -> ReadBody:
       ConversionError: If it holds anything that cannot be read exactly.
     """
     blocks = {name: module for name, module in body.modules.items() if name.startswith("layer")}
-    unknown = set(body.modules) - {*_INPUTS, *blocks, _READOUT}
-    if unknown:
+    known = (*_INPUTS, *blocks, _READOUT)
+    if set(body.modules) != set(known):
         raise errors.ConversionError(
-            "expected a GNN of embeddings, layers and a readout, found also "
-            f"{', '.join(sorted(unknown))}, which equipot cannot read"
+            f"expected a GNN of the modules {', '.join(known)} and no others, found "
+            f"{', '.join(body.modules)}"
         )
     found = [gnn_layers.read_layer(block, name) for name, block in blocks.items()]
     norms = [layers.read_norm(layer.norm, body.types, layer.place) for layer in found]

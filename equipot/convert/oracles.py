@@ -112,7 +112,12 @@ def evaluate_mace(
         data |= {name: torch.as_tensor(value).to(torch.int64) for name, value in integers.items()}
         return _prediction(module(data, compute_stress=True), "node_energy", structure)
 
-    return [evaluate(structure) for structure in structures]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # of products of numbers and atomic numbers, in the repulsion
+    try:
+        return [evaluate(structure) for structure in structures]
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _graph(structure: Structure, cutoff: float, numbers: tuple[int, ...]) -> HostGraph:

@@ -4,10 +4,13 @@ import importlib
 import warnings
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from ase import Atoms
 
-from equipot.convert import mace, oracles
+from equipot import errors
+from equipot.convert import conversion, mace, oracles
 from equipot.data.structure import Structure
 from equipot.potential import evaluate
 
@@ -120,6 +123,15 @@ def assert_same(model, structures, head=None, factor=1.0):
     return potential
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """Programs run once, on a few atoms."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 CASES = {
     "residual": {},
     "agnostic": {"interaction_cls": AGNOSTIC, "interaction_cls_first": AGNOSTIC},
@@ -152,3 +164,120 @@ def test_energies_forces_and_stress_agree(case):
     seed = list(CASES).index(case)
     structures = [distorted(name, seed) for name in STRUCTURES]
     assert_same(build(TABLE, seed=seed, **CASES[case]), structures)
+
+
+def test_each_of_two_heads_agrees():
+    model = build((1, 8), heads=["pbe", "r2scan"], correlation=1)
+    structures = [distorted("water")]
+    first, second = (assert_same(model, structures, head) for head in ("pbe", "r2scan"))
+    assert first.spec.atomic_energies != second.spec.atomic_energies
+
+
+def test_the_head_must_be_named_where_there_are_several():
+    model = build((1, 8), heads=["pbe", "r2scan"], correlation=1)
+    with pytest.raises(errors.ConfigError, match=r"head: expected one of pbe, r2scan, received no"):
+        mace.convert(model)
+    with pytest.raises(errors.ConfigError, match=r"received 'scan'\. Did you mean 'r2scan'"):
+        mace.convert(model, "scan")
+
+
+def test_energies_agree_with_chebyshev_polynomials():
+    """Torch gives them no derivative, so the original's forces are not those of its energy."""
+    model = build((1, 8), radial_type="chebyshev", distance_transform="Agnesi", correlation=1)
+    structures = [distorted("water")]
+    (mine,) = evaluate.evaluate(mace.convert(model), structures)
+    (original,) = oracles.evaluate_mace(model, structures)
+    np.testing.assert_allclose(mine.energies, original.energies, atol=ENERGY, rtol=0)
+
+
+def test_model_of_single_precision_agrees_and_passes_through_its_file(tmp_path):
+    model = build((1, 8), dtype="float32", r_max=3.7, num_bessel=8, pair_repulsion=True)
+    torch.save(model, tmp_path / "water.model")
+    found = conversion.convert(tmp_path / "water.model", trust=True)
+    assert found.potential.spec.dtype == "float32"
+    assert found.potential.spec.cutoff == 3.7
+    assert max(found.differences.energy, found.differences.forces) < ENERGY
+    structures = [distorted("water")]
+    (mine,) = evaluate.evaluate(found.potential, structures)
+    (original,) = oracles.evaluate_mace(model, structures)
+    scale = np.abs(original.forces).max()
+    np.testing.assert_allclose(mine.energies, original.energies, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mine.forces, original.forces, atol=1e-5 * scale, rtol=0)
+
+
+def test_graphs_of_mace_torch_give_the_same_energy_and_forces():
+    """The original with its own neighbour list and batches, so that conventions of edges count."""
+    data: Any = importlib.import_module("mace.data")
+    geometric: Any = importlib.import_module("mace.tools.torch_geometric")
+    tools: Any = importlib.import_module("mace.tools")
+    structure, model = distorted("silicon"), build((14,))
+    atoms = Atoms(
+        structure.atomic_numbers, structure.positions, cell=structure.cell, pbc=structure.pbc
+    )
+    torch.set_default_dtype(torch.float64)
+    try:
+        settings = {"z_table": tools.AtomicNumberTable([14]), "cutoff": 3.6}
+        graph = data.AtomicData.from_config(data.config_from_atoms(atoms), **settings)
+        batch = next(iter(geometric.dataloader.DataLoader([graph], batch_size=1)))
+        original = model(batch.to_dict(), compute_stress=True)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    (mine,) = evaluate.evaluate(mace.convert(model), [structure])
+    numbers = {name: original[name].detach().numpy() for name in ("energy", "forces", "stress")}
+    np.testing.assert_allclose(mine.energy, numbers["energy"][0], atol=ENERGY, rtol=0)
+    np.testing.assert_allclose(mine.forces, numbers["forces"], atol=FORCES, rtol=0)
+    np.testing.assert_allclose(mine.stress, numbers["stress"][0], atol=STRESS, rtol=0)
+
+
+def broken(model, **attributes):
+    for path, value in attributes.items():
+        *parents, name = path.split("__")
+        target = model
+        for parent in parents:
+            target = target[int(parent)] if parent.isdigit() else getattr(target, parent)
+        setattr(target, name, value)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("settings", "attributes", "message"),
+    [
+        ({"use_so3": True}, {}, "use_so3: models without parity"),
+        ({"apply_cutoff": False}, {}, "apply_cutoff: radial networks without an envelope"),
+        ({"edge_irreps": o3.Irreps("2x0e")}, {}, r"edge_irreps: messages of other irreps"),
+        ({"hidden_irreps": "4x0e + 4x1e"}, {}, r"hidden_irreps: expected 0e \+ 1o"),
+        ({"gate": torch.abs}, {}, "expected the activation silu or tanh, received abs"),
+        ({"pair_repulsion": True, "r_max": 1.2}, {}, "atoms repel to 1.32 Å.*beyond the cutoff"),
+        (
+            {"interaction_cls": "RealAgnosticResidualNonLinearInteractionBlock"},
+            {},
+            "received mace.modules.blocks.RealAgnosticResidualNonLinearInteractionBlock",
+        ),
+        ({}, {"interactions__1__avg_num_neighbors": 3.0}, "avg_num_neighbors: expected the same"),
+        ({}, {"joint_embedding": torch.nn.Linear(1, 1)}, "found also joint_embedding"),
+        (
+            {},
+            {"radial_embedding__bessel_fn__bessel_weights": torch.ones(4)},
+            "frequencies were trained or chosen",
+        ),
+        (
+            {},
+            {"interactions__0__conv_tp_weights__layer0__act__f": torch.tanh},
+            "expected the activation silu, received tanh",
+        ),
+        (
+            {},
+            {"products__1__symmetric_contractions__contractions__0__U_matrix_1": torch.ones(9, 1)},
+            "do not transform so|couplings of the contraction differ from ours",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(settings, attributes, message):
+    model = broken(build((1, 8), **settings), **attributes)
+    with pytest.raises(ValueError, match=message):
+        mace.convert(model)
+
+
+def test_other_models_are_refused():
+    with pytest.raises(errors.ConversionError, match=r"model: expected MACE or ScaleShiftMACE, re"):
+        mace.convert(torch.nn.Linear(1, 1))

@@ -42,6 +42,7 @@ class EquipotCalculator(Calculator):
         potential: str | Path | Potential,
         dtype: str | None = None,
         skin: float = 0.5,
+        head: str | None = None,
         **keywords: Any,
     ) -> None:
         """Reads the potential and puts its parameters on the device.
@@ -52,15 +53,16 @@ class EquipotCalculator(Calculator):
           dtype: "float32" or "float64"; None for the potential's own.
           skin: Å that the neighbour list is wider than the cutoff: wider means rarer searches among
             more pairs.
+          head: Which level of theory; needed where the potential has several.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype or skin is not what it should be.
+          ConfigError: If dtype, skin or head is not what it should be.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
-        self._engine = engine.Engine(source, dtype=dtype, skin=skin)
+        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head)
 
     @property
     def potential(self) -> Potential:

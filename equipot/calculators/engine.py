@@ -32,6 +32,7 @@ class Engine:
         *,
         dtype: str | None = None,
         skin: float = 0.5,
+        head: str | None = None,
     ) -> None:
         """Puts the parameters on the device; compiles nothing yet.
 
@@ -40,15 +41,16 @@ class Engine:
             first evaluation, in the program that was compiled for it.
           dtype: "float32" or "float64"; None for the potential's own.
           skin: Å that the neighbour list is wider than the cutoff.
+          head: Which level of theory; needed where the potential has several.
 
         Raises:
-          ConfigError: If the precision or the skin is not what it should be.
+          ConfigError: If the precision, the skin or the head is not what it should be.
         """
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
         self.potential = evaluate.cast(potential, dtype or potential.spec.dtype)
         spec = self.potential.spec
-        self._references = np.asarray(spec.atomic_energies, np.float64)
+        self._references, self._head = spec.references, _head_index(spec.heads, head)
         self._neighbours = neighbours.NeighbourCache(spec.cutoff, skin)
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._bucket = buckets.Bucket(room)
@@ -92,7 +94,7 @@ class Engine:
         if not np.array_equal(atomic_numbers, self._numbers):
             self._set_species(positions, atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
-        graph = _host_graph(pairs, self._species, cell, pbc)
+        graph = _host_graph(pairs, self._species, cell, pbc, self._head)
         likely = _homogeneous_edges(graph, self.potential.spec.cutoff) if pbc.all() else 0.0
         budget = self._bucket.fit(graph.num_nodes, graph.num_edges, likely)
         found = self._run(graph, budget, bool(pbc.all()))
@@ -119,15 +121,25 @@ class Engine:
     def _check_probe(self, stored: artefact.Artefact, budget: batching.Budget) -> None:
         """Runs the stored probe through the program just compiled: it fits by construction."""
         spec, structure = self.potential.spec, stored.probe.structure
-        graph = batching.build_graph(structure, spec.cutoff, spec.species_table, self._references)
+        table = spec.species_table
+        graph = batching.build_graph(structure, spec.cutoff, table, self._references, spec.heads)
         stored.check(self._run(graph, budget, has_stress=True), spec)
 
     def _precision(self) -> contextlib.AbstractContextManager[None]:
         return jax.enable_x64(self.potential.spec.dtype == "float64")
 
 
+def _head_index(heads: tuple[str, ...], head: str | None) -> int:
+    if head is None and len(heads) == 1:
+        return 0
+    if head not in heads:
+        received = "none" if head is None else f"'{head}'.{errors.did_you_mean(head, heads)}"
+        raise errors.ConfigError(f"head: expected one of {', '.join(heads)}, received {received}")
+    return heads.index(head)
+
+
 def _host_graph(
-    pairs: neighbours.Neighbours, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    pairs: neighbours.Neighbours, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray, head: int
 ) -> batching.HostGraph:
     """A graph without labels."""
     return batching.HostGraph(
@@ -144,6 +156,7 @@ def _host_graph(
         senders=pairs.senders,
         receivers=pairs.receivers,
         cell_shifts=pairs.cell_shifts,
+        head=head,
     )
 
 

@@ -1,6 +1,7 @@
 """``equipot evaluate``: errors of a potential on labelled structures, predictions in a file."""
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--batch-size", type=int, default=8, metavar="N", help="structures at once; default 8"
     )
+    structures.add_head_option(parser)
     structures.add_label_options(parser)
     parser.set_defaults(run=run)
 
@@ -46,6 +48,8 @@ def run(options: argparse.Namespace) -> None:
     contents = [readers.read_file(path, config) for path in options.structures]
     print("\n".join(line for content in contents for line in content.found))
     frames = [structure for content in contents for structure in content.structures]
+    if options.head is not None:
+        frames = [dataclasses.replace(structure, head=options.head) for structure in frames]
     potential = artefact.load(options.potential)
     predictions = evaluation.evaluate(potential, frames, options.batch_size)
     table = reports.split_errors(frames, predictions)

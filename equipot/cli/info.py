@@ -40,7 +40,9 @@ def describe(found: Any) -> dict[str, Any]:
 
     spec = found.potential.spec
     network = found.potential.params["model"]
+    references = zip(spec.heads, spec.references.tolist(), strict=True)
     symbols = [structure.chemical_symbols[number] for number in spec.species_table]
+    energies = {head: dict(zip(symbols, own, strict=True)) for head, own in references}
     return {
         "file": str(found.path),
         "format version": found.format_version,
@@ -49,7 +51,7 @@ def describe(found: Any) -> dict[str, Any]:
         "precision": spec.dtype,
         "cutoff in Å": spec.cutoff,
         "average neighbours": spec.avg_num_neighbors,
-        "reference energies in eV": dict(zip(symbols, spec.atomic_energies, strict=True)),
+        "reference energies in eV": energies[spec.heads[0]] if len(energies) == 1 else energies,
         "training": config.to_mapping(found.potential.provenance),
     }
 

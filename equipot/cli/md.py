@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     atoms = structures.read_start(options)
-    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype)
+    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype, head=options.head)
     print(f"{atoms.get_chemical_formula()}: {config.num_steps} steps of {config.timestep} fs")
     report = dynamics.run_dynamics(atoms, config)
     print("\n".join(_summary(report, config)))

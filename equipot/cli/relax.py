@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     atoms = structures.read_start(options)
-    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype)
+    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype, head=options.head)
     report = relaxation.relax(atoms, config)
     print(report)
     print(f"frames: {options.output}")

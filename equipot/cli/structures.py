@@ -15,6 +15,7 @@ _KEYS = {
     "energy-key": "name of the energies in the file; by default found and reported",
     "forces-key": "name of the forces",
     "stress-key": "name of the stresses",
+    "head-key": "name of the key that holds the level of theory of each frame",
     "energy-unit": "eV (default), kcal/mol, Hartree, …",
     "length-unit": "Angstrom (default) or Bohr",
     "forces-unit": "by default the unit of energy over that of length",
@@ -48,6 +49,14 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHICH",
         help="frame of the file: its number (from 0; -1 is the last, the default), or KEY=VALUE for"
         " the first that is marked so, as in temperature=300",
+    )
+    add_head_option(parser)
+
+
+def add_head_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--head``."""
+    parser.add_argument(
+        "--head", metavar="NAME", help="level of theory, where the potential has several"
     )
 
 

@@ -21,7 +21,7 @@ VERSION = 1  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
 _SETTINGS = (
-    *("format", "group_key", "weight_key"),
+    *("format", "group_key", "head_key", "weight_key"),
     *("energy_key", "forces_key", "stress_key"),
     *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
 )
@@ -76,7 +76,12 @@ def _pack(made: contents.FileContents) -> dict[str, np.ndarray]:
     texts = {
         "sources": [s.source for s in items],
         "groups": [s.group for s in items],
+        "heads": [s.head for s in items],
         "isolated_atoms": {str(z): energy for z, energy in made.isolated_atoms.items()},
+        "isolated_by_head": {
+            head: {str(z): energy for z, energy in energies.items()}
+            for head, energies in made.isolated_by_head.items()
+        },
         "found": made.found,
         "keys_present": made.keys_present,
         "length_unit_given": made.length_unit_given,
@@ -107,12 +112,17 @@ def _unpack(arrays: dict[str, np.ndarray]) -> contents.FileContents:
             **dict(zip(_SCALARS, arrays["scalars"][i].tolist(), strict=True)),
             source=texts["sources"][i],
             group=texts["groups"][i],
+            head=texts["heads"][i],
         )
         for i in range(len(arrays["n_node"]))
     )
     return contents.FileContents(
         structures=structures,
         isolated_atoms={int(z): energy for z, energy in texts["isolated_atoms"].items()},
+        isolated_by_head={
+            head: {int(z): energy for z, energy in energies.items()}
+            for head, energies in texts["isolated_by_head"].items()
+        },
         found=tuple(texts["found"]),
         keys_present=tuple(texts["keys_present"]),
         length_unit_given=texts["length_unit_given"],

@@ -35,6 +35,8 @@ class DataConfig:
       forces_unit: eV/Angstrom, Hartree/Bohr, …; None is the unit of energy over that of length.
       stress_unit: eV/Angstrom^3, GPa, …, for a virial a unit of energy; None is derived likewise.
       group_key: Key of ``info`` by whose values tables of errors are broken down.
+      head_key: Key of ``info`` that names the level of theory of each frame, where data of several
+        are trained together: each has its own head of the model and its own reference energies.
       weight_key: Key of ``info`` that holds the weight of each frame in the loss.
       cache: Keep what slow formats gave in the cache folder (``EQUIPOT_CACHE``).
 
@@ -61,6 +63,7 @@ class DataConfig:
     forces_unit: str | None = None
     stress_unit: str | None = None
     group_key: str | None = None
+    head_key: str | None = None
     weight_key: str | None = None
     cache: bool = True
 

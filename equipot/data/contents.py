@@ -16,6 +16,8 @@ class FileContents:
       found: Sentences on keys, units and what was left out.
       keys_present: Every key the frames hold, for messages.
       length_unit_given: Whether the file or the configuration states the unit of length.
+      isolated_by_head: Isolated atoms for each head, where frames have one; these are not among
+        ``isolated_atoms``.
     """
 
     structures: tuple[structure.Structure, ...]
@@ -23,3 +25,4 @@ class FileContents:
     found: tuple[str, ...]
     keys_present: tuple[str, ...]
     length_unit_given: bool
+    isolated_by_head: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)

@@ -21,6 +21,8 @@ class Dataset:
       fingerprint: SHA-256 over the contents.
       found: Sentences on which keys were found and what was left out.
       length_unit_given: Whether every file states its unit of length, or the configuration does.
+      isolated_by_head: Isolated atoms for each head, where frames have one; these are not among
+        ``isolated_atoms``.
     """
 
     train: tuple[structure.Structure, ...]
@@ -30,6 +32,7 @@ class Dataset:
     fingerprint: str
     found: tuple[str, ...]
     length_unit_given: bool
+    isolated_by_head: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, tuple[structure.Structure, ...]]:
@@ -57,7 +60,12 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
     every = [item for part in files.values() for item in part]
-    isolated = _merge_isolated(every)
+    isolated = _merge_isolated([item.isolated_atoms for item in every])
+    heads = {head for item in every for head in item.isolated_by_head}
+    by_head = {
+        head: _merge_isolated([item.isolated_by_head.get(head, {}) for item in every])
+        for head in sorted(heads)
+    }
     pool = _structures(files["train"])
     counts = splits.plan_counts(
         len(pool), config, set_aside_valid=not files["valid"], set_aside_test=not files["test"]
@@ -73,7 +81,8 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
         valid=tuple(parts["valid"]),
         test=tuple(parts["test"]),
         isolated_atoms=isolated,
-        fingerprint=fingerprint.dataset(parts, isolated),
+        isolated_by_head=by_head,
+        fingerprint=fingerprint.dataset(parts, isolated, by_head),
         found=(*(line for item in every for line in item.found), *_split_remarks(config, counts)),
         length_unit_given=all(item.length_unit_given for item in every),
     )
@@ -108,10 +117,10 @@ def _check_labelled(made: contents.FileContents, name: str) -> None:
         )
 
 
-def _merge_isolated(files: Sequence[contents.FileContents]) -> dict[int, float]:
+def _merge_isolated(files: Sequence[Mapping[int, float]]) -> dict[int, float]:
     merged: dict[int, float] = {}
-    for item in files:
-        for entry in item.isolated_atoms.items():
+    for energies in files:
+        for entry in energies.items():
             readers.add_isolated(merged, entry)
     return merged
 

@@ -22,16 +22,25 @@ def configuration(item: structure.Structure) -> str:
 
 
 def dataset(
-    splits: Mapping[str, Sequence[structure.Structure]], isolated_atoms: Mapping[int, float]
+    splits: Mapping[str, Sequence[structure.Structure]],
+    isolated_atoms: Mapping[int, float],
+    isolated_by_head: Mapping[str, Mapping[int, float]] | None = None,
 ) -> str:
-    """SHA-256 of all that training sees: geometry, labels, weights and groups of every split."""
+    """SHA-256 of all that training sees: geometry, labels, weights, groups, heads of every split.
+
+    Args:
+      splits: Structures of each split.
+      isolated_atoms: Energies of isolated atoms in eV, by Z.
+      isolated_by_head: The same for each head, where there are several.
+    """
     digest = hashlib.sha256()
     for name, structures in splits.items():
         digest.update(f"{name}:{len(structures)}".encode())
         for item in structures:
             for part in _parts(item):
                 digest.update(part)
-    digest.update(json.dumps({str(z): isolated_atoms[z] for z in sorted(isolated_atoms)}).encode())
+    for energies in (isolated_atoms, *(own for _, own in sorted((isolated_by_head or {}).items()))):
+        digest.update(json.dumps({str(z): energies[z] for z in sorted(energies)}).encode())
     return digest.hexdigest()
 
 
@@ -43,6 +52,8 @@ def _parts(item: structure.Structure) -> Iterator[bytes]:
     weights = (item.energy_weight, item.forces_weight, item.stress_weight)
     yield np.array([item.energy, *weights], "<f8").tobytes()
     yield item.group.encode()
+    if item.head:
+        yield f"head {item.head}".encode()
 
 
 def _rounded(array: np.ndarray) -> bytes:

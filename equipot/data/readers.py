@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,20 +82,22 @@ def _convert(
     keys = labels.find_keys(content, config, name)
     scales = labels.scales(content, config, keys, name)
     _check_info_keys(content, config, name)
-    isolated: dict[int, float] = {}
+    isolated: dict[str, dict[int, float]] = {"": {}}
     structures: list[structure.Structure] = []
     for item in content.frames:
         made = _structure(item, config, keys, scales, name)
         if _is_isolated(item) and config.energy_key == data_config.IGNORED:
             continue
         if _is_isolated(item):
-            add_isolated(isolated, _isolated(made))
+            add_isolated(isolated.setdefault(made.head, {}), _isolated(made))
         else:
             structures.append(made)
+    known = {z for energies in isolated.values() for z in energies}
     return contents.FileContents(
         structures=tuple(structures),
-        isolated_atoms=isolated,
-        found=(_summary(structures, isolated, keys, name), *_remarks(content, config, keys, name)),
+        isolated_atoms=isolated.pop(""),
+        isolated_by_head=isolated,
+        found=(_summary(structures, known, keys, name), *_remarks(content, config, keys, name)),
         keys_present=tuple(labels.present_keys(content.frames)),
         length_unit_given=bool(config.length_unit or content.stated_units.get("length")),
     )
@@ -148,7 +150,8 @@ def _structure(
         cell=cell,
         pbc=pbc,
         source=where,
-        group=_group(values, config.group_key),
+        group=_text(values, config.group_key),
+        head=_head(values, config.head_key, where),
         **fields,
     )
 
@@ -174,9 +177,19 @@ def _weight(values: Mapping[str, Any], key: str | None, where: str) -> float:
     return weight
 
 
-def _group(values: Mapping[str, Any], key: str | None) -> str:
+def _text(values: Mapping[str, Any], key: str | None) -> str:
     value = values.get(key, "") if key else ""
     return str(value.item() if isinstance(value, np.generic) else value)
+
+
+def _head(values: Mapping[str, Any], key: str | None, where: str) -> str:
+    head = _text(values, key)
+    if key is not None and not head:
+        raise errors.DataError(
+            f"{where}: has no '{key}', expected the name of its level of theory (data.head_key);"
+            " add it, or remove the frame"
+        )
+    return head
 
 
 def _isolated(made: structure.Structure) -> tuple[int, float]:
@@ -207,7 +220,7 @@ def add_isolated(known: dict[int, float], new: tuple[int, float]) -> None:
 
 def _summary(
     structures: Sequence[structure.Structure],
-    isolated: Mapping[int, float],
+    isolated: Collection[int],
     keys: labels.LabelKeys,
     name: str,
 ) -> str:

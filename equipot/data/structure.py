@@ -27,6 +27,7 @@ class Structure:
       stress_weight: Likewise for the stress.
       source: Where it comes from, for messages: ``"water.xyz, frame 17"``.
       group: What tables of errors are broken down by (a temperature, say); may be empty.
+      head: Name of the level of theory of the labels, where there are several; else empty.
 
     Raises:
       DataError: If shapes disagree, a number is not finite, or an atomic number is none.
@@ -44,6 +45,7 @@ class Structure:
     stress_weight: float = 0.0
     source: str = ""
     group: str = ""
+    head: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.positions)

@@ -103,6 +103,7 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
             energy_weight=zeros(graphs),
             forces_weight=zeros(graphs),
             stress_weight=zeros(graphs),
+            head=zeros(graphs, dtype=index),
         ),
         senders=zeros(edges, dtype=index),
         receivers=zeros(edges, dtype=index),
@@ -127,7 +128,7 @@ def _fill(batch: Graph, graphs: Sequence[HostGraph]) -> None:
         batch.n_node[index], batch.n_edge[index] = graph.num_nodes, graph.num_edges
         labels.cell[index], labels.volume[index] = graph.cell, graph.volume
         labels.energy[index], labels.stress[index] = graph.energy, graph.stress
-        labels.energy_weight[index] = graph.energy_weight
+        labels.head[index], labels.energy_weight[index] = graph.head, graph.energy_weight
         labels.forces_weight[index] = graph.forces_weight
         labels.stress_weight[index] = graph.stress_weight
         node, edge = nodes.stop, edges.stop

@@ -61,6 +61,7 @@ class Globals:
       energy_weight: Weight in the loss, Float[graphs]; 0 in padding and where there is no label.
       forces_weight: Likewise for the forces of all atoms of the structure.
       stress_weight: Likewise for the stress; 0 where the volume is not defined.
+      head: Index of the level of theory of the labels, Int[graphs].
     """
 
     cell: Leaf
@@ -70,6 +71,7 @@ class Globals:
     energy_weight: Leaf
     forces_weight: Leaf
     stress_weight: Leaf
+    head: Leaf
 
 
 if TYPE_CHECKING:

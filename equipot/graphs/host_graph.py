@@ -11,6 +11,9 @@ from equipot import errors
 from equipot.data import structure as structures_
 from equipot.graphs import neighbours
 
+ONE_HEAD = ("default",)
+"""Names of the levels of theory of a potential that tells none apart."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class HostGraph:
@@ -32,6 +35,7 @@ class HostGraph:
       receivers: Where they end, int32, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
       source: File, frame and formula, for messages.
+      head: Index of the level of theory of the labels.
     """
 
     positions: np.ndarray
@@ -48,6 +52,7 @@ class HostGraph:
     receivers: np.ndarray
     cell_shifts: np.ndarray
     source: str = ""
+    head: int = 0
 
     @property
     def num_nodes(self) -> int:
@@ -65,6 +70,7 @@ def build_graph(
     cutoff: float,
     species_table: tuple[int, ...],
     atomic_energies: np.ndarray,
+    heads: Sequence[str] = ONE_HEAD,
 ) -> HostGraph:
     """Finds the neighbours of a structure and subtracts the reference energies from its label.
 
@@ -72,17 +78,19 @@ def build_graph(
       structure: Atoms, labels and weights.
       cutoff: Å, positive.
       species_table: The atomic numbers that the model knows; species are indices into it.
-      atomic_energies: Reference energy of each of them, eV, [species].
+      atomic_energies: Reference energy of each of them, eV, [species] or [heads, species].
+      heads: Names of the levels of theory that the model knows.
 
     Raises:
       UnknownElementError: If an element is not in the species table.
-      DataError: If the structure has no atoms, a singular periodic cell, or two atoms at one place.
+      DataError: If the structure has no atoms, an unknown head, a singular periodic cell, or two
+        atoms at one place.
     """
     if not len(structure.atomic_numbers):
         raise errors.DataError(
             f"{structure.source or 'structure'}: holds no atoms; remove the frame"
         )
-    species = species_of(structure, species_table)
+    species, head = species_of(structure, species_table), head_of(structure, heads)
     offsets = neighbours.offsets(structure.positions, structure.cell, structure.pbc)
     positions = np.asarray(structure.positions, np.float64) - offsets
     try:
@@ -91,7 +99,7 @@ def build_graph(
         )
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
-    reference = float(np.asarray(atomic_energies, np.float64)[species].sum())
+    reference = float(np.atleast_2d(np.asarray(atomic_energies, np.float64))[head][species].sum())
     labelled, periodic = structure.energy_weight > 0, structure.volume > 0
     return HostGraph(
         positions=positions,
@@ -108,6 +116,7 @@ def build_graph(
         receivers=receivers,
         cell_shifts=_compact(shifts),
         source=structure.where,
+        head=head,
     )
 
 
@@ -117,6 +126,7 @@ def build_graphs(
     species_table: tuple[int, ...],
     atomic_energies: np.ndarray,
     num_threads: int | None = None,
+    heads: Sequence[str] = ONE_HEAD,
 ) -> list[HostGraph]:
     """Builds the graphs of many structures on several threads, in the order of the structures.
 
@@ -124,8 +134,9 @@ def build_graphs(
       structures: Atoms, labels and weights.
       cutoff: Å, positive.
       species_table: The atomic numbers that the model knows.
-      atomic_energies: Reference energy of each of them, eV, [species].
+      atomic_energies: Reference energy of each of them, eV, [species] or [heads, species].
       num_threads: How many at a time; None for one per core, at most 8.
+      heads: Names of the levels of theory that the model knows.
 
     Raises:
       UnknownElementError: If an element is not in the species table.
@@ -133,7 +144,7 @@ def build_graphs(
     """
 
     def build(structure: structures_.Structure) -> HostGraph:
-        return build_graph(structure, cutoff, species_table, atomic_energies)
+        return build_graph(structure, cutoff, species_table, atomic_energies, heads)
 
     workers = num_threads or min(os.cpu_count() or 1, 8)
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
@@ -158,6 +169,23 @@ def species_of(structure: structures_.Structure, species_table: tuple[int, ...])
             f"only the elements the model knows: {known}; remove the structure, or train with it"
         )
     return species
+
+
+def head_of(structure: structures_.Structure, heads: Sequence[str]) -> int:
+    """Index of the level of theory of a structure; where there is one only, it need not be named.
+
+    Raises:
+      DataError: If it is none of them.
+    """
+    if structure.head in heads:
+        return list(heads).index(structure.head)
+    if len(heads) == 1 and not structure.head:
+        return 0
+    received = f"'{structure.head}'" if structure.head else "none"
+    raise errors.DataError(
+        f"{structure.where}: expected one of the heads {', '.join(heads)}, received {received};"
+        " name the level of theory of the structure (head), or leave it out"
+    )
 
 
 def _compact(shifts: np.ndarray) -> np.ndarray:

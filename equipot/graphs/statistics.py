@@ -23,6 +23,11 @@ def species_table(structures: Sequence[structures_.Structure]) -> tuple[int, ...
     return tuple(int(z) for z in np.unique(numbers))
 
 
+def heads(structures: Sequence[structures_.Structure]) -> tuple[str, ...]:
+    """The levels of theory that occur, sorted by name; one without a meaning if none is named."""
+    return tuple(sorted({s.head for s in structures} - {""})) or host_graph.ONE_HEAD
+
+
 def average_num_neighbors(graphs: Sequence[host_graph.HostGraph]) -> float:
     """Edges per atom, over all atoms of all graphs; 1 if there are no edges at all."""
     nodes = sum(g.num_nodes for g in graphs)

@@ -218,6 +218,7 @@ class Model(nn.Module):
       atomic_numbers: Atomic number of each species.
       mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
         package; without, edges may be any.
+      num_heads: Number of levels of theory, each with readouts of its own.
     """
 
     config: Config
@@ -225,6 +226,7 @@ class Model(nn.Module):
     avg_num_neighbors: float
     atomic_numbers: tuple[int, ...]
     mirrored: bool = False
+    num_heads: int = 1
 
     @nn.compact
     def __call__(
@@ -233,7 +235,7 @@ class Model(nn.Module):
         species: Int[Array, " nodes"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
-    ) -> Float[Array, " nodes"]:
+    ) -> Float[Array, "nodes ..."]:
         """Returns the interaction energy of each atom, in units of the potential's scale.
 
         Args:
@@ -241,6 +243,9 @@ class Model(nn.Module):
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
+
+        Returns:
+          Energies [nodes], or [nodes, heads] with several heads.
         """
         config = self.config
         if self.mirrored:
@@ -299,12 +304,19 @@ class Model(nn.Module):
 
     def _readout(
         self, scalars: Float[Array, "nodes one channels"], layer: int, width: int
-    ) -> Float[Array, " nodes"]:
-        """From the scalars of a layer to one number per atom, linear without a hidden layer."""
-        x = {SCALAR: scalars}
+    ) -> Float[Array, "nodes ..."]:
+        """From the scalars of a layer to one number per atom and head, linear without a width."""
+        heads, name = self.num_heads, f"readout_{layer}"
         if width:
-            x = channels.Linear({SCALAR: width}, name=f"readout_{layer}_hidden")(x)
+            x = channels.Linear({SCALAR: width * heads}, name=f"{name}_hidden")({SCALAR: scalars})
             gate = activations.normalize_function(_GATES[self.config.gate])
-            x = {SCALAR: gate(x[SCALAR])}
-        energy = channels.Linear({SCALAR: 1}, name=f"readout_{layer}")(x)[SCALAR]
-        return jnp.reshape(energy, scalars.shape[:1])
+            hidden = jnp.split(gate(x[SCALAR]), heads, axis=-1)
+            names = [name] if heads == 1 else [f"{name}_head_{i}" for i in range(heads)]
+            each = [
+                channels.Linear({SCALAR: 1}, name=own)({SCALAR: part})[SCALAR]
+                for own, part in zip(names, hidden, strict=True)
+            ]
+            energy = jnp.concatenate(each, axis=-1)
+        else:
+            energy = channels.Linear({SCALAR: heads}, name=name)({SCALAR: scalars})[SCALAR]
+        return jnp.reshape(energy, scalars.shape[:1] + ((heads,) if heads > 1 else ()))

@@ -43,16 +43,29 @@ def config_from_mapping(mapping: Mapping[str, Any], where: str = "model") -> tup
 
 
 def build_model(
-    name: str, model_config: Any, species_table: Sequence[int], avg_num_neighbors: float
+    name: str,
+    model_config: Any,
+    species_table: Sequence[int],
+    avg_num_neighbors: float,
+    num_heads: int = 1,
 ) -> nn.Module:
     """Makes the flax module of a model for the graphs of this package.
 
     A model that depends on what its species are has a field ``atomic_numbers`` and receives theirs.
-    One that has a field ``mirrored`` is told that edge 2k + 1 is the mirror image of edge 2k.
+    One that has a field ``mirrored`` is told that edge 2k + 1 is the mirror image of edge 2k. With
+    several heads, one that has a field ``num_heads`` returns [nodes, heads].
+
+    Raises:
+      ConfigError: If several heads are asked of a model that has one only.
     """
     model = _module(name).Model
     known = {field.name for field in dataclasses.fields(model)}
-    offered = {"atomic_numbers": tuple(species_table), "mirrored": True}
+    if num_heads > 1 and "num_heads" not in known:
+        raise errors.ConfigError(
+            f"model: {name} has one head, but the data have {num_heads} levels of theory; leave"
+            " data.head_key out, or choose a model with several heads, as mace"
+        )
+    offered = {"atomic_numbers": tuple(species_table), "mirrored": True, "num_heads": num_heads}
     fields = {key: value for key, value in offered.items() if key in known}
     return model(
         config=model_config,

@@ -27,6 +27,7 @@ import numpy as np
 import equipot
 from equipot import config, errors
 from equipot.data.structure import Structure
+from equipot.graphs import host_graph
 from equipot.models import registry
 from equipot.potential import archive, evaluate, probe
 from equipot.potential.potential import Potential, PotentialSpec, init_params
@@ -157,6 +158,8 @@ def _describe(spec: PotentialSpec) -> dict[str, Any]:
     """
     fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
     fields = {name: value for name, value in fields.items() if value is not None}
+    if spec.heads == host_graph.ONE_HEAD:
+        del fields["heads"]
     model = {"name": fields.pop("model_name"), **config.to_mapping(fields.pop("model_config"))}
     return {**config.to_mapping(fields), "model": model, "cutoff": spec.cutoff, "units": UNITS}
 
@@ -196,7 +199,7 @@ def _check_params(potential: Potential, path: Path) -> None:
     """Compares the parameters with those that the model of this version has; compiles nothing."""
     spec = potential.spec
     with jax.enable_x64(spec.dtype == "float64"):
-        ones = jnp.ones(spec.num_species, spec.dtype)
+        ones = jnp.ones(spec.table_shape, spec.dtype)
         expected = _leaves(
             jax.eval_shape(lambda key: init_params(spec, key, ones, ones), jax.random.key(0))
         )
@@ -238,6 +241,7 @@ def _probe_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> probe.
         cell=array("cell"),
         pbc=np.ones(3, bool),
         source="probe of the potential",
+        head=spec.heads[0],
     )
     prediction = evaluate.HostPrediction(
         energy=float(array("energies").sum()),

@@ -59,13 +59,16 @@ def evaluate(
 
     Raises:
       UnknownElementError: If a structure holds an element that the potential does not know.
+      DataError: If a structure does not say which of several heads it asks for.
       NonFiniteError: If a prediction is not finite.
     """
     if not structures:
         return []
     spec = potential.spec
-    references = np.asarray(spec.atomic_energies, np.float64)
-    graphs = batching.build_graphs(structures, spec.cutoff, spec.species_table, references)
+    references = spec.references
+    graphs = batching.build_graphs(
+        structures, spec.cutoff, spec.species_table, references, heads=spec.heads
+    )
     budget = batching.plan_budget(graphs, batch_size)
     has_stress = [bool(structure.pbc.all()) for structure in structures]
     bins = batching.pack(packing.size_table(graphs), np.arange(len(graphs)), budget)
@@ -97,15 +100,16 @@ def split_prediction(
     Args:
       prediction: Of the collated graphs, which padding follows.
       graphs: In the order of collation.
-      references: Reference energy of each species in eV, [species].
+      references: Reference energy of each species in eV, [species] or [heads, species].
       has_stress: Which of them are periodic in all directions.
     """
     fields = prediction.node_energy, prediction.forces, prediction.stress
     node_energy, forces, stresses = jax.device_get(fields)
+    table = np.atleast_2d(references)
     results, first = [], 0
     for i, graph in enumerate(graphs):
         nodes = slice(first, first + graph.num_nodes)
-        energies = node_energy[nodes].astype(np.float64) + references[graph.species]
+        energies = node_energy[nodes].astype(np.float64) + table[graph.head][graph.species]
         stress = stresses[i].astype(np.float64) if has_stress[i] else np.zeros((3, 3))
         results.append(
             HostPrediction(

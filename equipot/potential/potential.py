@@ -10,6 +10,9 @@ reference energy E0 exactly, and the mean binding energy, ``shift``, acts on ato
 neighbours, without acting on forces where they are many. The short-range repulsion, where there is
 one, is in eV and acts on pairs (``repulsion.py``).
 
+A potential trained on several levels of theory has a head for each: the model gives as many
+numbers for an atom, and E0, scale and shift are those of the head that the structure asks for.
+
 Everything but E0 is computed on the device in the model's precision (the interaction energy); E0
 and the sum over atoms are added on the host in float64. Forces and stress are derivatives with
 respect to edge vectors: one backward pass gives both.
@@ -21,15 +24,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import struct
 
 from equipot.e3 import radial
-from equipot.graphs import geometry, masks
+from equipot.graphs import geometry, host_graph, masks
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
 from equipot.potential.repulsion import ZBL, make_repulsion
-from equipot.typing import Array, Float, PyTree
+from equipot.typing import Array, Float, Int, PyTree
 
 _ENVELOPE_EXPONENT = 6
 
@@ -42,13 +46,14 @@ class PotentialSpec:
       model_name: Name of the model, as in ``equipot.models``.
       model_config: The model's own settings.
       species_table: Atomic number of each species, ascending.
-      atomic_energies: Reference energy of each species in eV.
+      atomic_energies: Reference energy of each species in eV; of several heads, one after another.
       avg_num_neighbors: Mean number of neighbours in the training set.
       dtype: Precision of the model: float32 or float64.
       anchor_isolated: Whether m[s] is subtracted and the shift switched by neighbours.
       train_shift: Whether gradients reach the shift.
       matmul_precision: Precision of matrix products on accelerators.
       repulsion: Constants of the short-range repulsion, or None for none.
+      heads: Names of the levels of theory that the potential tells apart.
     """
 
     model_name: str
@@ -61,6 +66,7 @@ class PotentialSpec:
     train_shift: bool = False
     matmul_precision: str = "highest"
     repulsion: ZBL | None = None
+    heads: tuple[str, ...] = host_graph.ONE_HEAD
 
     @property
     def cutoff(self) -> float:
@@ -72,6 +78,18 @@ class PotentialSpec:
         """Number of species."""
         return len(self.species_table)
 
+    @property
+    def references(self) -> np.ndarray:
+        """Reference energy in eV of each species at each level of theory, [heads, species]."""
+        energies = np.asarray(self.atomic_energies, np.float64)
+        return energies.reshape(len(self.heads), self.num_species)
+
+    @property
+    def table_shape(self) -> tuple[int, ...]:
+        """Shape of scale and shift: [species], or [heads, species] with several heads."""
+        shape = (len(self.heads), self.num_species)
+        return shape if len(self.heads) > 1 else shape[1:]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Potential:
@@ -79,7 +97,8 @@ class Potential:
 
     Attributes:
       spec: The fixed part.
-      params: ``{"model": tree, "scale": [species], "shift": [species]}``, scale and shift in eV.
+      params: ``{"model": tree, "scale": [species], "shift": [species]}``, scale and shift in eV;
+        with several heads these are [heads, species].
       provenance: How it was trained, as plain JSON.
     """
 
@@ -109,8 +128,8 @@ class Prediction:
 def init_params(
     spec: PotentialSpec,
     key: Array,
-    scale: Float[Array, " species"],
-    shift: Float[Array, " species"],
+    scale: Float[Array, "*heads species"],
+    shift: Float[Array, "*heads species"],
     model: nn.Module | None = None,
 ) -> PyTree:
     """Draws the model's parameters and sets scale and shift.
@@ -120,8 +139,8 @@ def init_params(
     Args:
       spec: The fixed part.
       key: Random key.
-      scale: Unit of the model's output per species, eV.
-      shift: Mean binding energy per species, eV.
+      scale: Unit of the model's output per species, eV, of the specification's ``table_shape``.
+      shift: Mean binding energy per species, eV, likewise.
       model: The module, where it is not the one that the specification names.
     """
     dtype = jnp.dtype(spec.dtype)
@@ -217,7 +236,11 @@ def _stress(
 
 def _model(spec: PotentialSpec) -> nn.Module:
     return registry.build_model(
-        spec.model_name, spec.model_config, spec.species_table, spec.avg_num_neighbors
+        spec.model_name,
+        spec.model_config,
+        spec.species_table,
+        spec.avg_num_neighbors,
+        num_heads=len(spec.heads),
     )
 
 
@@ -228,23 +251,38 @@ def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Arr
         params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
     ) -> Float[Array, " nodes"]:
         species, num_nodes = graph.nodes.species, len(graph.nodes.species)
-        scale = jax.lax.stop_gradient(params["scale"])[species]
+        head = _heads_of_nodes(graph) if len(spec.heads) > 1 else ()
+        scale = jax.lax.stop_gradient(params["scale"])[*head, species]
         shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
-        variables = {"params": params["model"]}
+        shift = shift[*head, species]
+        variables, ends = {"params": params["model"]}, (graph.senders, graph.receivers)
         if not spec.anchor_isolated:
-            output = model.apply(variables, edge_vectors, species, graph.senders, graph.receivers)
-            return scale * output + shift[species]
+            output: Any = model.apply(variables, edge_vectors, species, *ends)
+            return scale * _of_head(output, head) + shift
         # One atom of each species without neighbours is evaluated along with the others.
         alone = jnp.arange(spec.num_species, dtype=species.dtype)
         every = jnp.concatenate([species, alone])
-        output = model.apply(variables, edge_vectors, every, graph.senders, graph.receivers)
+        output = model.apply(variables, edge_vectors, every, *ends)
         envelope = radial.polynomial_cutoff(
             radial.safe_norm(edge_vectors), spec.cutoff, _ENVELOPE_EXPONENT
         )
         neighbours = jax.ops.segment_sum(envelope, graph.receivers, num_nodes)
         # Rounding may differ from row to row: without neighbours there is to be no energy at all.
-        anchored = output[:num_nodes] - output[num_nodes:][species]
+        anchored = _of_head(output[:num_nodes], head) - output[num_nodes:][species, *head]
         interaction = jnp.where(neighbours > 0, anchored, 0.0)
-        return scale * interaction + shift[species] * jnp.tanh(neighbours)
+        return scale * interaction + shift * jnp.tanh(neighbours)
 
     return energy
+
+
+def _heads_of_nodes(graph: Graph) -> tuple[Int[Array, " nodes"]]:
+    """The level of theory of each atom, that of its structure."""
+    owner = geometry.node_graph_index(graph.n_node, len(graph.nodes.species))
+    return (jnp.asarray(graph.globals.head)[owner],)
+
+
+def _of_head(
+    output: Float[Array, "nodes ..."], head: tuple[Int[Array, " nodes"], ...]
+) -> Float[Array, " nodes"]:
+    """The model's number for each atom at the atom's level of theory; there may be one only."""
+    return output[jnp.arange(len(output)), *head] if head else output

@@ -42,17 +42,18 @@ class Probe:
 def make_probe(potential: Potential) -> Probe:
     """Builds a probe for a potential and evaluates it."""
     spec = potential.spec
-    structure = make_structure(spec.species_table, spec.cutoff)
+    structure = make_structure(spec.species_table, spec.cutoff, spec.heads[0])
     prediction = evaluate.evaluate(potential, [structure], 1)[0]
     return Probe(structure=structure, prediction=prediction, dtype=spec.dtype)
 
 
-def make_structure(species_table: tuple[int, ...], cutoff: float) -> Structure:
+def make_structure(species_table: tuple[int, ...], cutoff: float, head: str = "") -> Structure:
     """Spreads eight atoms over a skewed periodic cell, every species if there are at most eight.
 
     Args:
       species_table: Atomic numbers.
       cutoff: Å; lengths scale with it, so that each atom has a dozen neighbours.
+      head: Level of theory; of several the first is probed.
     """
     corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
     wobble = np.sin(np.arange(1, 25) ** 2).reshape(MAX_ATOMS, 3)  # no symmetry, no random generator
@@ -66,6 +67,7 @@ def make_structure(species_table: tuple[int, ...], cutoff: float) -> Structure:
         cell=cell,
         pbc=np.ones(3, bool),
         source="probe of the potential",
+        head=head,
     )
 
 
@@ -103,7 +105,7 @@ def _interaction(
 ) -> dict[str, np.ndarray]:
     """What is compared; without reference energies, whose size would hide the rest."""
     species = np.searchsorted(spec.species_table, probe.structure.atomic_numbers)
-    references = np.asarray(spec.atomic_energies)[species]
+    references = spec.references[0][species]
     return {
         "energies": prediction.energies - references,
         "forces": prediction.forces,

@@ -20,7 +20,8 @@ class References:
     """What is set from the training set before training.
 
     Attributes:
-      atomic_energies: Reference energy of each species, eV, [species].
+      atomic_energies: Reference energy of each species, eV, [species]; with several heads, as the
+        other two, [heads, species].
       shift: Mean binding energy of each species, eV, [species].
       scale: Unit of the model's output of each species, eV, [species].
       notes: Sentences for the user: where the numbers come from, and warnings.
@@ -86,6 +87,43 @@ def compute_references(
         shift=shift,
         scale=np.full(len(species_table), scale),
         notes=tuple(notes),
+    )
+
+
+def compute_references_by_head(
+    structures: Sequence[Structure],
+    species_table: Sequence[int],
+    isolated_by_head: Mapping[str, Mapping[int, float]],
+    config: PotentialConfig,
+    heads: Sequence[str],
+) -> References:
+    """Does what ``compute_references`` does for each of several heads, from its structures alone.
+
+    Args:
+      structures: The training set.
+      species_table: Atomic numbers.
+      isolated_by_head: Energies of isolated atoms in eV by head and atomic number.
+      config: What to do.
+      heads: Names of the levels of theory.
+
+    Raises:
+      ConfigError: If an element has no reference energy.
+    """
+    found = [
+        compute_references(
+            [s for s in structures if s.head == head],
+            species_table,
+            isolated_by_head.get(head, {}),
+            config,
+        )
+        for head in heads
+    ]
+    named = zip(heads, found, strict=True)
+    return References(
+        atomic_energies=np.stack([own.atomic_energies for own in found]),
+        shift=np.stack([own.shift for own in found]),
+        scale=np.stack([own.scale for own in found]),
+        notes=tuple(f"{head}: {note}" for head, own in named for note in own.notes),
     )
 
 

@@ -188,11 +188,10 @@ def subject_of(
 
 def random_params(spec: PotentialSpec, seed: int = 0, model: nn.Module | None = None) -> PyTree:
     """Parameters as initialised plus noise, so that those that start at zero or one do not stay."""
-    count = spec.num_species
     with jax.enable_x64(spec.dtype == "float64"):
         key = jax.random.key(seed)
         dtype = jnp.dtype(spec.dtype)
-        ones = jnp.ones(count, dtype)
+        ones = jnp.ones(spec.table_shape, dtype)
         params = potentials.init_params(spec, key, ones, 0.5 * ones, model)
         leaves, structure = jax.tree.flatten(jax.device_get(params))
     generator = np.random.default_rng(seed)

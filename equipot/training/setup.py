@@ -65,7 +65,9 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
 
     def graphs(structures: Sequence[Structure]) -> Sequence[batching.HostGraph]:
         cutoff, table = begun.model_config.cutoff, begun.species_table
-        return batching.build_graphs(structures, cutoff, table, fitted.atomic_energies)
+        return batching.build_graphs(
+            structures, cutoff, table, fitted.atomic_energies, heads=begun.heads
+        )
 
     train, valid = graphs(dataset.train), graphs(dataset.valid)
     if begun.potential is None:
@@ -98,13 +100,14 @@ def _spec(config: TrainConfig, begun: start.Start, avg_num_neighbors: float) -> 
         model_name=begun.model_name,
         model_config=begun.model_config,
         species_table=table,
-        atomic_energies=tuple(float(e) for e in begun.references.atomic_energies),
+        atomic_energies=tuple(float(e) for e in begun.references.atomic_energies.ravel()),
         avg_num_neighbors=avg_num_neighbors,
         dtype=settings.dtype,
         anchor_isolated=settings.anchor_isolated,
         train_shift=settings.train_shift,
         matmul_precision=settings.matmul_precision,
         repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,
+        heads=begun.heads,
     )
 
 
@@ -146,8 +149,9 @@ def _facts(
         "structures": {name: len(split) for name, split in dataset.splits.items()},
         "species_table": list(spec.species_table),
         "atomic_energies": list(spec.atomic_energies),
-        "shift": [float(x) for x in begun.references.shift],
-        "scale": [float(x) for x in begun.references.scale],
+        "heads": list(spec.heads),
+        "shift": begun.references.shift.tolist(),
+        "scale": begun.references.scale.tolist(),
         "init_from": begun.fingerprint,
         "avg_num_neighbors": spec.avg_num_neighbors,
         "budgets": {k: configuration.to_mapping(own.budget) for k, own in loaders.items()},

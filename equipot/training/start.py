@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from equipot import errors
 from equipot.data.dataset import Dataset
-from equipot.data.structure import symbol
+from equipot.data.structure import Structure, symbol
 from equipot.graphs import statistics
+from equipot.graphs.host_graph import ONE_HEAD
 from equipot.models import registry
 from equipot.potential import artefact, evaluate, references
 from equipot.potential.potential import Potential
@@ -29,6 +30,7 @@ class Start:
       references: Reference energies, shift and scale, and sentences about them.
       potential: What training starts from, in the precision of the run; None for random parameters.
       fingerprint: SHA-256 of its file.
+      heads: Names of the levels of theory.
     """
 
     model_name: str
@@ -37,6 +39,7 @@ class Start:
     references: references.References
     potential: Potential | None = None
     fingerprint: str | None = None
+    heads: tuple[str, ...] = ONE_HEAD
 
 
 def begin(config: TrainConfig, dataset: Dataset) -> Start:
@@ -51,11 +54,33 @@ def begin(config: TrainConfig, dataset: Dataset) -> Start:
     if config.init_from is not None:
         return _from_potential(config, dataset, Path(config.init_from).expanduser())
     name, model_config = registry.config_from_mapping(config.model)
-    table = statistics.species_table(dataset.train)
-    fitted = references.compute_references(
-        dataset.train, table, dataset.isolated_atoms, config.potential
+    table, heads = statistics.species_table(dataset.train), statistics.heads(dataset.train)
+    return Start(
+        model_name=name,
+        model_config=model_config,
+        species_table=table,
+        references=_fit(dataset.train, dataset, table, heads, config),
+        heads=heads,
     )
-    return Start(model_name=name, model_config=model_config, species_table=table, references=fitted)
+
+
+def _fit(
+    structures: Sequence[Structure],
+    dataset: Dataset,
+    table: tuple[int, ...],
+    heads: tuple[str, ...],
+    config: TrainConfig,
+) -> references.References:
+    """Reference energies, shift and scale from structures, for each head where there are several.
+
+    Isolated atoms are those of the dataset.
+    """
+    if len(heads) > 1:
+        return references.compute_references_by_head(
+            structures, table, dataset.isolated_by_head, config.potential, heads
+        )
+    isolated = dataset.isolated_by_head.get(next(iter(heads)), dataset.isolated_atoms)
+    return references.compute_references(structures, table, isolated, config.potential)
 
 
 def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
@@ -84,12 +109,13 @@ def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
             potential,
             spec=dataclasses.replace(
                 spec,
-                atomic_energies=tuple(float(e) for e in energies),
+                atomic_energies=tuple(float(e) for e in energies.ravel()),
                 train_shift=config.potential.train_shift,
                 matmul_precision=config.potential.matmul_precision,
             ),
         ),
         fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
+        heads=spec.heads,
     )
 
 
@@ -116,7 +142,7 @@ def _reference_energies(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Those of the potential with "auto"; least squares adds what best explains its errors."""
     method, spec = config.potential.reference_energies, potential.spec
-    before = np.asarray(spec.atomic_energies)
+    before = spec.references.reshape(spec.table_shape)
     if method == "auto":
         return before, ("Reference energies are those of that potential",)
     structures = dataset.train
@@ -126,9 +152,7 @@ def _reference_energies(
             dataclasses.replace(s, energy=s.energy - p.energy) if s.energy_weight > 0 else s
             for s, p in zip(structures, predicted, strict=True)
         )
-    found = references.compute_references(
-        structures, spec.species_table, dataset.isolated_atoms, config.potential
-    )
+    found = _fit(structures, dataset, spec.species_table, spec.heads, config)
     if method == "least_squares":
         return before + found.atomic_energies, found.notes[:1]
     return found.atomic_energies, found.notes[:1]

@@ -80,8 +80,9 @@ def test_every_edge_of_a_batch_is_followed_by_its_mirror_image(water, molecules)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_leaves_have_the_wanted_types(water, dtype):
     batch = batching.collate(water[:1], Budget(30, 1500, 2), CUTOFF, dtype)
-    floats = [batch.nodes.positions, batch.nodes.forces, *vars(batch.globals).values()]
-    integers = [batch.nodes.species, batch.edges.cell_shifts, batch.senders, batch.n_node]
+    labels = dict(vars(batch.globals))
+    integers = [batch.nodes.species, batch.edges.cell_shifts, batch.senders, labels.pop("head")]
+    floats = [batch.nodes.positions, batch.nodes.forces, *labels.values()]
     assert {str(leaf.dtype) for leaf in floats} == {dtype}
     assert {str(leaf.dtype) for leaf in integers} == {"int32"}
 

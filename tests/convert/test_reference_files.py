@@ -19,6 +19,16 @@ from equipot.potential import artefact, evaluate
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 
+# In the place of the GNN of ``nequip_training.yaml``.
+ALLEGRO = (
+    "~training_module.model",
+    "+training_module.model={_target_:allegro.model.AllegroModel,seed:2,model_dtype:float32,"
+    "type_names:${model_type_names},r_max:${cutoff_radius},l_max:1,parity:true,num_layers:2,"
+    "radial_chemical_embed:{_target_:allegro.nn.TwoBodyBesselScalarEmbed,num_bessels:4},"
+    "num_scalar_features:4,num_tensor_features:3,allegro_mlp_hidden_layers_width:8,"
+    "scalar_embed_mlp_hidden_layers_width:8,readout_mlp_hidden_layers_width:4,"
+    "avg_num_neighbors:12.0}",
+)
 TRAINING = pathlib.Path(__file__).with_name("nequip_training.yaml")
 # Reads an artefact and a structure where torch cannot be imported, and prints the energy.
 WITHOUT_TORCH = """\
@@ -33,10 +43,15 @@ print(repr(float(atoms.get_potential_energy())))
 """
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Made by ``nequip-train``: an epoch with averaged weights, trained scales and repulsion."""
-    pytest.importorskip("nequip")
+@pytest.fixture(scope="module", params=["nequip", "allegro"])
+def checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> pathlib.Path:
+    """Made by ``nequip-train``: an epoch, with averaged weights.
+
+    The GNN has trained scales and repulsion too.
+    """
+    pytest.importorskip(request.param)
     folder = tmp_path_factory.mktemp("nequip")
     rng, frames = np.random.default_rng(0), []
     for _ in range(6):
@@ -52,6 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         folder,
         "from nequip.scripts.train import main; main()",
         *("-cp", str(TRAINING.parent), "-cn", TRAINING.name, "hydra.run.dir=."),
+        *(ALLEGRO if request.param == "allegro" else ()),
     )
     return folder / "best.ckpt"
 

@@ -130,7 +130,7 @@ class Config:
             raise errors.ConfigError(
                 f"model.cutoff: expected a positive length, received {self.cutoff}"
             )
-        if self.embedding_dim < 2 or self.embedding_dim % 2:
+        if self.embedding_dim < 1 or (self.radial_basis == "bessel" and self.embedding_dim % 2):
             raise errors.ConfigError(
                 "model.embedding_dim: expected an even number, half of it for each end of a pair, "
                 f"received {self.embedding_dim}"

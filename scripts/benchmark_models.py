@@ -35,6 +35,7 @@ from benchmark_process import Worker, in_turn
 
 _MEMORY_TO_FILL = 0.6  # of the machine's, by cases that take turns
 _OF_A_PROCESS = 1e9  # bytes of an interpreter with a compiler
+_GROWTH = 3  # a case may take so many times the memory of the one before it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +137,7 @@ def _start_group(
         taken = worker.facts["argument_bytes"] + worker.facts["temporary_bytes"] + _OF_A_PROCESS
         free -= taken
         yield case, stack.enter_context(worker)
-        if free < taken:
+        if free < _GROWTH * taken:
             return
 
 

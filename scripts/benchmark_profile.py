@@ -157,11 +157,30 @@ def measure(case: benchmark_cases.Case, repeats: int) -> dict[str, Any]:
         "parts": [
             {"part": part, "pass": name} | share._asdict() for (part, name), share in parts.items()
         ],
+        "instructions": instructions(module, seconds),
     }
 
 
-def table(row: Mapping[str, Any]) -> str:
-    """Per part and pass the share of the time; per part its rate."""
+def instructions(module: hlo.Module, seconds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The instructions that were timed, the slowest first."""
+    costs = hlo_cost.Costs(module)
+    rows = [
+        {
+            "name": found.instruction.name,
+            "seconds": seconds[found.instruction.name],
+            "times": found.times,
+            "part": part_of(found, module, costs),
+            "op_name": found.instruction.op_name,
+            "shapes": [f"{x.dtype}{list(x.dims)}" for x in found.instruction.shapes],
+        }
+        for found in hlo_cost.executed(module)
+        if found.instruction.name in seconds
+    ]
+    return sorted(rows, key=lambda row: -row["seconds"])
+
+
+def table(row: Mapping[str, Any], top: int) -> str:
+    """Per part and pass the share of the time; per part its rate; the slowest instructions."""
     total = row["profiled"]
     parts: dict[str, dict[str, Share]] = defaultdict(dict)
     for entry in row["parts"]:
@@ -170,18 +189,23 @@ def table(row: Mapping[str, Any]) -> str:
     lines = [
         f"\n{row['model']}, {row['task']}, {row['atoms']} atoms, {row['edges']} edges:"
         f" {row['median'] * 1e3:.1f} ms, under the profiler {total * 1e3:.1f} ms",
-        f"{'share of the time, %':24}" + "".join(f"{n:>16}" for n in (*PASSES, "all", "GFLOP/s")),
+        f"{'share of the time, %':28}" + "".join(f"{n:>16}" for n in (*PASSES, "all", "GFLOP/s")),
     ]
     for part, summed in sorted(sums.items(), key=lambda item: -item[1].seconds):
         numbers = [parts[part].get(name, Share(0.0, 0.0)).seconds / total for name in PASSES]
         rate = summed.flops / summed.seconds * 1e-9 if summed.seconds else 0.0
         lines.append(
-            f"{part:24}"
+            f"{part:28}"
             + "".join(f"{100 * x:16.1f}" if x else f"{'–':>16}" for x in numbers)
             + f"{100 * summed.seconds / total:16.1f}{rate:16.1f}"
         )
     by_pass = [_total(of[n] for of in parts.values() if n in of).seconds / total for n in PASSES]
-    lines.append(f"{'all':24}" + "".join(f"{100 * x:16.1f}" for x in (*by_pass, 1.0)))
+    lines.append(f"{'all':28}" + "".join(f"{100 * x:16.1f}" for x in (*by_pass, 1.0)))
+    for slow in row["instructions"][:top]:
+        lines.append(
+            f"{slow['seconds'] * 1e3:9.2f} ms in {slow['times']:5} calls of {slow['name']}"
+            f" -> {', '.join(slow['shapes'][:2])}: {slow['part']}, {slow['op_name']}"
+        )
     return "\n".join(lines)
 
 
@@ -194,6 +218,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
     benchmark_cases.add_arguments(parser)
     parser.add_argument("--repeats", type=int, default=5, help="calls without and with profiler")
+    parser.add_argument("--top", type=int, default=0, help="print so many slowest instructions")
 
 
 def run(arguments: argparse.Namespace) -> list[dict]:
@@ -201,5 +226,5 @@ def run(arguments: argparse.Namespace) -> list[dict]:
     rows = []
     for case in benchmark_cases.cases(arguments):
         rows.append(measure(case, arguments.repeats))
-        print(table(rows[-1]), flush=True)
+        print(table(rows[-1], arguments.top), flush=True)
     return rows

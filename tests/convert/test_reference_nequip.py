@@ -117,6 +117,15 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         },
         "pair_potential: expected ZBL, received nequip.nn.pair_potential.LennardJones",
     ),
+    "charges": (
+        GNN,
+        {
+            "categorical_graph_field_embed": [
+                {"field": "charge", "num_features": 2, "min": -1, "max": 1}
+            ]
+        },
+        "categorical_graph_field_embed",
+    ),
     "radial networks": (
         FULL,
         {**UNEVEN, "radial_mlp_width": [8, 4, 8]},

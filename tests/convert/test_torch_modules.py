@@ -30,5 +30,7 @@ def test_classes_of_a_package_have_their_own_names():
     module = fake("Gate")
     assert torch_modules.class_name(module) == "Gate"
     assert torch_modules.class_path(module) == "nequip.nn.Gate"
-    with pytest.raises(errors.ConversionError, match="a: expected B or C, received nequip.nn.Gat"):
+    with pytest.raises(
+        errors.ConversionError, match=r"a: expected B or C, received nequip\.nn\.Gat"
+    ):
         torch_modules.expect_class(module, ("B", "C"), "a")

@@ -71,6 +71,11 @@ class Config:
                 f"model.num_channels: expected one number, or {self.lmax + 1} for the degrees"
                 f" 0 to {self.lmax}, received {list(self.num_channels)}"
             )
+        if self.embedding_channels is not None and self.embedding_channels < 1:
+            raise errors.ConfigError(
+                "model.embedding_channels: expected at least 1, or none, received"
+                f" {self.embedding_channels}"
+            )
         if min(self.widths) < 1:
             raise errors.ConfigError(
                 f"model.num_channels: expected positive numbers, received {self.num_channels}"

@@ -46,6 +46,7 @@ def initialise(config, dtype="float32", avg_num_neighbors=2.0):
         ({"cutoff": 0.0}, r"model\.cutoff: expected a positive length, received 0"),
         ({"num_channels": (8, 4), "lmax": 2}, r"expected one number, or 3 for the degrees 0 to 2"),
         ({"num_channels": (8, 0), "lmax": 1}, r"num_channels: expected positive numbers"),
+        ({"embedding_channels": 0}, r"model\.embedding_channels: expected at least 1, or none"),
     ],
 )
 def test_wrong_setting_is_explained(wrong, message):

@@ -42,7 +42,7 @@ from equipot.e3 import activations, radial
 from equipot.e3.irreps import Irrep
 from equipot.e3.kernels import environments
 from equipot.e3.kernels.edge_sum import edge_sum
-from equipot.e3.nn import composed
+from equipot.e3.nn import composed, pair_embedding
 from equipot.e3.spherical_harmonics import spherical_harmonics_components
 from equipot.typing import Array, Float, Int
 
@@ -292,7 +292,7 @@ class Model(nn.Module):
             for n, shape in enumerate(itertools.pairwise([dim, *widths, config.num_scalars]))
         ]
         if species**2 * basis <= _WIDEST_TABLE:
-            first, hidden = {"table": _table(first, hidden[:1])}, hidden[1:]
+            first, hidden = pair_embedding.fold(first, hidden)
         return {**first, "hidden": hidden}, [composed.Linear({0: last}, config.num_scalars)]
 
     def _draw(self, dtype: Any, name: str, shape: tuple[int, ...], fan_in: int) -> Array:
@@ -319,7 +319,9 @@ class _Message:
         config = self.config
         act = _activation(config.latent_activation)
         harmonics = [_spread(y, config.num_channels) for y in pairs["harmonics"]]
-        hidden = {0: _embed(config, params["embedding"], pairs)}
+        embed = _activation(config.embedding_activation)
+        basis, pair = pairs["basis"], pairs["pair"]
+        hidden = {0: pair_embedding.evaluate(embed, params["embedding"], basis, pair)}
         tensors = [hidden[0] @ matrix for matrix in params["tensors"]]
         for n, (layer, q) in enumerate(zip(params["layers"], operators, strict=True), start=1):
             hidden[-n] = _invariants(tensors, harmonics, q)
@@ -336,28 +338,6 @@ class _Message:
             for l, weight in enumerate(weights)
             for m in range(l**2, (l + 1) ** 2)
         ]
-
-
-def _embed(config: Config, params: Any, pairs: Mapping[str, Any]) -> Float[Array, "edges width"]:
-    """Hidden layer 0, from functions of the distance and both species."""
-    basis, pair = pairs["basis"], pairs["pair"]
-    act = _activation(config.embedding_activation)
-    if "table" in params:
-        number = len(params["table"]) // basis.shape[-1]
-        chosen = pair[:, None] == jnp.arange(number, dtype=pair.dtype)[None]
-        typed = jnp.where(chosen[:, :, None], basis[:, None, :], 0.0)
-        x = typed.reshape(len(basis), -1) @ params["table"]
-        x = act(x) if config.embedding_widths else x
-    elif "splines" in params:
-        splines = params["splines"]
-        x = jnp.einsum("eb,ebd->ed", basis, splines.reshape(-1, *splines.shape[2:])[pair])
-    else:
-        number = jnp.asarray(len(params["neighbor"]), pair.dtype)
-        ends = params["centre"][pair // number], params["neighbor"][pair % number]
-        x = (basis @ params["radial"]) * jnp.concatenate(ends, axis=-1)
-    for matrix in params["hidden"]:
-        x = act(x @ matrix)
-    return x
 
 
 def _invariants(
@@ -391,19 +371,6 @@ def _by_degree(
     rows = composed.count(inputs)
     matrices = draw(name, (config.lmax + 1, rows, config.num_channels), rows)
     return [composed.compose(inputs, matrices[l]).matrices for l in range(config.lmax + 1)]
-
-
-def _table(first: Mapping[str, Array], hidden: Sequence[Array]) -> Float[Array, "functions width"]:
-    """From functions of distance and pair of species to the first hidden layer, in one matrix."""
-    if "splines" in first:
-        table = first["splines"]
-    else:
-        centre, neighbor = first["centre"][:, None], first["neighbor"][None]
-        shape = len(centre), len(centre), centre.shape[-1]
-        ends = [jnp.broadcast_to(end, shape) for end in (centre, neighbor)]
-        table = jnp.concatenate(ends, axis=-1)[:, :, None, :] * first["radial"][None, None]
-    table = table.reshape(-1, table.shape[-1])
-    return table @ hidden[0] if hidden else table
 
 
 def _used(network: Mapping[str, Any], layer: int) -> dict[str, Any]:

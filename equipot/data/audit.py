@@ -133,11 +133,15 @@ def _check_elements(dataset: data_dataset.Dataset) -> None:
 
 
 def _check_overlap(dataset: data_dataset.Dataset) -> int:
-    """Stops where two splits share a configuration; returns the repeats within training."""
-    seen: dict[str, tuple[str, structure.Structure]] = {}
+    """Stops where two splits share a configuration; returns the repeats within training.
+
+    A configuration may stand in two splits with labels of different levels of theory.
+    """
+    seen: dict[tuple[str, str], tuple[str, structure.Structure]] = {}
     shared, example, repeats = 0, "", 0
     for name, item in _labelled_by_split(dataset):
-        first_name, first = seen.setdefault(fingerprint.configuration(item), (name, item))
+        key = (fingerprint.configuration(item), item.head)
+        first_name, first = seen.setdefault(key, (name, item))
         if first_name != name:
             shared += 1
             example = example or f"{first.where} ({first_name}) is {item.where} ({name})"

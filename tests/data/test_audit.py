@@ -94,6 +94,17 @@ def test_overlapping_splits_stop_with_an_example(write, labelled_water):
         audit.audit(dataset.read_dataset(config), ENERGY_AND_FORCES)
 
 
+def test_splits_may_share_a_configuration_at_different_levels_of_theory(write, labelled_water):
+    files = {}
+    for name, head in (("train", "dft"), ("valid", "xtb")):
+        frames = labelled_water(3)
+        for frame in frames:
+            frame.info["level"] = head
+        files[name] = write(f"{name}.extxyz", frames)
+    config = DataConfig(**files, test_fraction=0.0, head_key="level")
+    audit.audit(dataset.read_dataset(config), ENERGY_AND_FORCES)
+
+
 def test_repeats_within_training_are_counted(read, labelled_water):
     frames = labelled_water(10)
     report = audit.audit(read([*frames, frames[0], frames[0]]), ENERGY_AND_FORCES)

@@ -1,5 +1,7 @@
+import ase
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot.data import cache, paths, readers
 from equipot.data.config import DataConfig
@@ -16,15 +18,21 @@ def _saved():
 
 def test_what_was_saved_comes_back_bit_for_bit(write, labelled_water, everything_is_worthwhile):
     frames = labelled_water(3)
-    frames[1].info["T"] = "hot"
-    config = DataConfig(train=write("a.extxyz", frames), group_key="T")
+    for frame, head in zip(frames, ("dft", "xtb", "dft"), strict=True):
+        frame.info |= {"T": "hot", "level": head}
+    atom = ase.Atoms("H", info={"config_type": "IsolatedAtom", "level": "xtb"})
+    atom.calc = SinglePointCalculator(atom, energy=-13.6)
+    path = write("a.extxyz", [*frames, atom])
+    config = DataConfig(train=path, group_key="T", head_key="level")
     first, second = (readers.read_file(config.train, config) for _ in range(2))
     assert len(_saved()) == 1
+    assert second.isolated_by_head == first.isolated_by_head == {"xtb": {1: -13.6}}
     assert second.found == first.found and second.keys_present == first.keys_present
     for one, two in zip(first.structures, second.structures, strict=True):
         for name in ("positions", "forces", "cell", "pbc", "stress", "atomic_numbers"):
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
         assert (one.energy, one.source, one.group) == (two.energy, two.source, two.group)
+        assert one.head == two.head != ""
         assert (one.energy_weight, one.stress_weight) == (two.energy_weight, two.stress_weight)
 
 

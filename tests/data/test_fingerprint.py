@@ -25,10 +25,14 @@ def test_the_dataset_is_named_by_all_that_training_sees(write, labelled_water):
     assert name == fingerprint.dataset(elsewhere, {1: -13.6})
     changed = [
         fingerprint.dataset(splits, {1: -13.5}),
+        fingerprint.dataset(splits, {1: -13.6}, {"dft": {1: -13.6}}),
+        fingerprint.dataset(
+            splits | {"valid": [dataclasses.replace(items[2], head="dft")]}, {1: -13.6}
+        ),
         fingerprint.dataset({"train": items[:1], "valid": items[1:], "test": []}, {1: -13.6}),
         fingerprint.dataset(
             splits | {"valid": [dataclasses.replace(items[2], energy_weight=0.5)]}, {1: -13.6}
         ),
         fingerprint.dataset(splits | {"train": items[1::-1]}, {1: -13.6}),
     ]
-    assert len({name, *changed}) == 5
+    assert len({name, *changed}) == 7

@@ -1,3 +1,5 @@
+import dataclasses
+
 import ase
 import ase.build
 import numpy as np
@@ -6,7 +8,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot import errors, units
-from equipot.data import readers
+from equipot.data import dataset, readers
 from equipot.data.config import DataConfig
 
 
@@ -229,3 +231,23 @@ def test_vasp_gives_the_free_energy_raw_forces_and_the_stress_with_its_sign_turn
     np.testing.assert_allclose(item.forces, [[0.25, 0, 0], [-0.25, 0, 0]])  # the first is fixed
     np.testing.assert_allclose(item.stress, np.diag([-0.01, 0.0, 0.0]), atol=1e-9)  # VASP's kbar
     assert any("'free_energy' is taken" in line for line in content.found)
+
+
+def test_levels_of_theory_are_named_by_a_key_for_isolated_atoms_too(write, labelled_water):
+    frames = [*labelled_water(2), _isolated("O", -432.1), _isolated("O", -431.0)]
+    for frame, head in zip(frames, ("dft", "xtb", "dft", "xtb"), strict=True):
+        frame.info["level"] = head
+    path = write("a.extxyz", frames)
+    config = DataConfig(train=path, head_key="level")
+    content = readers.read_file(path, config)
+    assert [s.head for s in content.structures] == ["dft", "xtb"]
+    assert content.isolated_atoms == {}
+    assert content.isolated_by_head == {"dft": {8: -432.1}, "xtb": {8: -431.0}}
+    whole = dataset.read_dataset(dataclasses.replace(config, valid=path, test_fraction=0.0))
+    assert whole.isolated_by_head == content.isolated_by_head
+
+
+def test_a_frame_without_its_level_of_theory_is_named(write, labelled_water):
+    path = write("a.extxyz", labelled_water(1))
+    with pytest.raises(errors.DataError, match=r"frame 0: has no 'level', expected the name of"):
+        readers.read_file(path, DataConfig(train=path, head_key="level"))

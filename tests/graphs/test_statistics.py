@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -29,3 +31,11 @@ def test_neighbours_of_a_dense_box_match_its_density(water, water_structures):
 def test_elements_of_nothing_cannot_be_found():
     with pytest.raises(errors.DataError, match="expected at least one structure"):
         statistics.species_table([])
+
+
+def test_levels_of_theory_are_those_of_the_structures_in_order(molecule_structures):
+    named = [
+        dataclasses.replace(molecule_structures[0], head=head) for head in ("xtb", "dft", "xtb")
+    ]
+    assert statistics.heads(named) == ("dft", "xtb")
+    assert statistics.heads(molecule_structures) == ("default",)

@@ -155,11 +155,12 @@ def test_constants_survive_the_artefact(make_potential, tmp_path):
     assert artefact.read(saved).potential.spec == spec
 
 
-def test_artefact_of_a_potential_without_repulsion_does_not_mention_it(make_potential, tmp_path):
+def test_what_a_potential_lacks_its_artefact_does_not_mention(make_potential, tmp_path):
     saved = artefact.save(tmp_path / "plain.equipot", make_potential())
     with zipfile.ZipFile(saved) as archive:
-        assert "repulsion" not in json.loads(archive.read("potential.json"))
-    assert artefact.read(saved).potential.spec.repulsion is None
+        assert not {"repulsion", "heads"} & set(json.loads(archive.read("potential.json")))
+    spec = artefact.read(saved).potential.spec
+    assert spec.repulsion is None and spec.heads == ("default",)
 
 
 def test_repulsion_is_asked_for_by_name():

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -74,3 +76,34 @@ def test_parameters_depend_on_the_seed(parts, lennard_jones):
 
 def config_mapping():
     return {"data": {"train": "x"}, "model": dict(CONFIG.model)}
+
+
+def two_levels(structures):
+    """The structures, and the same at another level: 5 eV per atom lower, forces twice."""
+    other = [
+        dataclasses.replace(
+            s, energy=s.energy - 5.0 * len(s.positions), forces=2.0 * s.forces, head="low"
+        )
+        for s in structures
+    ]
+    return [*(dataclasses.replace(s, head="high") for s in structures), *other]
+
+
+def test_each_level_of_theory_has_a_head_with_references_of_its_own(lennard_jones):
+    model = {"name": "mace", "cutoff": 4.5, "num_layers": 1, "lmax": 0, "num_channels": 2}
+    model |= {"message_lmax": 0, "correlation": 1, "radial_widths": (4,)}
+    train, valid = two_levels(lennard_jones[:8]), two_levels(lennard_jones[8:10])
+    own = setup.prepare(dataclasses.replace(CONFIG, model=model), made_of(train, valid), 1)
+    assert own.spec.heads == ("high", "low")
+    high, low = own.spec.references
+    np.testing.assert_allclose(low, high - 5.0, rtol=1e-9)
+    np.testing.assert_allclose(own.params["scale"][1], 2.0 * own.params["scale"][0], rtol=1e-6)
+    assert [graph.head for graph in own.valid.graphs] == [0, 0, 1, 1]
+    labels = [graph.energy for graph in own.valid.graphs]
+    np.testing.assert_allclose(labels[:2], labels[2:], atol=1e-9)
+
+
+def test_levels_of_theory_need_a_model_with_several_heads(lennard_jones):
+    train, model = two_levels(lennard_jones[:2]), {"name": "painn"}
+    with pytest.raises(errors.ConfigError, match="painn has one head, but the data have 2 levels"):
+        setup.prepare(dataclasses.replace(CONFIG, model=model), made_of(train, train), 1)

@@ -35,7 +35,7 @@ def test_weights_are_those_of_all_couplings_for_each_species():
 
 def test_it_commutes_with_rotations_and_inversion():
     with jax.enable_x64(True):
-        layer = ProductBasis({SCALAR: 2, VECTOR: 2}, 2, 3)
+        layer = ProductBasis({SCALAR: 2, VECTOR: 2}, 2, 2)
         params = random_variables(layer, features(), SPECIES)
         assert_equivariant(lambda x: layer.apply(params, x, SPECIES), features())
 

@@ -17,6 +17,7 @@ _SMALL = {
     "lmax": 2,
     "num_channels": 4,
     "num_radial_basis": 4,
+    "correlation": 2,
     "radial_widths": (8,),
 }
 

@@ -147,8 +147,9 @@ def _covering(elements: Sequence[frozenset[int]], order: np.ndarray) -> set[int]
 
 
 def _repeated(structures: Sequence[structure.Structure]) -> set[int]:
-    """Frames whose configuration occurs more than once."""
-    places: dict[str, list[int]] = {}
+    """Frames whose configuration occurs more than once at one level of theory."""
+    places: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(structures):
-        places.setdefault(fingerprint.configuration(item), []).append(index)
+        key = (fingerprint.configuration(item), item.head)
+        places.setdefault(key, []).append(index)
     return {i for group in places.values() if len(group) > 1 for i in group}

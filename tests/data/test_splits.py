@@ -55,6 +55,13 @@ def test_a_configuration_that_occurs_twice_is_never_held_out(seed):
     assert {3, 7, 16, 17} <= set(train)
 
 
+def test_a_configuration_at_two_levels_of_theory_can_be_held_out():
+    pool = [dataclasses.replace(s, head="dft") for s in _pool(*[[1, 8]] * 10)]
+    pool += [dataclasses.replace(s, head="xtb") for s in pool]
+    train, valid, test = _split(pool)
+    assert (len(train), len(valid), len(test)) == (16, 2, 2)
+
+
 def test_held_out_frames_stay_the_same_when_fewer_train():
     pool = _pool(*[[1, 8]] * 40)
     _, valid, test = _split(pool, num_train=30, num_valid=4, num_test=4)

@@ -12,6 +12,7 @@ import optax
 from equipot.typing import Array, Float, PyTree
 
 _MOMENTUM = 0.95
+_SIZE = 0.4  # of the entries of an update, root mean square: Adam's have it with noisy gradients
 _LEAST_WIDTH = 4
 _STEPS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -20,9 +21,10 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
     """Returns Muon for matrices, and Adam for vectors and what is hardly wider than one.
 
-    The momentum M ← G + β M of a matrix, looked ahead (G + β M), becomes √max(m, n) U Vᵀ, where
-    U S Vᵀ is its singular value decomposition: entries of the size that Adam's have, about one. The
-    last two axes of a leaf are its matrix, axes before them number matrices.
+    The momentum M ← G + β M of a matrix, looked ahead (G + β M), becomes 0.4 √max(m, n) U Vᵀ,
+    where U S Vᵀ is its singular value decomposition: entries of the size that Adam's have, so that
+    both share a learning rate. The last two axes of a leaf are its matrix, axes before them number
+    matrices.
 
     Args:
       b1: Decay of Adam's mean.
@@ -43,7 +45,7 @@ def _kind(leaf: Array) -> str:
 
 
 def orthogonal(matrices: PyTree) -> PyTree:
-    """Replaces every matrix by √max(m, n) times its orthogonal factor U Vᵀ, nearly.
+    """Replaces every matrix by 0.4 √max(m, n) times its orthogonal factor U Vᵀ, nearly.
 
     Matrices of one shape are computed together: there are many, and they are small.
     """
@@ -52,7 +54,7 @@ def orthogonal(matrices: PyTree) -> PyTree:
     for shape in dict.fromkeys(leaf.shape[-2:] for leaf in leaves):
         members = [i for i, leaf in enumerate(leaves) if leaf.shape[-2:] == shape]
         stacked = jnp.concatenate([leaves[i].reshape(-1, *shape) for i in members])
-        factors, start = max(shape) ** 0.5 * _orthogonal_factor(stacked), 0
+        factors, start = _SIZE * max(shape) ** 0.5 * _orthogonal_factor(stacked), 0
         for i in members:
             count = leaves[i].size // (shape[0] * shape[1])
             results[i] = factors[start : start + count].reshape(leaves[i].shape)

@@ -18,17 +18,17 @@ def test_singular_values_become_nearly_equal_and_singular_vectors_stay():
     for name, result in orthogonal(matrices).items():
         u, s, vt = np.linalg.svd(np.asarray(matrices[name]), full_matrices=False)
         rotated = np.swapaxes(u, -1, -2) @ np.asarray(result) @ np.swapaxes(vt, -1, -2)
-        values = rotated / max(result.shape[-2:]) ** 0.5
+        values = rotated / (0.4 * max(result.shape[-2:]) ** 0.5)
         diagonal = np.diagonal(values, axis1=-2, axis2=-1)
         assert np.all((diagonal > 0.6) & (diagonal < 1.3))
         off_diagonal = values - diagonal[..., None] * np.eye(s.shape[-1])
         np.testing.assert_allclose(off_diagonal, 0, atol=1e-4)
 
 
-def test_entries_of_an_update_are_about_one_as_those_of_adam():
+def test_entries_of_an_update_have_one_size_whatever_the_shape():
     result = orthogonal({"a": random(32, 32), "b": random(8, 64)})
     for leaf in result.values():
-        assert 0.5 < np.sqrt(np.mean(np.asarray(leaf) ** 2)) < 1.5
+        assert 0.25 < np.sqrt(np.mean(np.asarray(leaf) ** 2)) < 0.5
 
 
 def test_a_matrix_without_gradient_stays():

@@ -1,9 +1,15 @@
 import json
 import pathlib
 
+import hydra
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from equipot.cli import config_files
+from equipot.cli import run as _resolvers  # noqa: F401 - names runs after their files
+from equipot.models import registry
+from equipot.training import config as training_config
 from tests.cli.running import TINY, run_train
 
 
@@ -57,16 +63,24 @@ def test_an_experiment_without_its_package_line_is_explained(tmp_path: pathlib.P
     assert "its first line must be '# @package _global_'" in done.stderr
 
 
-def test_every_experiment_composes_into_a_right_configuration(tmp_path: pathlib.Path):
-    from equipot.cli import config_files
-    from equipot.models import registry
-    from equipot.training import config as training_config
+def configuration(*overrides: str) -> training_config.TrainConfig:
+    """What a command line composes, checked."""
+    folder = str(config_files.shipped_folder().resolve())
+    with hydra.initialize_config_dir(folder, version_base="1.3"):
+        composed = OmegaConf.to_container(hydra.compose("train", list(overrides)), resolve=True)
+    config = training_config.train_config(composed)
+    registry.config_from_mapping(config.model)
+    return config
 
+
+def test_every_experiment_composes_into_a_right_configuration():
     for name in config_files.groups([config_files.shipped_folder()])["experiment"]:
-        done = run_train(tmp_path, f"+experiment={name}", "--cfg", "job", "--resolve")
-        config = training_config.train_config(yaml.safe_load(done.stdout))
-        registry.config_from_mapping(config.model)
-        assert config.name == name
+        assert configuration(f"+experiment={name}").name == name
+
+
+@pytest.mark.parametrize("name", registry.available())
+def test_a_first_look_at_ethanol_suits_every_model(name):
+    assert configuration("+experiment=rmd17_ethanol", f"model={name}").model["name"] == name
 
 
 def test_a_sweep_gives_each_run_a_folder_named_after_what_was_swept(sweep: pathlib.Path):

@@ -124,6 +124,7 @@ def test_the_time_of_what_runs_at_once_is_shared(script):
     assert times.share(found) == pytest.approx({"a": 4.0, "b": 1.0, "c": 0.0})
 
 
+@pytest.mark.filterwarnings("ignore:builtin type event_stats:DeprecationWarning")  # jax 0.12
 def test_the_profiler_sees_the_instructions_of_a_program(script, compiled):
     module = script("hlo").parse(compiled.as_text())
     loops = {i.name for i in module.instructions() if i.opcode == "while"}

@@ -32,7 +32,7 @@ _MODULES = (
     "edge_readout",
     "edge_eng_sum",
 )
-_ACTIVATIONS = {name: name for name in model.ACTIVATIONS} | {"shiftedsoftplus": "ssp"}
+_ACTIVATIONS = {name: name for name in activations.VANISHING_AT_ZERO} | {"shiftedsoftplus": "ssp"}
 _ENERGY_FACTOR = 2.0**-0.5  # written in the code of EdgewiseReduce
 
 Params = dict[str, np.ndarray]
@@ -209,7 +209,7 @@ def _perceptron(module: Any, place: str) -> layers.Perceptron:
 
 def _chain(perceptron: layers.Perceptron, name: str, last: str) -> Params:
     """Matrices for a normalised activation, whose constant the next matrix undoes."""
-    moment = activations.second_moment(model.ACTIVATIONS[perceptron.activation])
+    moment = activations.second_moment(activations.VANISHING_AT_ZERO[perceptron.activation])
     constants = [1.0, *[math.sqrt(moment)] * len(perceptron.widths)]
     names = [*(f"{name}_{n}" for n in range(len(perceptron.widths))), last]
     return {

@@ -203,6 +203,16 @@ def soft_odd(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return (1.0 - jnp.exp(-(x**2))) * x
 
 
+VANISHING_AT_ZERO = {
+    "silu": jax.nn.silu,
+    "mish": jax.nn.mish,
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "ssp": shifted_softplus,
+    "tanh": jnp.tanh,
+}
+"""By name: after them, what vanishes at the cutoff still does."""
+
+
 @functools.cache
 def parity_of(function: Activation) -> int:
     """1 for an even function, -1 for an odd one, 0 for any other; judged from 256 values.

@@ -5,6 +5,7 @@ Distances and cutoffs share one unit (Å in the models). All derivatives are fin
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +61,11 @@ def bessel_with_roots(
     """
     k = jnp.reshape(roots, (1,) * r.ndim + (-1,)) * (math.pi / cutoff)
     return sine_quotient(r[..., None] * k) * (math.sqrt(2.0 / cutoff) * k)
+
+
+def whole_numbers(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The numbers 1 … n: what roots are before training, as an initialiser of flax."""
+    return jnp.arange(1, shape[0] + 1, dtype=dtype)
 
 
 def sine_quotient(y: Float[Array, "*batch"]) -> Float[Array, "*batch"]:

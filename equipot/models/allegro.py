@@ -32,7 +32,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -41,30 +40,15 @@ from equipot import errors
 from equipot.e3 import activations, radial
 from equipot.e3.irreps import Irrep
 from equipot.e3.kernels import environments
+from equipot.e3.kernels.convolution import spread
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import composed, pair_embedding
 from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
 Activation: TypeAlias = Literal["silu", "mish", "gelu", "ssp", "tanh"]
 
-ACTIVATIONS = {
-    "silu": jax.nn.silu,
-    "mish": jax.nn.mish,
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),
-    "ssp": activations.shifted_softplus,
-    "tanh": jnp.tanh,
-}
-"""Functions that vanish at zero, so that what vanishes at the cutoff still does after them."""
-
-_LEAST = {
-    "num_layers": 1,
-    "lmax": 0,
-    "num_scalars": 1,
-    "num_channels": 1,
-    "num_radial_basis": 1,
-    "polynomial_cutoff": 2,
-}
 _WIDEST_TABLE = 128  # functions of distance and pair of species that enter one matrix product
 
 
@@ -121,15 +105,15 @@ class Config:
     species_norm: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise errors.ConfigError(
-                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
-                )
-        if self.cutoff <= 0:
-            raise errors.ConfigError(
-                f"model.cutoff: expected a positive length, received {self.cutoff}"
-            )
+        check_settings(
+            self,
+            num_layers=1,
+            lmax=0,
+            num_scalars=1,
+            num_channels=1,
+            num_radial_basis=1,
+            polynomial_cutoff=2,
+        )
         if self.embedding_dim < 1 or (self.radial_basis == "bessel" and self.embedding_dim % 2):
             raise errors.ConfigError(
                 "model.embedding_dim: expected an even number, half of it for each end of a pair, "
@@ -240,7 +224,7 @@ class Model(nn.Module):
             return 0.25 * (1.0 - jnp.cos(2.0 * math.pi * jnp.clip(x, 0.0, 1.0))) ** 2
         basis = radial.bessel(lengths, number, cutoff)
         if config.trainable_bessel:
-            roots = self.param("bessel_roots", _whole_numbers, (number,), lengths.dtype)
+            roots = self.param("bessel_roots", radial.whole_numbers, (number,), lengths.dtype)
             basis = radial.bessel_with_roots(lengths, roots, cutoff)
         return basis * radial.polynomial_cutoff(lengths, cutoff, config.polynomial_cutoff)[:, None]
 
@@ -318,7 +302,7 @@ class _Message:
     ) -> list[Array]:
         config = self.config
         act = _activation(config.latent_activation)
-        harmonics = [_spread(y, config.num_channels) for y in pairs["harmonics"]]
+        harmonics = [spread(y, config.num_channels) for y in pairs["harmonics"]]
         embed = _activation(config.embedding_activation)
         basis, pair = pairs["basis"], pairs["pair"]
         hidden = {0: pair_embedding.evaluate(embed, params["embedding"], basis, pair)}
@@ -351,17 +335,8 @@ def _invariants(
     return sum(terms[1:], terms[0])
 
 
-def _spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges channels"]:
-    """The same number for every channel, so written that its derivative is a matrix product too."""
-    return jnp.matmul(y[:, None], jnp.ones((1, channels), y.dtype), precision="highest")
-
-
-def _whole_numbers(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    return jnp.arange(1, shape[0] + 1, dtype=dtype)
-
-
 def _activation(name: str) -> Any:
-    return activations.normalize_function(ACTIVATIONS[name])
+    return activations.normalize_function(activations.VANISHING_AT_ZERO[name])
 
 
 def _by_degree(

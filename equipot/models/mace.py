@@ -18,20 +18,11 @@ from equipot.e3.irreps import Irrep
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
 from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
 SCALAR = Irrep("0e")
 Kind = Literal["residual", "agnostic", "density", "density_residual"]
-_LEAST = {
-    "num_layers": 1,
-    "lmax": 0,
-    "message_lmax": 0,
-    "num_channels": 1,
-    "num_radial_basis": 1,
-    "polynomial_cutoff": 2,
-    "readout_width": 0,
-}
-_GATES = {"silu": jax.nn.silu, "tanh": jnp.tanh}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,15 +72,16 @@ class Config:
     gate: Literal["silu", "tanh"] = "silu"
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise errors.ConfigError(
-                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
-                )
-        if self.cutoff <= 0:
-            raise errors.ConfigError(
-                f"model.cutoff: expected a positive length, received {self.cutoff}"
-            )
+        check_settings(
+            self,
+            num_layers=1,
+            lmax=0,
+            message_lmax=0,
+            num_channels=1,
+            num_radial_basis=1,
+            polynomial_cutoff=2,
+            readout_width=0,
+        )
         if isinstance(self.correlation, tuple) and len(self.correlation) != self.num_layers:
             raise errors.ConfigError(
                 f"model.correlation: expected one number, or {self.num_layers}, one for each layer,"
@@ -309,7 +301,7 @@ class Model(nn.Module):
         heads, name = self.num_heads, f"readout_{layer}"
         if width:
             x = channels.Linear({SCALAR: width * heads}, name=f"{name}_hidden")({SCALAR: scalars})
-            gate = activations.normalize_function(_GATES[self.config.gate])
+            gate = activations.normalize_function(activations.VANISHING_AT_ZERO[self.config.gate])
             hidden = jnp.split(gate(x[SCALAR]), heads, axis=-1)
             names = [name] if heads == 1 else [f"{name}_head_{i}" for i in range(heads)]
             each = [

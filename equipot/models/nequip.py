@@ -15,10 +15,10 @@ from equipot.e3.irreps import Irrep
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels
 from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
 SCALAR = Irrep("0e")
-_LEAST = {"num_layers": 1, "lmax": 0, "num_radial_basis": 1, "polynomial_cutoff": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,15 +57,7 @@ class Config:
     species_norm: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise errors.ConfigError(
-                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
-                )
-        if self.cutoff <= 0:
-            raise errors.ConfigError(
-                f"model.cutoff: expected a positive length, received {self.cutoff}"
-            )
+        check_settings(self, num_layers=1, lmax=0, num_radial_basis=1, polynomial_cutoff=2)
         if isinstance(self.num_channels, tuple) and len(self.num_channels) != self.lmax + 1:
             raise errors.ConfigError(
                 f"model.num_channels: expected one number, or {self.lmax + 1} for the degrees"
@@ -224,11 +216,7 @@ class Model(nn.Module):
         number, cutoff = self.config.num_radial_basis, self.config.cutoff
         if not self.config.trainable_bessel:
             return radial.bessel(lengths, number, cutoff)
-
-        def whole_numbers(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-            return jnp.arange(1, shape[0] + 1, dtype=dtype)
-
-        roots = self.param("bessel_roots", whole_numbers, (number,), lengths.dtype)
+        roots = self.param("bessel_roots", radial.whole_numbers, (number,), lengths.dtype)
         return radial.bessel_with_roots(lengths, roots, cutoff)
 
     def _readout(self, scalars: Float[Array, "nodes channels"]) -> Float[Array, " nodes"]:

@@ -9,20 +9,19 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot import errors
 from equipot.e3 import radial
 from equipot.e3.irreps import Irrep
 from equipot.e3.kernels.convolution import Path
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import channels
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
+from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
 SCALAR, VECTOR = Irrep("0e"), Irrep("1o")
 _TO_SCALAR = Path(SCALAR, SCALAR, SCALAR)
 _ALONG_EDGE = Path(SCALAR, VECTOR, VECTOR)
 _CARRIED = Path(VECTOR, SCALAR, VECTOR)
-_LEAST = {"num_layers": 1, "num_channels": 1, "num_radial_basis": 1, "polynomial_cutoff": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,15 +48,7 @@ class Config:
     readout_widths: tuple[int, ...] = (32,)
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise errors.ConfigError(
-                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
-                )
-        if self.cutoff <= 0:
-            raise errors.ConfigError(
-                f"model.cutoff: expected a positive length, received {self.cutoff}"
-            )
+        check_settings(self, num_layers=1, num_channels=1, num_radial_basis=1, polynomial_cutoff=2)
 
 
 class Message(nn.Module):

@@ -1,4 +1,4 @@
-"""The models by name: a file in this folder with a ``Config`` and a ``Model`` is a model."""
+"""The models by name: every other file in this folder holds a ``Config`` and a ``Model``."""
 
 import dataclasses
 import importlib
@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from equipot import config, errors
 
-_NOT_MODELS = ("registry",)
+_NOT_MODELS = ("registry", "settings")
 
 
 def available() -> tuple[str, ...]:

@@ -12,13 +12,11 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot import errors
 from equipot.e3 import activations, radial
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
+from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
-
-_LEAST = {"num_layers": 1, "num_channels": 1, "num_radial_basis": 2, "polynomial_cutoff": 2}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,15 +42,7 @@ class Config:
     readout_widths: tuple[int, ...] = (32,)
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise errors.ConfigError(
-                    f"model.{name}: expected at least {least}, received {getattr(self, name)}"
-                )
-        if self.cutoff <= 0:
-            raise errors.ConfigError(
-                f"model.cutoff: expected a positive length, received {self.cutoff}"
-            )
+        check_settings(self, num_layers=1, num_channels=1, num_radial_basis=2, polynomial_cutoff=2)
 
 
 class Interaction(nn.Module):

@@ -158,3 +158,8 @@ def test_precision_of_the_input_is_kept():
     with jax.enable_x64(True):
         x = e3.ones("2x0e + 0o + 1o", (2,), jnp.float32)
         assert jax.eval_shape(e3.gate, x).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("function", activations.VANISHING_AT_ZERO.values())
+def test_functions_said_to_vanish_at_zero_do(function):
+    assert function(jnp.zeros(())) == 0

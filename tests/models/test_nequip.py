@@ -10,24 +10,12 @@ import pytest
 from equipot import errors, testing
 from equipot.e3.irreps import Irrep
 from equipot.models import nequip
+from tests.models import molecules
+from tests.models.molecules import POSITIONS, RECEIVERS, SENDERS, SPECIES, quick_jit, vectors
 
 SMALL = nequip.Config(
     cutoff=3.0, num_layers=2, lmax=1, num_channels=4, num_radial_basis=4, radial_widths=(8,)
 )
-SENDERS = jnp.asarray([1, 0, 2, 0, 2, 1], jnp.int32)
-RECEIVERS = jnp.asarray([0, 1, 0, 2, 1, 2], jnp.int32)
-SPECIES = jnp.asarray([0, 1, 1], jnp.int32)
-IDENTITY = np.eye(3)
-POSITIONS = np.array([[0.0, 0.0, 0.0], [1.1, 0.3, -0.2], [-0.5, 1.3, 0.4]])
-
-
-def vectors(dtype="float32", matrix=IDENTITY):
-    positions = POSITIONS @ matrix.T
-    return jnp.asarray(positions[RECEIVERS] - positions[SENDERS], dtype)
-
-
-def quick_jit(function):
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def initialise(config, dtype="float32", avg_num_neighbors=2.0):
@@ -74,11 +62,9 @@ def test_hidden_irreps_follow_degree_and_parity():
 def test_energies_survive_rotation_and_inversion_in_every_form(changes):
     with jax.enable_x64(True):
         params, energy = initialise(dataclasses.replace(SMALL, **changes), "float64")
-        expected = energy(params, vectors("float64"))
-        assert expected.dtype == "float64" and np.ptp(expected) > 1e-3
-        for matrix in (testing.rotation_matrix(1), -np.eye(3)):
-            turned = energy(params, vectors("float64", matrix))
-            testing.assert_close(turned, expected, testing.F64_EXACT, "energies")
+        molecules.assert_energies_survive_rotation_and_inversion(
+            lambda v: energy(params, v), vectors("float64")
+        )
 
 
 def test_dtype_follows_the_edge_vectors():

@@ -7,26 +7,19 @@ import pytest
 
 from equipot import errors, testing
 from equipot.models import painn
+from tests.models import molecules
+from tests.models.molecules import ALIKE, FAR, NEAR, bonds, quick_jit
 
 SMALL = painn.Config(
     cutoff=3.0, num_layers=1, num_channels=4, num_radial_basis=4, readout_widths=(4,)
 )
-NEAR, FAR = jnp.asarray([1, 2, 0, 0], jnp.int32), jnp.asarray([0, 0, 1, 2], jnp.int32)
-SPECIES = jnp.zeros(3, jnp.int32)
-QUICK = {"xla_backend_optimization_level": 0}
-
-
-def bonds(angle):
-    """Edges of two atoms at 1 Å from a third, whose bonds enclose an angle."""
-    first, second = [1.0, 0.0, 0.0], [np.cos(angle), np.sin(angle), 0.0]
-    return jnp.asarray([first, second, [-x for x in first], [-x for x in second]])
 
 
 def initialise(vectors):
     """Parameters without zeros, and the energies of a graph."""
     model = painn.Model(config=SMALL, num_species=2, avg_num_neighbors=2.0)
-    edges = SPECIES, NEAR, FAR
-    params = jax.jit(model.init, compiler_options=QUICK)(jax.random.key(0), vectors, *edges)
+    edges = ALIKE, NEAR, FAR
+    params = quick_jit(model.init)(jax.random.key(0), vectors, *edges)
     params = jax.tree.map(lambda x: x + 0.1, params)
     return params, lambda p, v: model.apply(p, v, *edges)
 
@@ -48,14 +41,14 @@ def test_one_layer_sees_the_angle_between_bonds_but_not_how_they_are_turned():
     """The atom in the middle sees it; its neighbours, out of each other's reach, do not."""
     with jax.enable_x64(True):
         params, energy = initialise(bonds(1.0))
-        energy = jax.jit(energy, compiler_options=QUICK)
+        energy = quick_jit(energy)
         expected = energy(params, bonds(1.0))
         change = np.abs(energy(params, bonds(2.0)) - expected)
         assert change[0] > 1e-6
         assert np.all(change[1:] < testing.F64_EXACT)
-        for matrix in (testing.rotation_matrix(1), -np.eye(3)):
-            found = energy(params, bonds(1.0) @ matrix.T)
-            testing.assert_close(found, expected, testing.F64_EXACT, "energies")
+        molecules.assert_energies_survive_rotation_and_inversion(
+            lambda v: energy(params, v), bonds(1.0)
+        )
 
 
 def test_energy_has_no_kink_where_vectors_vanish_by_symmetry():
@@ -67,7 +60,7 @@ def test_energy_has_no_kink_where_vectors_vanish_by_symmetry():
         def middle(displacement):
             return energy(params, bonds(np.pi) + displacement * along)[0]
 
-        slope = jax.jit(jax.grad(middle), compiler_options=QUICK)
+        slope = quick_jit(jax.grad(middle))
         none, small, large = (float(slope(x)) for x in (0.0, 1e-4, 1e-3))
         assert none == pytest.approx(0.0, abs=1e-12)
         assert abs(small) > 1e-8

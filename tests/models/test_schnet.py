@@ -9,6 +9,7 @@ import pytest
 
 from equipot import errors, testing
 from equipot.models import schnet
+from tests.models.molecules import ALIKE, FAR, NEAR, bonds, quick_jit
 
 SMALL = schnet.Config(
     cutoff=3.0,
@@ -18,24 +19,15 @@ SMALL = schnet.Config(
     radial_widths=(5,),
     readout_widths=(4,),
 )
-NEAR, FAR = jnp.asarray([1, 2, 0, 0], jnp.int32), jnp.asarray([0, 0, 1, 2], jnp.int32)
-SPECIES = jnp.zeros(3, jnp.int32)
-QUICK = {"xla_backend_optimization_level": 0}
 
 
-def bonds(angle):
-    """Edges of two atoms at 1 Å from a third, whose bonds enclose an angle."""
-    first, second = [1.0, 0.0, 0.0], [np.cos(angle), np.sin(angle), 0.0]
-    return jnp.asarray([first, second, [-x for x in first], [-x for x in second]])
-
-
-def initialise(config, vectors, senders=NEAR, receivers=FAR, species=SPECIES):
+def initialise(config, vectors, senders=NEAR, receivers=FAR):
     """Parameters without zeros, and the energies of a graph."""
     model = schnet.Model(config=config, num_species=2, avg_num_neighbors=2.0)
-    edges = species, senders, receivers
-    params = jax.jit(model.init, compiler_options=QUICK)(jax.random.key(0), vectors, *edges)
+    edges = ALIKE, senders, receivers
+    params = quick_jit(model.init)(jax.random.key(0), vectors, *edges)
     params = jax.tree.map(lambda x: x + 0.1, params)
-    return params, jax.jit(lambda p, v: model.apply(p, v, *edges), compiler_options=QUICK)
+    return params, quick_jit(lambda p, v: model.apply(p, v, *edges))
 
 
 @pytest.mark.parametrize(

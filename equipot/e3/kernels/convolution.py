@@ -127,6 +127,15 @@ def convolution(
     return {path: jnp.stack(z, axis=1) for path, z in sums.items()}
 
 
+def spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges channels"]:
+    """The same number for every channel.
+
+    Written as a matrix product, so that the derivative, a sum over channels, is one too: as a plain
+    reduction along rows it is not vectorised on CPUs.
+    """
+    return jnp.matmul(y[:, None], jnp.ones((1, channels), y.dtype), precision="highest")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Message:
     """The weighted tensor products of a block of edges, ``{path: 2l+1 arrays}``.
@@ -144,20 +153,20 @@ class _Message:
         edge_feats: tuple[Mapping[Irrep, Components], PyTree],
     ) -> dict[Path, list[Array]]:
         edge_sh, basis = edge_feats
-        spread: dict[tuple[Irrep, int], list[Array]] = {}
+        repeated: dict[tuple[Irrep, int], list[Array]] = {}
         messages = {}
         for path, weights in self.radial(params, basis).items():
             _check_path(path, weights, sender_feats, edge_sh)
             key = path.edge, weights.shape[-1]
-            if key not in spread:
-                spread[key] = [self._spread(y, *key) for y in edge_sh[path.edge]]
-            products = _products(path, sender_feats[path.node], spread[key])
+            if key not in repeated:
+                repeated[key] = [self._spread(y, *key) for y in edge_sh[path.edge]]
+            products = _products(path, sender_feats[path.node], repeated[key])
             messages[path] = [self._both(weights) * product for product in products]
         return messages
 
     def _spread(self, y: Float[Array, " edges"], irrep: Irrep, channels: int) -> Array:
         """The same number for every channel; for the way back with the sign of the degree."""
-        there = _spread(y, channels)
+        there = spread(y, channels)
         if not self.mirrored:
             return there
         signs = jnp.asarray([1.0, (-1.0) ** irrep.l], y.dtype)
@@ -198,15 +207,6 @@ def _check_path(path: Path, weights: Array, sender_feats: Mapping, edge_sh: Mapp
             f"expected radial weights of {channels} channels for path {'_'.join(map(str, path))}, "
             f"those of its features, received {weights.shape[-1]}"
         )
-
-
-def _spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges channels"]:
-    """The same number for every channel.
-
-    Written as a matrix product, so that the derivative, a sum over channels, is one too: as a plain
-    reduction along rows it is not vectorised on CPUs.
-    """
-    return jnp.matmul(y[:, None], jnp.ones((1, channels), y.dtype), precision="highest")
 
 
 def _products(path: Path, sender_feats: Components, harmonics: Components) -> list[Array]:

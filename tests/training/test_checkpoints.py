@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.training import checkpoints, optimizer, state
+from equipot.training import checkpoints, config, optimizer, state
 
 
 def steps_in(folder):
@@ -32,6 +32,19 @@ def test_what_is_saved_is_loaded_bit_by_bit(tmp_path, small_state):
         loaded, where = saved.load(jax.tree.map(jnp.zeros_like, small_state))
     assert where == progress
     assert_same_bits(loaded, state.to_host(small_state))
+
+
+def test_a_state_of_muon_is_loaded_with_its_parts(tmp_path, small_state):
+    muon = optimizer.make_optimizer(config.OptimizerConfig(name="muon"))
+    begun = state.init_state(small_state.params, muon)
+    moved = begun.replace(
+        opt_state=jax.tree.map(lambda x: x + jnp.ones((), x.dtype), begun.opt_state)
+    )
+    with checkpoints.Checkpoints(tmp_path / "c", keep=1) as saved:
+        saved.save(moved, state.Progress(step=1))
+    with checkpoints.Checkpoints(tmp_path / "c", keep=1) as saved:
+        loaded, _ = saved.load(begun)
+    assert_same_bits(loaded, state.to_host(moved))
 
 
 def test_the_latest_and_the_best_are_kept(tmp_path, small_state):

@@ -15,7 +15,8 @@ from equipot.graphs import statistics
 from equipot.graphs.host_graph import ONE_HEAD
 from equipot.models import registry
 from equipot.potential import artefact, evaluate, references
-from equipot.potential.potential import Potential
+from equipot.potential.config import PotentialConfig
+from equipot.potential.potential import Potential, PotentialSpec
 from equipot.training.config import TrainConfig
 
 
@@ -47,8 +48,8 @@ def begin(config: TrainConfig, dataset: Dataset) -> Start:
 
     Raises:
       ArtefactError: If ``init_from`` is no intact potential.
-      ConfigError: If the model is set otherwise than that of ``init_from``, or an element has no
-        reference energy.
+      ConfigError: If the model, or what is added to it, is set otherwise than that of
+        ``init_from``, or an element has no reference energy.
       DataError: If ``init_from`` does not know an element of the training split.
     """
     if config.init_from is not None:
@@ -87,6 +88,7 @@ def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
     potential = evaluate.cast(artefact.load(path), config.potential.dtype)
     spec = potential.spec
     _check_model(config.model, spec.model_name, spec.model_config, path)
+    _check_added(config.potential, spec, path)
     unknown = sorted(set(statistics.species_table(dataset.train)) - set(spec.species_table))
     if unknown:
         raise errors.DataError(
@@ -135,6 +137,20 @@ def _check_model(given: Mapping[str, Any], name: str, model_config: Any, path: P
                 f"model.{field.name}: init_from={path} has {stored}, received {value}; leave the"
                 " model's settings out, they are those of the potential"
             )
+
+
+def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> None:
+    """Refuses what would be added to the model, but is not part of the potential."""
+    if given.repulsion != "none" and spec.repulsion is None:
+        raise errors.ConfigError(
+            f"potential.repulsion: init_from={path} has none, received {given.repulsion}; leave it"
+            " out, or train a new potential"
+        )
+    if spec.anchor_isolated and not given.anchor_isolated:
+        raise errors.ConfigError(
+            f"potential.anchor_isolated: init_from={path} has true, received false; leave it out,"
+            " or train a new potential"
+        )
 
 
 def _reference_energies(

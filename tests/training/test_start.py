@@ -96,3 +96,15 @@ def test_an_element_that_the_file_does_not_know_is_named(saved, frames, lennard_
 def test_a_file_that_is_not_there_is_named(frames):
     with pytest.raises(errors.ArtefactError, match=r"nowhere\.equipot"):
         start.begin(settings(init_from="nowhere.equipot"), frames)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"repulsion": "zbl"}, r"potential\.repulsion: init_from=.* has none, received zbl"),
+        ({"anchor_isolated": False}, r"potential\.anchor_isolated: .* has true, received false"),
+    ],
+)
+def test_what_the_potential_does_not_have_is_not_added_silently(saved, frames, setting, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        start.begin(settings(init_from=str(saved[0]), potential=setting), frames)

@@ -82,7 +82,9 @@ def edge_sum(
         edges_per_block = _edges_per_block(nodes, senders.shape)
     num_senders = max((len(leaf) for leaf in nodes), default=num_nodes)
     size = min(edges_per_block, num_edges)
-    plan = _Plan(flat, size, senders.shape[1:], num_senders, num_nodes)
+    config: Any = jax.config
+    precision = config.jax_default_matmul_precision
+    plan = _Plan(flat, size, senders.shape[1:], num_senders, num_nodes, precision)
     if senders.size and num_senders:
         sums: Any = _sums(plan, _varying((inputs, senders, receivers)))
     else:
@@ -140,6 +142,7 @@ class _Plan:
     messages: tuple[int, ...]  # axes of the messages of an edge
     num_senders: int
     num_receivers: int
+    matmul_precision: Any  # where the sum was asked for: derivatives may be taken elsewhere
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -158,7 +161,8 @@ def _sums(plan: _Plan, arguments: tuple[Ends, Array, Array]) -> Ends:
     def add_block(sums: Ends, block: tuple[list, Array, Array]) -> tuple[Ends, Sequence]:
         edges, sent, received = block
         at_ends = _take(inputs.senders, sent), _take(inputs.receivers, received)
-        result = plan.function(Ends(inputs.params, *at_ends, edges))
+        with jax.default_matmul_precision(plan.matmul_precision):
+            result = plan.function(Ends(inputs.params, *at_ends, edges))
         added = Ends(
             jax.tree.map(jnp.add, sums.params, result.params),
             _add_rows(sums.senders, sent, result.senders),

@@ -122,6 +122,19 @@ def test_over_devices_gradients_of_shared_parameters_are_summed_once(size):
         assert_trees_close(found, expected, "gradient over devices")
 
 
+def test_derivatives_have_the_precision_of_the_sum_wherever_they_are_taken():
+    """A potential asks for it; the gradient of a loss on its forces is taken outside of it."""
+    params, nodes, *edges = inputs("float32")
+
+    def loss(params):
+        with jax.default_matmul_precision("highest"):
+            return force_loss(blocked(5), params, nodes, *edges)
+
+    program = str(jax.make_jaxpr(jax.grad(loss))(params))
+    products = program.count("dot_general[")
+    assert products > 0 and program.count("precision=(Precision.HIGHEST") == products
+
+
 def test_temporary_memory_does_not_grow_with_the_edges():
     """The derivative of a force loss: its largest arrays are those that go in and come out."""
 

@@ -48,13 +48,14 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
       loss_terms: Weight in the loss of "energy", "forces" and "stress".
 
     Raises:
-      DataError: If a split is empty, a term of the loss has no labels, splits overlap, two atoms
-        are at one place, or all distances look like Bohr.
+      DataError: If a split is empty, a term of the loss has no labels, a level of theory is in no
+        training frame, splits overlap, two atoms are at one place, or all distances look like Bohr.
       UnknownElementError: If an element is in no training frame.
     """
     _check_not_empty(dataset)
     _check_labels(dataset, loss_terms)
     _check_elements(dataset)
+    _check_heads(dataset)
     duplicates = _check_overlap(dataset)
     shortest, bonds = _shortest_distances(dataset)
     if not dataset.length_unit_given:
@@ -129,6 +130,18 @@ def _check_elements(dataset: data_dataset.Dataset) -> None:
                     f"{item.where}, in the {name} split, holds {chemical_symbols[unseen[0]]} "
                     f"(Z={unseen[0]}), which no training frame has. Training has {symbols}; add "
                     f"frames with it or take this one out"
+                )
+
+
+def _check_heads(dataset: data_dataset.Dataset) -> None:
+    known = {item.head for item in dataset.train}
+    for name in ("valid", "test"):
+        for item in dataset.splits[name]:
+            if item.head not in known:
+                raise errors.DataError(
+                    f"{item.where}, in the {name} split, is of the level of theory '{item.head}', "
+                    f"which no training frame has. Training has {', '.join(sorted(known))}; add "
+                    f"frames of it or take this one out"
                 )
 
 

@@ -39,7 +39,8 @@ def dataset(
         for item in structures:
             for part in _parts(item):
                 digest.update(part)
-    for energies in (isolated_atoms, *(own for _, own in sorted((isolated_by_head or {}).items()))):
+    for head, energies in (("", isolated_atoms), *sorted((isolated_by_head or {}).items())):
+        digest.update(head.encode())
         digest.update(json.dumps({str(z): energies[z] for z in sorted(energies)}).encode())
     return digest.hexdigest()
 

@@ -1,7 +1,7 @@
 """Which frames train, validate and test, where the user leaves that to us.
 
-At random, every element stays in training and so does every configuration that occurs twice; in
-file order, the first frames train, the next validate and the next test.
+At random, every element stays in training, at each level of theory, and so does every configuration
+that occurs twice; in file order, the first frames train, the next validate and the next test.
 """
 
 import dataclasses
@@ -111,13 +111,15 @@ def _training_first(
 ) -> np.ndarray:
     """A random order that begins with the frames that must train."""
     order = generator.permutation(len(structures))
-    elements = [frozenset(s.atomic_numbers.tolist()) for s in structures]
+    elements = [frozenset((z, s.head) for z in s.atomic_numbers.tolist()) for s in structures]
     needed = _covering(elements, order)
     if len(needed) > counts.train:
-        symbols = ", ".join(chemical_symbols[z] for z in sorted(frozenset().union(*elements)))
+        every = frozenset().union(*elements)
+        symbols = ", ".join(chemical_symbols[z] for z in sorted({z for z, _ in every}))
+        levels = " at each level of theory" if len({head for _, head in every}) > 1 else ""
         raise errors.DataError(
-            f"{counts.train} training frames cannot hold all elements ({symbols}), which need "
-            f"{len(needed)}; set fewer frames aside, or raise data.num_train"
+            f"{counts.train} training frames cannot hold all elements ({symbols}){levels}, which "
+            f"need {len(needed)}; set fewer frames aside, or raise data.num_train"
         )
     held_out = counts.valid + counts.test
     pinned = needed | _repeated(structures)
@@ -130,17 +132,17 @@ def _training_first(
     return order[np.argsort(rank, kind="stable")]
 
 
-def _covering(elements: Sequence[frozenset[int]], order: np.ndarray) -> set[int]:
-    """A small set of frames that has every element, rare elements first."""
-    frequency: dict[int, int] = {}
+def _covering(elements: Sequence[frozenset[tuple[int, str]]], order: np.ndarray) -> set[int]:
+    """A small set of frames that has every element at its level of theory, rare ones first."""
+    frequency: dict[tuple[int, str], int] = {}
     for present in elements:
-        for number in present:
-            frequency[number] = frequency.get(number, 0) + 1
+        for element in present:
+            frequency[element] = frequency.get(element, 0) + 1
     chosen: set[int] = set()
-    covered: set[int] = set()
-    for number in sorted(frequency, key=lambda z: (frequency[z], z)):
-        if number not in covered:
-            index = next(i for i in order.tolist() if number in elements[i])
+    covered: set[tuple[int, str]] = set()
+    for element in sorted(frequency, key=lambda one: (frequency[one], one)):
+        if element not in covered:
+            index = next(i for i in order.tolist() if element in elements[i])
             chosen.add(index)
             covered |= elements[index]
     return chosen

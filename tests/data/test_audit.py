@@ -96,13 +96,25 @@ def test_overlapping_splits_stop_with_an_example(write, labelled_water):
 
 def test_splits_may_share_a_configuration_at_different_levels_of_theory(write, labelled_water):
     files = {}
-    for name, head in (("train", "dft"), ("valid", "xtb")):
+    for name, heads in (("train", ("dft", "dft", "xtb")), ("valid", ("xtb", "xtb", "dft"))):
         frames = labelled_water(3)
-        for frame in frames:
+        for frame, head in zip(frames, heads, strict=True):
             frame.info["level"] = head
         files[name] = write(f"{name}.extxyz", frames)
     config = DataConfig(**files, test_fraction=0.0, head_key="level")
     audit.audit(dataset.read_dataset(config), ENERGY_AND_FORCES)
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_level_of_theory_no_training_frame_has_stops(write, labelled_water, split):
+    files = {}
+    for i, name in enumerate(("train", "valid", "test")):
+        frame = labelled_water(1, first_seed=i)[0]
+        frame.info["level"] = "xtb" if name == split else "dft"
+        files[name] = write(f"{name}.extxyz", frame)
+    made = dataset.read_dataset(DataConfig(**files, head_key="level"))
+    with pytest.raises(errors.DataError, match=rf"{split} split, is of the level of theory 'xtb'"):
+        audit.audit(made, ENERGY_AND_FORCES)
 
 
 def test_repeats_within_training_are_counted(read, labelled_water):

@@ -26,6 +26,7 @@ def test_the_dataset_is_named_by_all_that_training_sees(write, labelled_water):
     changed = [
         fingerprint.dataset(splits, {1: -13.5}),
         fingerprint.dataset(splits, {1: -13.6}, {"dft": {1: -13.6}}),
+        fingerprint.dataset(splits, {1: -13.6}, {"xtb": {1: -13.6}}),
         fingerprint.dataset(
             splits | {"valid": [dataclasses.replace(items[2], head="dft")]}, {1: -13.6}
         ),
@@ -35,4 +36,4 @@ def test_the_dataset_is_named_by_all_that_training_sees(write, labelled_water):
         ),
         fingerprint.dataset(splits | {"train": items[1::-1]}, {1: -13.6}),
     ]
-    assert len({name, *changed}) == 7
+    assert len({name, *changed}) == 8

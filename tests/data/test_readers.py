@@ -117,6 +117,8 @@ def test_groups_and_weights_come_from_info(write, labelled_water):
     assert [s.energy_weight for s in items] == [s.forces_weight for s in items] == [1.0, 0.25]
     with pytest.raises(errors.DataError, match=r"no frame has the key 'temprature' .*Did you mean"):
         _read(path, group_key="temprature")
+    with pytest.raises(errors.DataError, match=r"'temprature' \(data.head_key\).*Did you mean"):
+        _read(path, head_key="temprature")
 
 
 def test_frames_without_a_weight_weigh_one_and_are_counted(write, labelled_water):
@@ -248,6 +250,8 @@ def test_levels_of_theory_are_named_by_a_key_for_isolated_atoms_too(write, label
 
 
 def test_a_frame_without_its_level_of_theory_is_named(write, labelled_water):
-    path = write("a.extxyz", labelled_water(1))
-    with pytest.raises(errors.DataError, match=r"frame 0: has no 'level', expected the name of"):
+    frames = labelled_water(2)
+    frames[0].info["level"] = "dft"
+    path = write("a.extxyz", frames)
+    with pytest.raises(errors.DataError, match=r"frame 1: has no 'level', expected the name of"):
         readers.read_file(path, DataConfig(train=path, head_key="level"))

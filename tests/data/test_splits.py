@@ -62,6 +62,14 @@ def test_a_configuration_at_two_levels_of_theory_can_be_held_out():
     assert (len(train), len(valid), len(test)) == (16, 2, 2)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_every_level_of_theory_stays_in_training(seed):
+    pool = _pool(*[[1, 8]] * 20)
+    pool[4:6] = [dataclasses.replace(s, head="rare") for s in pool[4:6]]
+    train, _, _ = _split(pool, split_seed=seed, num_valid=9, num_test=9)
+    assert {pool[i].head for i in train} == {"", "rare"}
+
+
 def test_held_out_frames_stay_the_same_when_fewer_train():
     pool = _pool(*[[1, 8]] * 40)
     _, valid, test = _split(pool, num_train=30, num_valid=4, num_test=4)

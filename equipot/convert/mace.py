@@ -53,7 +53,7 @@ def convert(module: Any, head: str | None = None) -> Potential:
     """
     layers.expect(module, ("MACE", "ScaleShiftMACE"), "mace", "model")
     _check_parts(module)
-    index = _head_index(module, head)
+    index = mace_config.head_index(module, head)
     numbers = [int(z) for z in module.atomic_numbers]
     species, table = np.argsort(numbers), tuple(sorted(numbers))
     config = mace_config.read_config(module)
@@ -78,11 +78,6 @@ def convert(module: Any, head: str | None = None) -> Potential:
     return Potential(spec=spec, params=params)
 
 
-def heads_of(module: Any) -> tuple[str, ...]:
-    """Names of a model's heads."""
-    return tuple(getattr(module, "heads", None) or ("Default",))
-
-
 def _check_parts(module: Any) -> None:
     unknown = set(torch_modules.children(module)) - set(_PARTS)
     if unknown:
@@ -90,19 +85,6 @@ def _check_parts(module: Any) -> None:
             f"expected a MACE of {', '.join(_PARTS)}; found also {', '.join(sorted(unknown))}, "
             "which equipot cannot read"
         )
-
-
-def _head_index(module: Any, head: str | None) -> int:
-    heads = heads_of(module)
-    if head is None and len(heads) == 1:
-        return 0
-    if head not in heads:
-        received = "none" if head is None else f"'{head}'"
-        raise errors.ConfigError(
-            f"head: expected one of {', '.join(heads)}, received {received}."
-            f"{errors.did_you_mean(head or '', heads)}"
-        )
-    return heads.index(head)
 
 
 def _read_energies(module: Any, index: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Settings of a model of mace-torch, read from its modules, whatever they were made with."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from equipot.convert import mace_layers as layers
 from equipot.data import elements
 from equipot.e3 import radial_transforms
 from equipot.e3.irreps import Irrep
-from equipot.models.mace import Config, Kind
+from equipot.models.mace import Config, Gate, Kind
 
 _KINDS: dict[str, Kind] = {
     "RealAgnosticInteractionBlock": "agnostic",
@@ -71,6 +71,32 @@ def read_average(module: Any) -> float:
     """
     values = [float(block.avg_num_neighbors) for block in module.interactions]
     return _same(values, "avg_num_neighbors")
+
+
+def head_index(module: Any, head: str | None) -> int:
+    """Which of a model's heads has a name.
+
+    Args:
+      module: The model.
+      head: The name; None where there is one head.
+
+    Raises:
+      ConfigError: If there is no such head, or several and none is named.
+    """
+    heads = _heads(module)
+    if head is None and len(heads) == 1:
+        return 0
+    if head not in heads:
+        received = "none" if head is None else f"'{head}'"
+        raise errors.ConfigError(
+            f"head: expected one of {', '.join(heads)}, received {received}."
+            f"{errors.did_you_mean(head or '', heads)}"
+        )
+    return heads.index(head)
+
+
+def _heads(module: Any) -> tuple[str, ...]:
+    return tuple(getattr(module, "heads", None) or ("Default",))
 
 
 def _check_harmonics(module: Any) -> None:
@@ -161,7 +187,7 @@ def _check_close(found: np.ndarray, expected: np.ndarray, place: str) -> None:
 
 def _read_readout(module: Any) -> tuple[int, Any]:
     """Width of the hidden layer of the last readout, 0 for none, and its activation."""
-    heads = len(getattr(module, "heads", None) or ("Default",))
+    heads = len(_heads(module))
     readouts = list(module.readouts)
     for i, readout in enumerate(readouts):
         allowed = _READOUTS if i == len(readouts) - 1 else _READOUTS[:1]
@@ -170,9 +196,9 @@ def _read_readout(module: Any) -> tuple[int, Any]:
         return 0, "silu"
     activation = readouts[-1].non_linearity.acts[0]
     gate = "none" if activation is None else layers.activation_name(activation)
-    if gate not in layers.GATES:
+    if gate not in get_args(Gate):
         raise errors.ConversionError(
-            f"readouts: expected the activation {' or '.join(layers.GATES)}, received {gate}"
+            f"readouts: expected the activation {' or '.join(get_args(Gate))}, received {gate}"
         )
     return layers.irreps_of(readouts[-1].hidden_irreps)[0][0] // heads, gate
 

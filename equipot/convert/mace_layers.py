@@ -9,8 +9,6 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
@@ -21,7 +19,6 @@ from equipot.e3.kernels import couplings
 from equipot.e3.kernels.convolution import Path, coupling
 
 SCALAR = Irrep("0e")
-GATES = {"silu": jax.nn.silu, "tanh": jnp.tanh}
 _EXACT, _ROUNDED = 1e-12, 1e-6
 _PROBES = 8
 
@@ -130,7 +127,7 @@ def relative_constant(activation: Any, name: str, place: str) -> float:
             "which equipot's model does not have"
         )
     constant = 1.0 if activation._is_id else float(activation.cst)
-    return constant * activations.second_moment(GATES[name]) ** 0.5
+    return constant * activations.second_moment(activations.VANISHING_AT_ZERO[name]) ** 0.5
 
 
 def activation_name(activation: Any) -> str:

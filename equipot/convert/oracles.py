@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from equipot import errors
-from equipot.convert import mace_constants
+from equipot.convert import mace_config, mace_constants
 from equipot.convert.nequip import type_names
 from equipot.data import structure as structures_
 from equipot.data.structure import Structure
@@ -83,13 +82,13 @@ def evaluate_mace(
       module: The model, in any precision.
       structures: Of elements that it knows.
       head: Which of its heads; needed where it has several.
+
+    Raises:
+      ConfigError: If there is no such head, or several and none is named.
     """
     torch: Any = importlib.import_module("torch")
     numbers = tuple(int(z) for z in module.atomic_numbers)
-    heads = list(getattr(module, "heads", None) or ["Default"])
-    if head not in heads and len(heads) > 1:
-        raise errors.ConversionError(f"head: expected one of {', '.join(heads)}, received {head}")
-    index = heads.index(head) if head in heads else 0
+    index = mace_config.head_index(module, head)
     dtype = next(module.parameters()).dtype
 
     def evaluate(structure: Structure) -> HostPrediction:

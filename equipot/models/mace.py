@@ -23,6 +23,7 @@ from equipot.typing import Array, Float, Int
 
 SCALAR = Irrep("0e")
 Kind = Literal["residual", "agnostic", "density", "density_residual"]
+Gate = Literal["silu", "tanh"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Config:
     polynomial_cutoff: int = 5
     radial_widths: tuple[int, ...] = (64, 64, 64)
     readout_width: int = 16
-    gate: Literal["silu", "tanh"] = "silu"
+    gate: Gate = "silu"
 
     def __post_init__(self) -> None:
         check_settings(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.data import dataset
 from equipot.training import config, setup
+from tests.training.datasets import made_of
 
 CONFIG = config.train_config(
     {
@@ -14,18 +14,6 @@ CONFIG = config.train_config(
         "trainer": {"batch_size": 5, "eval_batch_size": 3},
     }
 )
-
-
-def made_of(train, valid=()):
-    return dataset.Dataset(
-        train=tuple(train),
-        valid=tuple(valid),
-        test=(),
-        isolated_atoms={},
-        fingerprint="abc",
-        found=(),
-        length_unit_given=True,
-    )
 
 
 @pytest.fixture(scope="module")

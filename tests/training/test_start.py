@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.data import dataset
 from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
 from equipot.training import config, setup, start
+from tests.training.datasets import made_of
 
 MODEL = {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_channels": 2}
 
@@ -18,18 +18,6 @@ MODEL = {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_chann
 def settings(**changes):
     mapping = {"data": {"train": "not read here"}, "model": {"name": "nequip"}, **changes}
     return config.train_config(mapping)
-
-
-def made_of(train, valid):
-    return dataset.Dataset(
-        train=tuple(train),
-        valid=tuple(valid),
-        test=(),
-        isolated_atoms={},
-        fingerprint="abc",
-        found=(),
-        length_unit_given=True,
-    )
 
 
 @pytest.fixture(scope="module")

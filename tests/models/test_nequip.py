@@ -123,13 +123,11 @@ def test_directions_matter_beyond_degree_zero():
     def spread(lmax):
         config = dataclasses.replace(SMALL, lmax=lmax)
         model = nequip.Model(config=config, num_species=1, avg_num_neighbors=2.0)
-        ends = jnp.asarray([1, 2, 0, 0], jnp.int32), jnp.asarray([0, 0, 1, 2], jnp.int32)
-        species = jnp.zeros(3, jnp.int32)
-        bent = jnp.asarray([[1.0, 0, 0], [0, 1.0, 0], [-1.0, 0, 0], [0, -1.0, 0]])
-        straight = jnp.asarray([[1.0, 0, 0], [-1.0, 0, 0], [-1.0, 0, 0], [1.0, 0, 0]])
-        params = quick_jit(model.init)(jax.random.key(0), bent, species, *ends)
+        edges = molecules.ALIKE, molecules.NEAR, molecules.FAR
+        bent, straight = molecules.bonds(np.pi / 2), molecules.bonds(np.pi)
+        params = quick_jit(model.init)(jax.random.key(0), bent, *edges)
         apply = quick_jit(model.apply)
-        a, b = (apply(params, v, species, *ends) for v in (bent, straight))
+        a, b = (apply(params, v, *edges) for v in (bent, straight))
         return float(jnp.abs(a - b).max())
 
     assert spread(0) < 1e-5

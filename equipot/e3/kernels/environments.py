@@ -10,7 +10,7 @@ row vector of the node,
 
     Q = e_scalar T_n … T_1,        scalar after n layers = Σ_a Q[a, u] V[a, u],
 
-made from its left end by ``pull_back``: one product for each layer and node, none for each V.
+made from its left end by ``scalar_operator``: one product for each layer and node, none for each V.
 
 Components of several irreps lie side by side here, ``[nodes, components, channels]``.
 """

@@ -11,6 +11,7 @@ so the shifts become reference energies, and nothing is anchored.
 
 import dataclasses
 import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ _COMMON = (
 _SCREENING_LENGTH, _SCREENING_EXPONENT = 0.46850, 0.23
 _SCREENING_COEFFICIENTS = (0.02817, 0.28022, 0.50986, 0.18175)
 _SCREENING_DECAYS = (0.20162, 0.40290, 0.94229, 3.19980)
+_COULOMB_ROUNDING = 1e-3  # relative; units that differ do so by more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,9 +176,16 @@ def _read_repulsion(modules: Mapping[str, Any], numbers: list[int]) -> ZBL | Non
             f"pair_potential: expected the charges {numbers} of the types, received"
             f" {charges.tolist()}"
         )
+    coulomb = 2.0 * float(zbl._qqr2exesquare)
+    if not math.isclose(coulomb, ZBL().coulomb, rel_tol=_COULOMB_ROUNDING):
+        raise errors.ConversionError(
+            f"pair_potential: expected units of eV and Å, where e²/4πε₀ is {ZBL().coulomb:.4f},"
+            f" received {coulomb:.4f}: a model with other units (units: real is kcal/mol) cannot"
+            " be read"
+        )
     return ZBL(
         polynomial_cutoff=whole(zbl.cutoff.p, "pair_potential.cutoff.p"),
-        coulomb=2.0 * float(zbl._qqr2exesquare),
+        coulomb=coulomb,
         length=_SCREENING_LENGTH,
         exponent=_SCREENING_EXPONENT,
         coefficients=_SCREENING_COEFFICIENTS,

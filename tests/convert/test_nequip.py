@@ -59,6 +59,12 @@ def test_charges_that_are_not_those_of_the_types_are_refused():
         nequip._read_repulsion({"pair_potential": zbl}, [8, 1])
 
 
+def test_a_repulsion_in_kcal_per_mol_is_refused():
+    zbl = fake("ZBL", atomic_numbers=Tensor([8.0, 1.0]), _qqr2exesquare=0.5 * 332.06371)
+    with pytest.raises(errors.ConversionError, match=r"units of eV and Å.*received 332\.0"):
+        nequip._read_repulsion({"pair_potential": zbl}, [8, 1])
+
+
 def test_numbers_that_must_be_whole_are():
     assert nequip.whole(6.0, "p") == 6
     with pytest.raises(errors.ConversionError, match=r"p: expected a whole number, received 5\.5"):

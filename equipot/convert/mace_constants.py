@@ -13,6 +13,7 @@ from equipot.convert import torch_modules
 from equipot.e3.kernels.couplings import Power
 
 _DECIMALS = "r_max", "covalent_radii", "a", "q", "p", "alpha", "c", "a_exp", "a_prefactor"
+_ROUNDED = 1e-6
 
 
 def constant(tensor: Any) -> np.ndarray:
@@ -42,13 +43,23 @@ def exact_buffers(module: Any) -> dict[str, np.ndarray]:
             continue
         if leaf in _DECIMALS:
             found[name] = constant(buffer)
-        elif leaf == "bessel_weights":
-            found[name] = np.pi / cutoff * np.arange(1.0, len(buffer) + 1.0)
-        elif leaf == "prefactor":
-            found[name] = np.array((2.0 / cutoff) ** 0.5)
-        elif leaf == "gaussian_weights":
-            found[name] = np.linspace(0.0, cutoff, len(buffer))
+        elif (exact := _by_formula(leaf, torch_modules.array(buffer), cutoff)) is not None:
+            found[name] = exact
     return found | _exact_couplings(module)
+
+
+def _by_formula(leaf: str, values: np.ndarray, cutoff: float) -> np.ndarray | None:
+    """What a constant was before rounding, or None for one that is not what its formula says."""
+    if leaf == "bessel_weights":
+        exact = np.pi / cutoff * np.arange(1.0, values.size + 1.0)
+    elif leaf == "prefactor":
+        exact = np.array((2.0 / cutoff) ** 0.5)
+    elif leaf == "gaussian_weights":
+        exact = np.linspace(0.0, cutoff, values.size)
+    else:
+        return None
+    exact = exact.reshape(values.shape)
+    return exact if np.allclose(values, exact, rtol=_ROUNDED, atol=0.0) else None
 
 
 def _exact_couplings(module: Any) -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ import yaml
 
 from equipot import config as configuration
 from equipot import errors
+from equipot.data.config import DataConfig
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -228,12 +229,21 @@ def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
     except yaml.YAMLError as failure:
         raise errors.CheckpointError(f"{folder.config}: expected YAML ({failure})") from failure
     old, new = _flat(before), _flat(configuration.to_mapping(config))
+    # A key that the version which began the run did not know acted as its default does.
+    known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
+    old = {**known, **old}
     for key in sorted(old.keys() | new.keys()):
         if key.split(".")[0] not in _FREE_KEYS and old.get(key) != new.get(key):
             raise errors.CheckpointError(
                 f"{folder.path}: holds a run with {key}={old.get(key)}, now it is {new.get(key)};"
                 " take another name or run_dir, or remove the folder"
             )
+
+
+def _defaults(config: TrainConfig) -> dict[str, Any]:
+    """Every setting as it is without being given; files and model are those of the run."""
+    data = DataConfig(train=config.data.train)
+    return _flat(configuration.to_mapping(TrainConfig(data=data, model=config.model)))
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

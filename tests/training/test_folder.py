@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import yaml
 
 from equipot import errors
 from equipot.training import config, folder
@@ -64,6 +65,17 @@ def test_another_configuration_is_refused_by_the_key_that_differs(tmp_path):
     begin(tmp_path / "run")
     changed = configured(tmp_path / "run", model={"name": "nequip", "cutoff": 4.0})
     with pytest.raises(errors.CheckpointError, match=r"model.cutoff=5.0, now it is 4.0"):
+        folder.find_folder(changed)
+
+
+def test_a_key_that_an_older_version_did_not_have_has_its_default(tmp_path):
+    place = begin(tmp_path / "run")
+    older = yaml.safe_load(place.config.read_text())
+    del older["potential"]["repulsion"]
+    place.config.write_text(yaml.safe_dump(older))
+    folder.find_folder(configured(tmp_path / "run"))
+    changed = configured(tmp_path / "run", potential={"repulsion": "zbl"})
+    with pytest.raises(errors.CheckpointError, match=r"repulsion=none, now it is zbl"):
         folder.find_folder(changed)
 
 

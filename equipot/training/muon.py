@@ -36,7 +36,13 @@ def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
         ),
         "other": optax.scale_by_adam(b1, b2),
     }
-    return optax.partition(parts, lambda params: jax.tree.map(_kind, params))
+    return optax.partition(parts, _kinds)
+
+
+def _kinds(params: PyTree) -> PyTree:
+    """Which part acts on each leaf; tables beside the model, [heads, species], are no matrices."""
+    others = jax.tree.map(lambda _: "other", params)
+    return {**others, "model": jax.tree.map(_kind, params["model"])}
 
 
 def _kind(leaf: Array) -> str:

@@ -52,6 +52,16 @@ def test_vectors_and_narrow_matrices_follow_adam():
     assert not np.allclose(found["matrix"], adam["matrix"], atol=0.1)
 
 
+def test_tables_of_several_heads_and_species_follow_adam():
+    params = {"model": {"matrix": random(8, 8)}, "shift": random(4, 4)}
+    found = []
+    for name in ("muon", "adam"):
+        transformation = optimizer.make_optimizer(OptimizerConfig(name=name))
+        updates, _ = transformation.update(params, transformation.init(params), params)
+        found.append(updates["shift"])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 def test_momentum_looks_ahead():
     first, second = random(8, 8), random(8, 8)
     gradients = [{"model": {"matrix": matrix}} for matrix in (first, second)]

@@ -134,7 +134,10 @@ def _head_index(heads: tuple[str, ...], head: str | None) -> int:
         return 0
     if head not in heads:
         received = "none" if head is None else f"'{head}'.{errors.did_you_mean(head, heads)}"
-        raise errors.ConfigError(f"head: expected one of {', '.join(heads)}, received {received}")
+        raise errors.ConfigError(
+            f"head: expected one of {', '.join(heads)}, the levels of theory of the potential,"
+            f" received {received}"
+        )
     return heads.index(head)
 
 

@@ -94,6 +94,8 @@ def _atoms(structure: Structure, prediction: Predicted) -> ase.Atoms:
         atoms.arrays["REF_forces"] = structure.forces
     if structure.stress_weight > 0:
         atoms.info["REF_stress"] = structure.stress[_VOIGT]
+    if structure.head:
+        atoms.info["head"] = structure.head
     if structure.group:
         atoms.info["group"] = structure.group
     return atoms

@@ -184,7 +184,7 @@ def head_of(structure: structures_.Structure, heads: Sequence[str]) -> int:
     received = f"'{structure.head}'" if structure.head else "none"
     raise errors.DataError(
         f"{structure.where}: expected one of the heads {', '.join(heads)}, received {received};"
-        " name the level of theory of the structure (head), or leave it out"
+        " name it, for all with --head, or by a key of each frame with --head-key (data.head_key)"
     )
 
 

@@ -109,15 +109,14 @@ def compute_references_by_head(
     Raises:
       ConfigError: If an element has no reference energy.
     """
-    found = [
-        compute_references(
-            [s for s in structures if s.head == head],
-            species_table,
-            isolated_by_head.get(head, {}),
-            config,
-        )
-        for head in heads
-    ]
+    found: list[References] = []
+    for head in heads:
+        own = [s for s in structures if s.head == head]
+        isolated = isolated_by_head.get(head, {})
+        try:
+            found.append(compute_references(own, species_table, isolated, config))
+        except errors.ConfigError as error:
+            raise errors.ConfigError(f"level of theory {head}: {error}") from error
     named = zip(heads, found, strict=True)
     return References(
         atomic_energies=np.stack([own.atomic_energies for own in found]),

@@ -45,7 +45,8 @@ class SplitErrors:
       forces: Per component, eV/Å.
       stress: Per component, eV/Å³.
       elements: Errors of the forces by chemical symbol.
-      groups: Energy, forces and stress by ``Structure.group``, where structures have one.
+      groups: Energy, forces and stress by ``Structure.group``, where structures have one, else by
+        level of theory, where there are several.
     """
 
     energy: Errors | None
@@ -76,8 +77,9 @@ def split_errors(
       structures: With labels; weights matter only in being zero or not.
       predictions: Of these structures, in the same order.
     """
-    names = sorted({s.group for s in structures} - {""}, key=_natural)
-    members = {name: [i for i, s in enumerate(structures) if s.group == name] for name in names}
+    groups = _groups(structures)
+    names = sorted(set(groups) - {""}, key=_natural)
+    members = {name: [i for i, own in enumerate(groups) if own == name] for name in names}
     return dataclasses.replace(
         _quantities(structures, predictions),
         elements=_per_element(structures, predictions),
@@ -86,6 +88,12 @@ def split_errors(
             for name, own in members.items()
         },
     )
+
+
+def _groups(structures: Sequence[Structure]) -> list[str]:
+    """What each structure is told apart by: its group, or its level of theory."""
+    groups, heads = [s.group for s in structures], [s.head for s in structures]
+    return heads if not any(groups) and len(set(heads)) > 1 else groups
 
 
 def error_table(splits: Mapping[str, SplitErrors]) -> str:

@@ -111,7 +111,7 @@ def test_heads_share_a_batch_and_an_isolated_atom_has_the_reference_energy_of_it
 
 @pytest.mark.parametrize(("head", "received"), [("", "none"), ("ccsd", "'ccsd'")])
 def test_a_structure_must_say_which_head_it_asks_for(head, received):
-    with pytest.raises(errors.DataError, match=f"heads dft, xtb, received {received}; name the"):
+    with pytest.raises(errors.DataError, match=f"heads dft, xtb, received {received}; name it"):
         evaluate.evaluate(POTENTIAL, [of_head(PAIR, head)])
 
 
@@ -133,7 +133,8 @@ def test_calculator_runs_one_head(saved):
 )
 def test_calculator_must_be_told_which_head(saved, head, received):
     with pytest.raises(
-        errors.ConfigError, match=f"head: expected one of dft, xtb, received {received}"
+        errors.ConfigError,
+        match=f"head: expected one of dft, xtb, the levels .* received {received}",
     ):
         EquipotCalculator(saved, head=head)
 
@@ -157,3 +158,11 @@ def test_references_are_fitted_for_each_head_alone():
     np.testing.assert_allclose(found.shift, [[0.0, 0.0], [-0.5, -0.5]])
     assert any(note.startswith("dft: Least-squares") for note in found.notes)
     assert any(note.startswith("xtb: Reference energies (isolated)") for note in found.notes)
+
+
+def test_an_element_without_a_reference_energy_is_named_with_its_head():
+    chosen = PotentialConfig(reference_energies="isolated")
+    with pytest.raises(errors.ConfigError, match=r"xtb: .* no energy for O in frames"):
+        references.compute_references_by_head(
+            [], (1, 8), {"dft": {1: -1.0, 8: -2.0}, "xtb": {1: -1.0}}, chosen, HEADS
+        )

@@ -78,3 +78,15 @@ def test_json_has_the_promised_keys(lennard_jones):
     assert set(found) == {"energy", "forces", "stress", "elements", "groups"}
     assert set(found["energy"]) == {"rmse", "mae"}
     assert set(found["forces"]) == {"rmse", "mae", "relative"}
+
+
+def test_levels_of_theory_are_told_apart_where_nothing_else_is(lennard_jones):
+    bare = [dataclasses.replace(s, group="") for s in lennard_jones[:4]]
+    named = [dataclasses.replace(s, head=h) for s, h in zip(bare, "abab", strict=True)]
+    predictions = [off_by(s, energy=0.4 if s.head == "b" else 0.0) for s in named]
+    found = reports.split_errors(named, predictions)
+    assert found.groups["a"].energy.mae == pytest.approx(0.0)
+    assert found.groups["b"].energy.mae == pytest.approx(0.1)
+    assert not reports.split_errors(named[::2], predictions[::2]).groups
+    grouped = [dataclasses.replace(s, group="hot") for s in named]
+    assert list(reports.split_errors(grouped, predictions).groups) == ["hot"]

@@ -8,7 +8,7 @@ have its file.
 import argparse
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hydra.core.override_parser import overrides_parser, types
 from hydra.errors import OverrideParseException
 
 from equipot import errors
-from equipot.cli import config_files
+from equipot.cli import config_files, help_page
 from equipot.training import config as training_config
 
 
@@ -83,6 +83,7 @@ def check(command_line: CommandLine) -> None:
       ConfigError: With the nearest known word.
     """
     groups = config_files.groups(command_line.folders)
+    models = _chosen_models(command_line, groups)
     for override in command_line.overrides:
         key = override.key_or_group
         if key == "hydra" or key.startswith(("hydra.", "hydra/")):
@@ -96,7 +97,21 @@ def check(command_line: CommandLine) -> None:
         elif "/" in key:
             raise errors.ConfigError(_unknown("group", key, groups))
         else:
-            _check_key(override, groups)
+            _check_key(override, groups, models)
+
+
+def _chosen_models(command_line: CommandLine, groups: config_files.Groups) -> tuple[str, ...]:
+    """The models that are trained; none where files that are composed later choose them."""
+    keys = [override.key_or_group for override in command_line.overrides]
+    if "model" in keys:
+        chosen = command_line.overrides[keys.index("model")]
+        swept = chosen.is_sweep_override()
+        values = tuple(chosen.sweep_string_iterator()) if swept else (chosen.value(),)
+    elif "experiment" in keys or {"--config-name", "-cn"} & {*command_line.flags}:
+        values = ()
+    else:
+        values = (help_page.chosen_options(command_line.folders[0] / "train.yaml")["model"],)
+    return tuple(str(value) for value in values if str(value) in groups["model"])
 
 
 def _check_option(group: str, override: types.Override, groups: config_files.Groups) -> None:
@@ -106,7 +121,9 @@ def _check_option(group: str, override: types.Override, groups: config_files.Gro
             raise errors.ConfigError(f"{group}: {_unknown('option', option, groups[group])}")
 
 
-def _check_key(override: types.Override, groups: config_files.Groups) -> None:
+def _check_key(
+    override: types.Override, groups: config_files.Groups, models: Sequence[str]
+) -> None:
     """Looks for ``trainer.num_steps`` in the dataclasses, for ``model.lmax`` in the YAML files."""
     first, *rest = override.key_or_group.split(".")
     fields = _fields(training_config.TrainConfig)
@@ -115,7 +132,11 @@ def _check_key(override: types.Override, groups: config_files.Groups) -> None:
     if first == "model":
         added = override.is_add() or override.is_force_add()
         if rest and not added:  # what was added is checked against the model's own fields
-            _require(rest[0], _keys_in_files(groups["model"]), "model")
+            _require(rest[0], _keys_in_files(groups["model"].values()), "model")
+            for name in models:
+                known = _keys_in_files([groups["model"][name]])
+                if "defaults" not in known:  # else Hydra takes more keys from other files
+                    _require(rest[0], known, f"model.{name}")
         return
     hint, where = fields[first], first
     for word in rest:
@@ -141,9 +162,9 @@ def _fields(cls: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
-def _keys_in_files(options: Any) -> list[str]:
-    """Keys of all models, each once."""
+def _keys_in_files(paths: Iterable[Path]) -> list[str]:
+    """Keys of all of these files, each once."""
     keys: dict[str, None] = {}
-    for path in options.values():
+    for path in paths:
         keys.update(dict.fromkeys(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
     return list(keys)

@@ -77,3 +77,29 @@ def test_folders_of_a_sweep_are_named_after_the_swept_keys_alone():
     words = check("-m", "data.train=a/b.xyz", "model.lmax=0,1", "seed=0,1").for_hydra()
     exclude = next(word for word in words if "exclude_keys" in word)
     assert exclude.endswith("exclude_keys=['data.train']")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=schnet", "model.correlation=2"], "model.schnet: unknown key 'correlation'"),
+        (["model=mace,nequip", "model.correlation=2"], "model.nequip: unknown key 'correlation'"),
+        (["model.correlation=2"], "model.nequip: unknown key 'correlation'"),
+    ],
+)
+def test_a_key_of_another_model_is_refused(arguments: list[str], message: str):
+    with pytest.raises(errors.ConfigError) as caught:
+        check(*arguments)
+    assert message in str(caught.value)
+
+
+def test_keys_of_any_model_pass_where_an_experiment_chooses_it():
+    check("+experiment=rmd17_mace", "model.correlation=2")
+    check("--config-name", "mine", "model.correlation=2")
+    check("model=mace,allegro", "model.num_channels=8")
+
+
+def test_keys_that_a_model_file_takes_from_another_pass(tmp_path: pathlib.Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("defaults:\n  - mace\nnum_layers: 1\n")
+    check("--config-dir", str(tmp_path), "model=mine", "model.correlation=2")

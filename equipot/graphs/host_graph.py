@@ -54,6 +54,15 @@ class HostGraph:
     source: str = ""
     head: int = 0
 
+    def __post_init__(self) -> None:
+        there = self.senders[::2], self.receivers[::2], self.cell_shifts[::2]
+        back = self.receivers[1::2], self.senders[1::2], -self.cell_shifts[1::2]
+        if not all(map(np.array_equal, there, back)):
+            raise ValueError(
+                f"{self.source or 'graph'}: expected each edge before its mirror image, as"
+                " neighbours.both_ways puts them, received edges in another order"
+            )
+
     @property
     def num_nodes(self) -> int:
         """Number of atoms."""

@@ -51,6 +51,7 @@ def describe(found: Any) -> dict[str, Any]:
         "precision": spec.dtype,
         "cutoff in Å": spec.cutoff,
         "average neighbours": spec.avg_num_neighbors,
+        "repulsion": "none" if spec.repulsion is None else config.to_mapping(spec.repulsion),
         "reference energies in eV": energies[spec.heads[0]] if len(energies) == 1 else energies,
         "training": config.to_mapping(found.potential.provenance),
     }

@@ -189,6 +189,8 @@ def _read_readout(module: Any) -> tuple[int, Any]:
     """Width of the hidden layer of the last readout, 0 for none, and its activation."""
     heads = len(_heads(module))
     readouts = list(module.readouts)
+    if not readouts:
+        raise errors.ConversionError("readouts: expected at least one, the model has no energy")
     for i, readout in enumerate(readouts):
         allowed = _READOUTS if i == len(readouts) - 1 else _READOUTS[:1]
         layers.expect(readout, allowed, "mace", f"readouts.{i}")

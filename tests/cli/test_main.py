@@ -21,7 +21,7 @@ def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.C
 def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFixture):
     main.main(["info", potential, "--json"])
     facts = json.loads(capsys.readouterr().out)
-    assert facts["cutoff in Å"] == 3.5
+    assert facts["cutoff in Å"] == 3.5 and facts["repulsion"] == "none"
     assert facts["training"]["config"]["model"]["num_channels"] == 4
 
 

@@ -113,31 +113,41 @@ class _FlatMessage:
         trees = map(jax.tree.unflatten, self.structures, parts)
         return Ends([], [], jax.tree.leaves(self.message(*trees)), [])
 
+    def shapes(self, inputs: Ends) -> Ends:
+        """The shapes of what it returns for inputs of such shapes."""
+        return jax.eval_shape(self, inputs)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Pullback:
     """From inputs and cotangents of some outputs to the cotangents of some inputs."""
 
-    function: Callable[[Ends], Ends]
+    function: "_FlatMessage | _Pullback"
     wanted: Ends  # for each input whether its cotangent is
     given: Ends  # for each output whether its cotangent is
 
     def __call__(self, inputs: Ends) -> Ends:
-        counts = [len(part) for part in self.wanted]
-        primals = Ends(*(part[:n] for part, n in zip(inputs, counts, strict=True)))
-        cotangents = Ends(*(part[n:] for part, n in zip(inputs, counts, strict=True)))
+        primals = self._primals(inputs)
+        cotangents = Ends(*(part[len(of) :] for part, of in zip(inputs, primals, strict=True)))
 
         def restricted(chosen: Ends) -> Ends:
             return _choose(self.function(_merge(primals, chosen, self.wanted)), self.given)
 
         return jax.vjp(restricted, _choose(primals, self.wanted))[1](cotangents)[0]
 
+    def shapes(self, inputs: Ends) -> Ends:
+        """Those of the inputs that are wanted; nothing has to be traced to know them."""
+        return _choose(self._primals(inputs), self.wanted)
+
+    def _primals(self, inputs: Ends) -> Ends:
+        return Ends(*(part[: len(of)] for part, of in zip(inputs, self.wanted, strict=True)))
+
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
     """The static part of a sum: what is computed from the ``Ends`` of a block, and the sizes."""
 
-    function: Callable[[Ends], Ends]
+    function: _FlatMessage | _Pullback
     edges_per_block: int
     messages: tuple[int, ...]  # axes of the messages of an edge
     num_senders: int
@@ -234,7 +244,7 @@ def _empty_sums(plan: _Plan, inputs: Ends) -> Ends:
     """Zeros of the shapes of all sums."""
     params, messages = _shapes(inputs.params), (1, *plan.messages)
     at_ends = _rows(inputs.senders, messages), _rows(inputs.receivers, messages)
-    one = jax.eval_shape(plan.function, Ends(params, *at_ends, _rows(inputs.edges, (1,))))
+    one = plan.function.shapes(Ends(params, *at_ends, _rows(inputs.edges, (1,))))
 
     def zeros(parts: Sequence, count: int) -> list:
         return [jnp.zeros((count, *x.shape[len(messages) :]), x.dtype) for x in parts]

@@ -16,13 +16,15 @@ use jacrev of a gradient.
 """
 
 import functools
+import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.experimental import xla_metadata
 
 from equipot.typing import Array, Float
@@ -134,15 +136,19 @@ def _apart(system: System, operands: tuple[Group, ...]) -> list[Array]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _components(system: System, operands: tuple[Group, ...]) -> list[Array]:
-    """All components of all outputs, each an array ``[..., channels]``."""
+    """All components of all outputs, each an array ``[..., channels]``.
+
+    Written with functions of ``jax.lax``: operators of arrays are functions compiled by themselves,
+    and tens of thousands of those take most of the time that a model is traced in.
+    """
     values = {v: operands[v.group][v.operand][..., v.component, :] for v in system.variables()}
     zero = jnp.zeros_like(next(iter(values.values())))
     results = []
     for output in system.outputs:
         for polynomial in output:
             sign, size = _nested(_products(polynomial), values)
-            result = zero + size if isinstance(size, float) else size
-            results.append(result if sign > 0 else -result)
+            result = lax.add(zero, size) if isinstance(size, float) else size
+            results.append(result if sign > 0 else lax.neg(result))
     return results
 
 
@@ -175,11 +181,21 @@ def _nested(
         products = [product for product in products if chosen not in product[1]]
         sign, inner = _nested(inside, values)
         value = values[chosen] if isinstance(chosen, Variable) else chosen
-        summand = value if isinstance(inner, float) and inner == 1 else value * inner
-        sums[sign] = sums[sign] + summand if sign in sums else summand
+        one = isinstance(inner, float) and inner == 1
+        summand = value if one else _combine(lax.mul, operator.mul, value, inner)
+        sums[sign] = (
+            _combine(lax.add, operator.add, sums[sign], summand) if sign in sums else summand
+        )
     if len(sums) == 2:
-        return 1, sums[1] - sums[-1]
+        return 1, _combine(lax.sub, operator.sub, sums[1], sums[-1])
     return sums.popitem() if sums else (1, 0.0)
+
+
+def _combine(
+    of_arrays: Callable, of_numbers: Callable, x: Array | float, y: Array | float
+) -> Array | float:
+    numbers = isinstance(x, float) and isinstance(y, float)
+    return of_numbers(x, y) if numbers else of_arrays(x, y)
 
 
 def _order(factor: Variable | float) -> tuple[int | float, ...]:

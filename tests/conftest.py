@@ -45,7 +45,7 @@ def make_potential():
 
     @functools.cache
     def make(dtype="float64", species_table=(1, 8), scale=0.5, **settings):
-        settings = {"cutoff": 3.5, "num_layers": 2, "lmax": 1, "num_channels": 4} | settings
+        settings = {"cutoff": 3.5, "num_layers": 1, "lmax": 1, "num_channels": 4} | settings
         name, model_config = registry.config_from_mapping({"name": "nequip", **settings})
         spec = potentials.PotentialSpec(
             model_name=name,

@@ -5,6 +5,7 @@ energies, in float64.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching, packing
+from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
 from equipot.typing import PyTree
@@ -74,7 +76,7 @@ def evaluate(
     bins = batching.pack(packing.size_table(graphs), np.arange(len(graphs)), budget)
     done: dict[int, HostPrediction] = {}
     with jax.enable_x64(spec.dtype == "float64"):
-        predict = jax.jit(potentials.make_predict(spec))
+        predict = _compiled_predict(spec)
         params = jax.device_put(potential.params)
         for batch in bins:
             members = [graphs[i] for i in batch]
@@ -87,6 +89,12 @@ def evaluate(
     for i, structure in enumerate(structures):
         check_finite(done[i], structure.where)
     return [done[i] for i in range(len(structures))]
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
+    """One function for all calls with a specification: shapes met again are not traced again."""
+    return jax.jit(potentials.make_predict(spec))
 
 
 def split_prediction(

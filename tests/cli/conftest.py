@@ -37,6 +37,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> pat
 
 
 @pytest.fixture(scope="session")
-def potential(sweep: pathlib.Path) -> str:
+def potential(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> str:
     """A saved potential for copper, trained for two steps."""
-    return str(sweep / "multirun" / "copper" / "seed=0" / "copper.equipot")
+    folder = tmp_path_factory.mktemp("trained")
+    running.run_train(folder, f"data.train={copper}", *running.TINY)
+    return str(folder / "runs" / "copper" / "copper.equipot")

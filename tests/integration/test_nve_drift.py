@@ -33,7 +33,7 @@ def run(calculator, timestep, duration=50.0):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
-    calculator = EquipotCalculator(make_potential(dtype, scale=0.3), skin=0.3)
+    calculator = EquipotCalculator(make_potential(dtype, scale=0.3, num_layers=2), skin=0.3)
     drift, exchanged = run(calculator, timestep=0.5)
     assert exchanged > 2
     assert drift.excursion < 5e-3 * exchanged
@@ -44,13 +44,13 @@ def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
 
 def test_half_the_step_leaves_a_quarter_of_the_error(make_potential):
     """So forces are derivatives of the energy along the whole way, and nothing jumps."""
-    calculator = EquipotCalculator(make_potential("float64", scale=0.3), skin=0.3)
+    calculator = EquipotCalculator(make_potential("float64", scale=0.3, num_layers=2), skin=0.3)
     errors = [run(calculator, timestep)[0].excursion for timestep in (0.5, 0.25)]
     assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.15)
 
 
 def test_the_skin_changes_nothing(make_potential):
-    potential = make_potential("float64", scale=0.3)
+    potential = make_potential("float64", scale=0.3, num_layers=2)
     drifts = [
         run(EquipotCalculator(potential, skin=skin), timestep=0.5)[0].excursion
         for skin in (0.0, 1.0)

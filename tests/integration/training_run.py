@@ -25,7 +25,7 @@ def configuration(run_dir: str, data: str) -> config.TrainConfig:
             "model": {
                 "name": "nequip",
                 "cutoff": 4.5,
-                "num_layers": 2,
+                "num_layers": 1,
                 "lmax": 1,
                 "num_channels": 4,
                 "radial_widths": [8],

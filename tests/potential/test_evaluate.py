@@ -29,8 +29,8 @@ def random_structures(count, seed=0):
 
 def test_predictions_do_not_depend_on_the_batch_size(make_potential):
     structures = random_structures(7)
-    alone = evaluate.evaluate(make_potential(num_layers=1), structures, 1)
-    together = evaluate.evaluate(make_potential(num_layers=1), structures, 4)
+    alone = evaluate.evaluate(make_potential(), structures, 1)
+    together = evaluate.evaluate(make_potential(), structures, 4)
     for one, other in zip(alone, together, strict=True):
         assert one.energy == pytest.approx(other.energy, abs=1e-10)
         np.testing.assert_allclose(one.forces, other.forces, atol=1e-10)
@@ -40,8 +40,8 @@ def test_predictions_do_not_depend_on_the_batch_size(make_potential):
 
 def test_the_order_of_structures_is_kept(make_potential):
     structures = random_structures(5)
-    forward = evaluate.evaluate(make_potential(num_layers=1), structures, 2)
-    backward = evaluate.evaluate(make_potential(num_layers=1), structures[::-1], 2)[::-1]
+    forward = evaluate.evaluate(make_potential(), structures, 2)
+    backward = evaluate.evaluate(make_potential(), structures[::-1], 2)[::-1]
     for one, other, structure in zip(forward, backward, structures, strict=True):
         assert one.energy == pytest.approx(other.energy, abs=1e-10)
         assert len(one.forces) == len(structure.positions)
@@ -50,14 +50,14 @@ def test_the_order_of_structures_is_kept(make_potential):
 def test_only_structures_periodic_in_all_directions_have_stress(make_potential):
     structures = random_structures(4)
     for structure, prediction in zip(
-        structures, evaluate.evaluate(make_potential(num_layers=1), structures), strict=True
+        structures, evaluate.evaluate(make_potential(), structures), strict=True
     ):
         assert prediction.has_stress == structure.pbc.all()
         assert np.any(prediction.stress) == prediction.has_stress
 
 
 def test_an_isolated_atom_has_its_reference_energy_exactly(make_potential):
-    potential = make_potential("float32", num_layers=1)
+    potential = make_potential("float32")
     atom = Structure(positions=np.zeros((1, 3)), atomic_numbers=np.array([8]))
     prediction = evaluate.evaluate(potential, [atom])[0]
     assert prediction.energy == potential.spec.atomic_energies[1]
@@ -65,16 +65,14 @@ def test_an_isolated_atom_has_its_reference_energy_exactly(make_potential):
 
 
 def test_atomic_energies_sum_to_the_energy_in_float64(make_potential):
-    for prediction in evaluate.evaluate(
-        make_potential("float32", num_layers=1), random_structures(3)
-    ):
+    for prediction in evaluate.evaluate(make_potential("float32"), random_structures(3)):
         assert prediction.energies.dtype == np.float64
         assert prediction.energy == prediction.energies.sum()
 
 
 def test_one_program_is_compiled_for_a_dataset_of_many_sizes(make_potential):
     structures = random_structures(9)
-    potential = make_potential("float32", num_layers=1)
+    potential = make_potential("float32")
     with compilations.CompilationCounter() as counter:
         evaluate.evaluate(potential, structures, 2)
     assert counter.count == 1
@@ -82,7 +80,7 @@ def test_one_program_is_compiled_for_a_dataset_of_many_sizes(make_potential):
 
 def test_float64_works_without_the_global_switch(make_potential):
     assert not jax.config.jax_enable_x64
-    single, double = (make_potential(dtype, num_layers=1) for dtype in ("float32", "float64"))
+    single, double = (make_potential(dtype) for dtype in ("float32", "float64"))
     structures = random_structures(3)
     doubled = evaluate.evaluate(evaluate.cast(single, "float64"), structures)
     rounded = evaluate.evaluate(single, structures)
@@ -96,14 +94,12 @@ def test_float64_works_without_the_global_switch(make_potential):
 
 def test_progress_is_told(make_potential):
     told = []
-    evaluate.evaluate(
-        make_potential(num_layers=1), random_structures(5), 2, on_progress=told.append
-    )
+    evaluate.evaluate(make_potential(), random_structures(5), 2, on_progress=told.append)
     assert told == sorted(told) and told[-1] == 5
 
 
 def test_nothing_is_evaluated_for_no_structures(make_potential):
-    assert evaluate.evaluate(make_potential(num_layers=1), []) == []
+    assert evaluate.evaluate(make_potential(), []) == []
 
 
 def test_an_unknown_element_is_named(make_potential):
@@ -111,11 +107,11 @@ def test_an_unknown_element_is_named(make_potential):
         positions=np.zeros((1, 3)), atomic_numbers=np.array([79]), source="a.xyz, frame 3"
     )
     with pytest.raises(errors.UnknownElementError, match=r"a\.xyz, frame 3 .*Au .*H, O"):
-        evaluate.evaluate(make_potential(num_layers=1), [gold])
+        evaluate.evaluate(make_potential(), [gold])
 
 
 def test_a_prediction_that_is_not_finite_is_refused(make_potential):
-    broken = evaluate.cast(make_potential(num_layers=1), "float64")
+    broken = evaluate.cast(make_potential(), "float64")
     broken.params["scale"][0] = np.inf
     structures = random_structures(1)
     with pytest.raises(errors.NonFiniteError, match=r"random 0 .* are not finite"):
@@ -124,4 +120,4 @@ def test_a_prediction_that_is_not_finite_is_refused(make_potential):
 
 def test_another_precision_is_refused(make_potential):
     with pytest.raises(errors.ConfigError, match="expected float32 or float64, received 'half'"):
-        evaluate.cast(make_potential(num_layers=1), "half")
+        evaluate.cast(make_potential(), "half")

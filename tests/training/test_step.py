@@ -68,6 +68,7 @@ def test_the_gradient_does_not_depend_on_how_a_batch_is_spread(graphs, potential
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(together["model"])) > 1e-3
 
 
+@pytest.mark.slow  # integration/test_devices.py trains on one and on four
 def test_five_steps_on_four_devices_are_five_steps_on_one(graphs, potential):
     one, counted = run_steps(potential, collated(graphs, [[0, 1, 2, 3, 4, 5]]), 5)
     four, counted_four = run_steps(potential, collated(graphs, [[0, 1], [2, 3], [4], [5]]), 5)

@@ -22,14 +22,12 @@ differentiates twice.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from equipot.e3.clebsch_gordan import clebsch_gordan
 from equipot.e3.irreps import Irrep
@@ -163,7 +161,7 @@ class _Message:
             if key not in repeated:
                 repeated[key] = [self._spread(y, *key) for y in edge_sh[path.edge]]
             products = _products(path, sender_feats[path.node], repeated[key])
-            messages[path] = [lax.mul(self._both(weights), product) for product in products]
+            messages[path] = [self._both(weights) * product for product in products]
         return messages
 
     def _spread(self, y: Float[Array, " edges"], irrep: Irrep, channels: int) -> Array:
@@ -212,10 +210,7 @@ def _check_path(path: Path, weights: Array, sender_feats: Mapping, edge_sh: Mapp
 
 
 def _products(path: Path, sender_feats: Components, harmonics: Components) -> list[Array]:
-    """The tensor product of one path, one array [edges, channels] per component.
-
-    Written with functions of ``jax.lax``: operators of arrays take several times as long to trace.
-    """
+    """The tensor product of one path, one array [edges, channels] per component."""
     coefficients = coupling(path)
     products = []
     for m3 in range(path.out.dim):
@@ -223,9 +218,9 @@ def _products(path: Path, sender_feats: Components, harmonics: Components) -> li
         for m1 in range(path.node.dim):
             nonzero = [m2 for m2 in range(path.edge.dim) if abs(coefficients[m1, m2, m3]) > 1e-12]
             if nonzero:
-                mixed = [lax.mul(float(coefficients[m1, m2, m3]), harmonics[m2]) for m2 in nonzero]
-                terms.append(lax.mul(functools.reduce(lax.add, mixed), sender_feats[m1]))
-        products.append(functools.reduce(lax.add, terms))
+                mixed = [float(coefficients[m1, m2, m3]) * harmonics[m2] for m2 in nonzero]
+                terms.append(sum(mixed[1:], mixed[0]) * sender_feats[m1])
+        products.append(sum(terms[1:], terms[0]))
     return products
 
 

@@ -20,10 +20,11 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.experimental import xla_metadata
 
@@ -141,13 +142,19 @@ def _components(system: System, operands: tuple[Group, ...]) -> list[Array]:
     Written with functions of ``jax.lax``: operators of arrays are functions compiled by themselves,
     and tens of thousands of those take most of the time that a model is traced in.
     """
-    values = {v: operands[v.group][v.operand][..., v.component, :] for v in system.variables()}
+    dtype = jnp.result_type(*(operand.dtype for group in operands for operand in group))
+    values = {
+        v: operands[v.group][v.operand][..., v.component, :].astype(dtype)
+        for v in system.variables()
+    }
     zero = jnp.zeros_like(next(iter(values.values())))
     results = []
     for output in system.outputs:
         for polynomial in output:
             sign, size = _nested(_products(polynomial), values)
-            result = lax.add(zero, size) if isinstance(size, float) else size
+            result = (
+                _combine(lax.add, operator.add, zero, size) if isinstance(size, float) else size
+            )
             results.append(result if sign > 0 else lax.neg(result))
     return results
 
@@ -191,11 +198,11 @@ def _nested(
     return sums.popitem() if sums else (1, 0.0)
 
 
-def _combine(
-    of_arrays: Callable, of_numbers: Callable, x: Array | float, y: Array | float
-) -> Array | float:
-    numbers = isinstance(x, float) and isinstance(y, float)
-    return of_numbers(x, y) if numbers else of_arrays(x, y)
+def _combine(of_arrays: Callable, of_numbers: Callable, x: Any, y: Any) -> Array | float:
+    """Applies an operation; a number takes the precision of the array that it meets."""
+    if isinstance(x, float):
+        return of_numbers(x, y) if isinstance(y, float) else of_arrays(np.asarray(x, y.dtype), y)
+    return of_arrays(x, np.asarray(y, x.dtype) if isinstance(y, float) else y)
 
 
 def _order(factor: Variable | float) -> tuple[int | float, ...]:

@@ -106,7 +106,7 @@ def time_size(
     waiting = list(cases)
     with contextlib.ExitStack() as stack:
         limits = {
-            name: stack.enter_context(Worker({"limit": name}, name))
+            name: stack.enter_context(Worker({"limit": name, "dtype": cases[0].dtype}, name))
             for name in machine_limit.LIMITS
         }
         while waiting:

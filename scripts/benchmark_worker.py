@@ -85,12 +85,11 @@ def main() -> None:
     console.keep_memory()
     jax.config.update("jax_enable_compilation_cache", False)
     request = json.loads(sys.argv[1])
-    if "limit" in request:
-        serve(*machine_limit.build(request["limit"]), CompilationCounter())
-        return
-    case = benchmark_cases.Case(**request)
-    with jax.enable_x64(case.dtype == "float64"):
-        program = benchmark_cases.build(case)
+    with jax.enable_x64(request["dtype"] == "float64"):
+        if "limit" in request:
+            serve(*machine_limit.build(**request), CompilationCounter())
+            return
+        program = benchmark_cases.build(benchmark_cases.Case(**request))
         with CompilationCounter() as counter:
             serve(*compile_program(program), counter)
 

@@ -1,4 +1,4 @@
-"""What the machine can do at most, measured: a matrix product and a copy, in float32.
+"""What the machine can do at most, measured: a matrix product and a copy.
 
 A program that computes F operations and moves B bytes to and from memory takes at least
 
@@ -20,21 +20,24 @@ _SIDE, _LARGE_SIDE = 2048, 8192  # of the matrices on CPUs, on accelerators
 _COPIED = 2**25  # numbers: more than a cache holds
 
 
-def build(limit: str) -> tuple[Callable[[], Array], dict[str, Any]]:
+def build(limit: str, dtype: str) -> tuple[Callable[[], Array], dict[str, Any]]:
     """A program that does nothing but one of the two, with its size.
+
+    In float64 this must be called inside ``jax.enable_x64``.
 
     Args:
       limit: One of ``LIMITS``.
+      dtype: Precision of the product.
 
     Returns:
       The program, and its operations and bytes read and written.
     """
-    return _product() if limit == PRODUCT else _copy()
+    return _product(dtype) if limit == PRODUCT else _copy()
 
 
-def _product() -> tuple[Callable[[], Array], dict[str, Any]]:
+def _product(dtype: str) -> tuple[Callable[[], Array], dict[str, Any]]:
     side = _SIDE if jax.default_backend() == "cpu" else _LARGE_SIDE
-    x = jnp.ones((side, side), jnp.float32)
+    x = jnp.ones((side, side), dtype)
     product = functools.partial(jnp.matmul, precision="highest")
     program = jax.jit(product).lower(x, x).compile()
     return functools.partial(program, x, x), {"flops": 2 * side**3, "memory_bytes": 3 * x.nbytes}

@@ -77,7 +77,8 @@ class Config:
       latent_activation: Nonlinearity of those of the layers.
       readout_activation: Nonlinearity of the last one.
       pair_cutoffs: For each species of the centre the radius in Å for each species of the
-        neighbour, none above ``cutoff``; empty for the same everywhere.
+        neighbour, both in ascending atomic number, none above ``cutoff``; empty for the same
+        everywhere.
       trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
       species_norm: Whether sums over the neighbours of an atom are multiplied by a parameter of its
         species.

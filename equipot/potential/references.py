@@ -14,6 +14,9 @@ from equipot.data import structure as structures_
 from equipot.data.structure import Structure
 from equipot.potential.config import PotentialConfig
 
+UNIT = "Unit of the model's output"
+"""How the note on the scale begins."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class References:
@@ -81,7 +84,7 @@ def compute_references(
         shift, _ = _least_squares(labelled, species_table, atomic_energies)
         notes.append(_describe("Mean binding energies", species_table, shift))
     scale = _scale(structures, config.scale)
-    notes.append(f"Unit of the model's output: {scale:.4f} eV")
+    notes.append(f"{UNIT}: {scale:.4f} eV")
     return References(
         atomic_energies=atomic_energies,
         shift=shift,

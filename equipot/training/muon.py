@@ -14,6 +14,7 @@ from equipot.typing import Array, Float, PyTree
 _MOMENTUM = 0.95
 _SIZE = 0.4  # of the entries of an update, root mean square: Adam's have it with noisy gradients
 _LEAST_WIDTH = 4
+_EMBEDDINGS = ("embedding", "centre", "neighbor")  # parameters of models, [species, channels]
 _STEPS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -24,16 +25,25 @@ def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
     The momentum M ← G + β M of a matrix, looked ahead (G + β M), becomes 0.4 √max(m, n) U Vᵀ,
     where U S Vᵀ is its singular value decomposition: entries of the size that Adam's have, so that
     both share a learning rate. The last two axes of a leaf are its matrix, axes before them number
-    matrices.
+    matrices. A matrix whose gradient is zero stays where it is: that of an element that the batch
+    lacks would otherwise go on at full speed along what is left of its momentum.
 
     Args:
       b1: Decay of Adam's mean.
       b2: Decay of Adam's mean square.
     """
+    momentum = optax.chain(
+        optax.trace(_MOMENTUM, nesterov=True), optax.stateless(lambda u, _: orthogonal(u))
+    )
+
+    def update(
+        gradients: PyTree, state: optax.OptState, params: PyTree | None = None
+    ) -> tuple[PyTree, optax.OptState]:
+        updates, state = momentum.update(gradients, state, params)
+        return jax.tree.map(_where_seen, updates, gradients), state
+
     parts: dict[Hashable, optax.GradientTransformation] = {
-        "matrix": optax.chain(
-            optax.trace(_MOMENTUM, nesterov=True), optax.stateless(lambda u, _: orthogonal(u))
-        ),
+        "matrix": optax.GradientTransformation(momentum.init, update),
         "other": optax.scale_by_adam(b1, b2),
     }
     return optax.partition(parts, _kinds)
@@ -42,12 +52,23 @@ def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
 def _kinds(params: PyTree) -> PyTree:
     """Which part acts on each leaf; tables beside the model, [heads, species], are no matrices."""
     others = jax.tree.map(lambda _: "other", params)
-    return {**others, "model": jax.tree.map(_kind, params["model"])}
+    return {**others, "model": jax.tree_util.tree_map_with_path(_kind, params["model"])}
 
 
-def _kind(leaf: Array) -> str:
-    """Embeddings of a few species and readouts to one number count as vectors."""
-    return "matrix" if leaf.ndim >= 2 and min(leaf.shape[-2:]) >= _LEAST_WIDTH else "other"
+def _kind(path: tuple[jax.tree_util.DictKey, ...], leaf: Array) -> str:
+    """Readouts to one number count as vectors, and so do the rows of embeddings, one per species.
+
+    Made orthogonal, rows of species that a batch lacks would move with those of the others.
+    """
+    matrix = leaf.ndim >= 2 and min(leaf.shape[-2:]) >= _LEAST_WIDTH
+    return "matrix" if matrix and path[-1].key not in _EMBEDDINGS else "other"
+
+
+def _where_seen(
+    update: Float[Array, "*matrices m n"], gradient: Float[Array, "*matrices m n"]
+) -> Float[Array, "*matrices m n"]:
+    """Zero for each matrix that has no gradient."""
+    return jnp.where(jnp.any(gradient != 0, axis=(-2, -1), keepdims=True), update, 0)
 
 
 def orthogonal(matrices: PyTree) -> PyTree:
@@ -77,6 +98,8 @@ def _orthogonal_factor(x: Float[Array, "matrices m n"]) -> Float[Array, "matrice
     if x.shape[1] > x.shape[2]:
         return jnp.swapaxes(_orthogonal_factor(jnp.swapaxes(x, 1, 2)), 1, 2)
     a, b, c = _QUINTIC
+    largest = jnp.max(jnp.abs(x), axis=(1, 2), keepdims=True)
+    x = x / jnp.where(largest == 0, 1, largest)  # squares of tiny entries would vanish
     size = jnp.sqrt(jnp.sum(x * x, axis=(1, 2), keepdims=True))
     x = x / jnp.where(size == 0, 1, size)
     for _ in range(_STEPS):

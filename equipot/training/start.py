@@ -96,19 +96,20 @@ def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
             f" split, only {', '.join(map(symbol, spec.species_table))}; remove those structures,"
             " or train a new potential"
         )
-    energies, notes = _reference_energies(config, dataset, potential)
+    energies, shift, notes = _adapted(config, dataset, potential)
     return Start(
         model_name=spec.model_name,
         model_config=spec.model_config,
         species_table=spec.species_table,
         references=references.References(
             atomic_energies=energies,
-            shift=np.asarray(potential.params["shift"]),
+            shift=shift,
             scale=np.asarray(potential.params["scale"]),
-            notes=(f"Training starts from {path}", *notes),
+            notes=(f"Training starts from {path}, with its parameters and settings", *notes),
         ),
         potential=dataclasses.replace(
             potential,
+            params={**potential.params, "shift": shift},
             spec=dataclasses.replace(
                 spec,
                 atomic_energies=tuple(float(e) for e in energies.ravel()),
@@ -146,6 +147,11 @@ def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> Non
             f"potential.repulsion: init_from={path} has none, received {given.repulsion}; leave it"
             " out, or train a new potential"
         )
+    if given.scale != PotentialConfig().scale:
+        raise errors.ConfigError(
+            f"potential.scale: init_from={path} has a scale of its own, received {given.scale};"
+            " leave it out, or train a new potential"
+        )
     if spec.anchor_isolated and not given.anchor_isolated:
         raise errors.ConfigError(
             f"potential.anchor_isolated: init_from={path} has true, received false; leave it out,"
@@ -153,22 +159,42 @@ def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> Non
         )
 
 
-def _reference_energies(
+def _adapted(
     config: TrainConfig, dataset: Dataset, potential: Potential
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Those of the potential with "auto"; least squares adds what best explains its errors."""
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Reference energies and shift for the labels of the training split, and notes on them.
+
+    With "auto" those of the potential. Least squares adds to its reference energies what best
+    explains its errors. Reference energies that are given replace those of the elements in the
+    training split; what then best explains the errors is a mean binding energy, and added to the
+    shift.
+    """
     method, spec = config.potential.reference_energies, potential.spec
-    before = spec.references.reshape(spec.table_shape)
+    energies = spec.references.reshape(spec.table_shape)
+    shift = np.asarray(potential.params["shift"])
     if method == "auto":
-        return before, ("Reference energies are those of that potential",)
-    structures = dataset.train
-    if method == "least_squares":
-        predicted = evaluate.evaluate(potential, structures)
-        structures = tuple(
-            dataclasses.replace(s, energy=s.energy - p.energy) if s.energy_weight > 0 else s
-            for s, p in zip(structures, predicted, strict=True)
-        )
-    found = _fit(structures, dataset, spec.species_table, spec.heads, config)
-    if method == "least_squares":
-        return before + found.atomic_energies, found.notes[:1]
-    return found.atomic_energies, found.notes[:1]
+        return energies, shift, ("Reference energies are those of that potential",)
+    fits = method == "least_squares"
+    predicted = evaluate.evaluate(potential, dataset.train)
+    structures = tuple(
+        dataclasses.replace(s, energy=s.energy - p.energy + (0.0 if fits else _references(s, spec)))
+        if s.energy_weight > 0
+        else s
+        for s, p in zip(dataset.train, predicted, strict=True)
+    )
+    table = statistics.species_table(dataset.train)
+    found = _fit(structures, dataset, table, spec.heads, config)
+    columns = np.searchsorted(spec.species_table, table)
+    energies, shift = energies.copy(), shift.copy()
+    energies[..., columns] = found.atomic_energies + (energies[..., columns] if fits else 0.0)
+    shift[..., columns] += found.shift.astype(shift.dtype)
+    notes = tuple(note for note in found.notes if references.UNIT not in note)
+    added = "Energies below are added to those of that potential"
+    return energies, shift, (added, *notes) if fits else notes
+
+
+def _references(structure: Structure, spec: PotentialSpec) -> float:
+    """The sum of the potential's reference energies of a structure's atoms."""
+    head = spec.heads.index(structure.head) if len(spec.heads) > 1 else 0
+    species = np.searchsorted(spec.species_table, structure.atomic_numbers)
+    return float(spec.references[head][species].sum())

@@ -68,3 +68,34 @@ def test_momentum_looks_ahead():
     ahead = second + 0.95 * (second + 0.95 * first)
     found = updates_of("muon", gradients[0], gradients)["matrix"]
     np.testing.assert_allclose(found, -orthogonal({"matrix": ahead})["matrix"], atol=1e-3)
+
+
+def test_matrices_of_an_absent_element_stay_however_long_it_is_absent():
+    """Their momentum fades to numbers whose squares are zero, and is not followed meanwhile."""
+    first = {"model": {"of_species": random(2, 8, 8), "embedding": random(5, 8)}}
+    second = {"of_species": first["model"]["of_species"].at[1].set(0)}
+    second["embedding"] = first["model"]["embedding"].at[1].set(0)
+    transformation = optimizer.make_optimizer(OptimizerConfig(name="muon"))
+
+    @jax.jit
+    def train(state):
+        def step(carried, _):
+            moved, state = carried
+            updates, state = transformation.update({"model": second}, state, first)
+            return (jax.tree.map(jnp.add, moved, updates["model"]), state), None
+
+        nothing = jax.tree.map(jnp.zeros_like, second)
+        return jax.lax.scan(step, (nothing, state), length=1500)[0][0]
+
+    _, state = transformation.update(first, transformation.init(first), first)
+    moved = train(state)
+    assert np.all(np.isfinite(moved["of_species"]))
+    assert not np.any(moved["of_species"][1]) and np.abs(moved["of_species"][0]).max() > 100
+    assert np.abs(moved["embedding"][1]).max() < 20  # as Adam's, whose mean fades
+
+
+def test_a_momentum_of_tiny_numbers_is_made_orthogonal_too():
+    matrices = {"a": random(32, 32)}
+    for size in (1e-18, 1e-25, 1e-35):
+        found = orthogonal({"a": size * matrices["a"]})["a"]
+        np.testing.assert_allclose(found, orthogonal(matrices)["a"], atol=1e-3)

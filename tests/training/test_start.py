@@ -66,6 +66,44 @@ def test_least_squares_adds_what_explains_the_errors(saved, frames):
         np.testing.assert_allclose(np.dot(added, counts), expected, atol=1e-5)
 
 
+def test_given_references_leave_the_rest_to_the_shift(saved, frames):
+    """Labels are the potential's own energies, so only the zero of each element's energy moves."""
+    path, first = saved
+    found = evaluate.evaluate(artefact.load(path), frames.train)
+    labelled = [
+        dataclasses.replace(s, energy=p.energy) for s, p in zip(frames.train, found, strict=True)
+    ]
+    given = {"reference_energies": {"Ar": -1.0, "Kr": 2.0}}
+    begun = start.begin(
+        settings(init_from=str(path), potential=given), made_of(labelled, frames.valid)
+    )
+    np.testing.assert_allclose(begun.references.atomic_energies, [-1.0, 2.0])
+    expected = np.asarray(first.spec.atomic_energies) - [-1.0, 2.0]
+    for shift in (begun.references.shift, begun.potential.params["shift"]):
+        np.testing.assert_allclose(shift - np.asarray(first.params["shift"]), expected, atol=1e-4)
+    notes = " ".join(begun.references.notes)
+    assert "Mean binding energies" in notes and "Unit of the model" not in notes
+
+
+def test_elements_that_training_lacks_need_no_reference(saved, frames):
+    path, first = saved
+    argon = [
+        dataclasses.replace(s, atomic_numbers=np.full(len(s.atomic_numbers), 18))
+        for s in frames.train
+    ]
+    chosen = settings(init_from=str(path), potential={"reference_energies": {"Ar": -1.0}})
+    begun = start.begin(chosen, made_of(argon, frames.valid))
+    krypton = first.spec.atomic_energies[1]
+    np.testing.assert_allclose(begun.references.atomic_energies, [-1.0, krypton])
+
+
+def test_the_share_among_elements_that_data_leave_open_is_told(saved, frames):
+    pure = [dataclasses.replace(s, atomic_numbers=np.array([18, 18, 36, 36])) for s in frames.train]
+    chosen = settings(init_from=str(saved[0]), potential={"reference_energies": "least_squares"})
+    begun = start.begin(chosen, made_of(pure, frames.valid))
+    assert any("rank 1 for 2 elements" in note for note in begun.references.notes)
+
+
 def test_a_setting_that_is_not_the_files_is_refused(saved, frames):
     other = settings(init_from=str(saved[0]), model={"name": "nequip", "num_layers": 2})
     with pytest.raises(
@@ -90,6 +128,7 @@ def test_a_file_that_is_not_there_is_named(frames):
     ("setting", "message"),
     [
         ({"repulsion": "zbl"}, r"potential\.repulsion: init_from=.* has none, received zbl"),
+        ({"scale": 2.0}, r"potential\.scale: init_from=.* has a scale of its own, received 2"),
         ({"anchor_isolated": False}, r"potential\.anchor_isolated: .* has true, received false"),
     ],
 )

@@ -159,6 +159,15 @@ def test_time_goes_to_parts_and_passes_of_a_model(script):
     assert ("linear maps, gates", profile.FORWARD) in found
 
 
+def test_parts_of_a_profile_are_functions_that_exist(script):
+    package = SCRIPTS.parent / "equipot"
+    for part, place, name in script("benchmark_profile").PARTS:
+        if place != "optax/":
+            files = [package / place] if place.endswith(".py") else (package / place).glob("*.py")
+            text = "".join(file.read_text(encoding="utf-8") for file in files)
+            assert f"def {name}" in text or f"class {name}" in text, (part, place, name)
+
+
 def test_peers_are_read_and_the_best_of_them_compared(script, tmp_path):
     peers = script("benchmark_peers")
     path = tmp_path / "run_peers.sh"

@@ -4,6 +4,7 @@ Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
 """
 
 from collections.abc import Hashable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,10 +38,10 @@ def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
     )
 
     def update(
-        gradients: PyTree, state: optax.OptState, params: PyTree | None = None
+        updates: PyTree, state: optax.OptState, params: PyTree | None = None
     ) -> tuple[PyTree, optax.OptState]:
-        updates, state = momentum.update(gradients, state, params)
-        return jax.tree.map(_where_seen, updates, gradients), state
+        steps, state = momentum.update(updates, state, params)
+        return jax.tree.map(_where_seen, steps, updates), state
 
     parts: dict[Hashable, optax.GradientTransformation] = {
         "matrix": optax.GradientTransformation(momentum.init, update),
@@ -55,7 +56,7 @@ def _kinds(params: PyTree) -> PyTree:
     return {**others, "model": jax.tree_util.tree_map_with_path(_kind, params["model"])}
 
 
-def _kind(path: tuple[jax.tree_util.DictKey, ...], leaf: Array) -> str:
+def _kind(path: tuple[Any, ...], leaf: Array) -> str:
     """Readouts to one number count as vectors, and so do the rows of embeddings, one per species.
 
     Made orthogonal, rows of species that a batch lacks would move with those of the others.

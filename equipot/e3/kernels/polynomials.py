@@ -139,8 +139,8 @@ def _apart(system: System, operands: tuple[Group, ...]) -> list[Array]:
 def _components(system: System, operands: tuple[Group, ...]) -> list[Array]:
     """All components of all outputs, each an array ``[..., channels]``.
 
-    Written with functions of ``jax.lax``: operators of arrays are functions compiled by themselves,
-    and tens of thousands of those take most of the time that a model is traced in.
+    Written with functions of ``jax.lax``: each operator of arrays is traced as a function of its
+    own, and here are tens of thousands.
     """
     dtype = jnp.result_type(*(operand.dtype for group in operands for operand in group))
     values = {

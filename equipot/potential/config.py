@@ -22,7 +22,10 @@ class PotentialConfig:
         training forces.
       train_shift: Whether the mean binding energy per element, first fitted by least squares, is
         trained further.
-      anchor_isolated: Whether an atom without neighbours has its reference energy exactly.
+      shift: Where the mean binding energy of an element acts: "constant", on every atom, which is
+        right for molecules, clusters and surfaces; "bonds", on atoms that have a bond, so that
+        an atom without neighbors has its reference energy exactly; "neighbors" is the switch of the
+        first versions, for runs that these began.
       matmul_precision: Precision of matrix products on accelerators: highest, high (TF32 on
         NVIDIA) or default.
       repulsion: "zbl" adds the repulsion of screened nuclei (Ziegler, Biersack and Littmark)
@@ -35,7 +38,7 @@ class PotentialConfig:
     ) = "auto"
     scale: Literal["forces_rms"] | float = "forces_rms"
     train_shift: bool = False
-    anchor_isolated: bool = True
+    shift: Literal["constant", "bonds", "neighbors"] = "constant"
     matmul_precision: Literal["highest", "high", "default"] = "highest"
     repulsion: Literal["none", "zbl"] = "none"
 

@@ -2,13 +2,18 @@
 
 The energy of atom i of species s is
 
-    E_i = E0[s] + scale[s] (m_i − m[s]) + shift[s] tanh(Σ_j u(r_ij)) + repulsion
+    E_i = E0[s] + scale[s] m_i + shift[s] + repulsion
 
-where m_i is the model's output, m[s] its output for an atom of that species without neighbours, u
-an envelope that is one near the atom and zero at the cutoff. So an atom without neighbours has its
-reference energy E0 exactly, and the mean binding energy, ``shift``, acts on atoms that have
-neighbours, without acting on forces where they are many. The short-range repulsion, where there is
-one, is in eV and acts on pairs (``repulsion.py``).
+where m_i is the model's output, E0 a reference energy and ``shift`` the mean binding energy of the
+element. Molecules, clusters and surfaces are as good as the model; an atom without neighbors has a
+constant energy, E0[s] + scale[s] m[s] + shift[s] (``isolated_energies``), which is not that of an
+isolated atom unless the data say so. Anchored potentials have
+
+    E_i = E0[s] + scale[s] (m_i − m[s]) + shift[s] S_i + repulsion
+
+where m[s] is the model's output for an atom without neighbors and S_i a switch (``binding.py``):
+such an atom has its reference energy exactly. The short-range repulsion, where there is one, is in
+eV and acts on pairs (``repulsion.py``).
 
 A potential trained on several levels of theory has a head for each: the model gives as many
 numbers for an atom, and E0, scale and shift are those of the head that the structure asks for.
@@ -28,14 +33,13 @@ import numpy as np
 from flax import linen as nn
 from flax import struct
 
-from equipot.e3 import radial
+from equipot import errors
 from equipot.graphs import geometry, host_graph, masks
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
+from equipot.potential import binding
 from equipot.potential.repulsion import ZBL, make_repulsion
-from equipot.typing import Array, Float, Int, PyTree
-
-_ENVELOPE_EXPONENT = 6
+from equipot.typing import Array, Bool, Float, Int, PyTree
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,10 @@ class PotentialSpec:
       atomic_energies: Reference energy of each species in eV; of several heads, one after another.
       avg_num_neighbors: Mean number of neighbours in the training set.
       dtype: Precision of the model: float32 or float64.
-      anchor_isolated: Whether m[s] is subtracted and the shift switched by neighbours.
+      anchor_isolated: Whether m[s] is subtracted and the shift switched, so that an atom without
+        neighbors has its reference energy exactly.
+      bond_radii: Covalent radius in Å of each species, where bonds switch the shift of an anchored
+        potential; None: all neighbors do, as in the first versions.
       train_shift: Whether gradients reach the shift.
       matmul_precision: Precision of matrix products on accelerators.
       repulsion: Constants of the short-range repulsion, or None for none.
@@ -62,11 +69,19 @@ class PotentialSpec:
     atomic_energies: tuple[float, ...]
     avg_num_neighbors: float
     dtype: str = "float32"
-    anchor_isolated: bool = True
+    anchor_isolated: bool = False
     train_shift: bool = False
     matmul_precision: str = "highest"
     repulsion: ZBL | None = None
     heads: tuple[str, ...] = host_graph.ONE_HEAD
+    bond_radii: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.bond_radii is not None and len(self.bond_radii) != len(self.species_table):
+            raise errors.ConfigError(
+                f"potential.bond_radii: expected one for each of {len(self.species_table)}"
+                f" elements, received {len(self.bond_radii)}"
+            )
 
     @property
     def cutoff(self) -> float:
@@ -246,6 +261,8 @@ def _model(spec: PotentialSpec) -> nn.Module:
 
 def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Array, Graph], Array]:
     """The energy without the repulsion."""
+    radii, cutoff = spec.bond_radii, spec.cutoff
+    switch = binding.by_neighbors(cutoff) if radii is None else binding.by_bonds(radii, cutoff)
 
     def energy(
         params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
@@ -263,16 +280,21 @@ def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Arr
         alone = jnp.arange(spec.num_species, dtype=species.dtype)
         every = jnp.concatenate([species, alone])
         output = model.apply(variables, edge_vectors, every, *ends)
-        envelope = radial.polynomial_cutoff(
-            radial.safe_norm(edge_vectors), spec.cutoff, _ENVELOPE_EXPONENT
-        )
-        neighbours = jax.ops.segment_sum(envelope, graph.receivers, num_nodes)
-        # Rounding may differ from row to row: without neighbours there is to be no energy at all.
+        # Rounding may differ from row to row: without neighbors there is to be no energy at all.
         anchored = _of_head(output[:num_nodes], head) - output[num_nodes:][species, *head]
-        interaction = jnp.where(neighbours > 0, anchored, 0.0)
-        return scale * interaction + shift * jnp.tanh(neighbours)
+        interaction = jnp.where(_has_neighbors(edge_vectors, graph, cutoff), anchored, 0.0)
+        return scale * interaction + shift * switch(edge_vectors, species, *ends)
 
     return energy
+
+
+def _has_neighbors(
+    edge_vectors: Float[Array, "edges 3"], graph: Graph, cutoff: float
+) -> Bool[Array, " nodes"]:
+    """Whether an atom receives an edge that is shorter than the cutoff."""
+    close = jnp.sum(edge_vectors**2, axis=-1) < cutoff**2
+    num_nodes = len(graph.nodes.species)
+    return jax.ops.segment_sum(close.astype(jnp.int32), graph.receivers, num_nodes) > 0
 
 
 def _heads_of_nodes(graph: Graph) -> tuple[Int[Array, " nodes"]]:

@@ -17,6 +17,9 @@ from equipot.potential.config import PotentialConfig
 UNIT = "Unit of the model's output"
 """How the note on the scale begins."""
 
+_RANK = 1e-8  # singular values of the compositions below this share of the largest are zero
+_FREE = 1e-6  # of a direction that the compositions leave open, an element's part
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class References:
@@ -28,12 +31,14 @@ class References:
       shift: Mean binding energy of each species, eV, [species].
       scale: Unit of the model's output of each species, eV, [species].
       notes: Sentences for the user: where the numbers come from, and warnings.
+      undetermined: Elements whose share of the energy the compositions leave open.
     """
 
     atomic_energies: np.ndarray
     shift: np.ndarray
     scale: np.ndarray
     notes: tuple[str, ...]
+    undetermined: tuple[int, ...] = ()
 
 
 def compute_references(
@@ -58,6 +63,7 @@ def compute_references(
     """
     labelled = [s for s in structures if s.energy_weight > 0]
     method = _method(config, species_table, isolated_atoms)
+    open_ = undetermined(structures, species_table)
     notes: list[str] = []
     zeros = np.zeros(len(species_table))
     missing = [structures_.symbol(z) for z in species_table if z not in isolated_atoms]
@@ -81,8 +87,13 @@ def compute_references(
         given = _given(method, config, species_table, isolated_atoms)
         atomic_energies = np.asarray([given[z] for z in species_table])
         notes.append(_describe(f"Reference energies ({method})", species_table, atomic_energies))
-        shift, _ = _least_squares(labelled, species_table, atomic_energies)
+        shift = _even_least_squares(labelled, species_table, atomic_energies)
         notes.append(_describe("Mean binding energies", species_table, shift))
+        if labelled and open_:
+            notes.append(
+                f"The compositions of the training set do not determine how the binding energy is"
+                f" shared among {', '.join(map(structures_.symbol, open_))}: these share it evenly"
+            )
     scale = _scale(structures, config.scale)
     notes.append(f"{UNIT}: {scale:.4f} eV")
     return References(
@@ -90,6 +101,7 @@ def compute_references(
         shift=shift,
         scale=np.full(len(species_table), scale),
         notes=tuple(notes),
+        undetermined=open_,
     )
 
 
@@ -126,6 +138,7 @@ def compute_references_by_head(
         shift=np.stack([own.shift for own in found]),
         scale=np.stack([own.scale for own in found]),
         notes=tuple(f"{head}: {note}" for head, own in named for note in own.notes),
+        undetermined=tuple(sorted({z for own in found for z in own.undetermined})),
     )
 
 
@@ -180,13 +193,53 @@ def _least_squares(
     """Fits energies minus references to compositions; the minimum-norm solution, and the rank."""
     if not structures:
         return np.zeros(len(species_table)), 0
-    counts = np.asarray(
-        [[np.sum(s.atomic_numbers == z) for z in species_table] for s in structures], np.float64
-    )
+    counts = _compositions(structures, species_table)
     energies = np.asarray([s.energy for s in structures]) - counts @ atomic_energies
     sizes = counts.sum(axis=1)
-    solution, _, rank, _ = np.linalg.lstsq(counts / sizes[:, None], energies / sizes, rcond=1e-8)
+    solution, _, rank, _ = np.linalg.lstsq(counts / sizes[:, None], energies / sizes, rcond=_RANK)
     return solution, int(rank)
+
+
+def _even_least_squares(
+    structures: Sequence[Structure], species_table: Sequence[int], atomic_energies: np.ndarray
+) -> np.ndarray:
+    """The same solution, as near to one energy for all elements as the compositions allow."""
+    energies = dict(zip(species_table, atomic_energies, strict=True))
+    residuals = [
+        (s.energy - sum(energies[z] for z in s.atomic_numbers.tolist())) / len(s.atomic_numbers)
+        for s in structures
+    ]
+    mean = float(np.mean(residuals)) if residuals else 0.0
+    return mean + _least_squares(structures, species_table, atomic_energies + mean)[0]
+
+
+def undetermined(structures: Sequence[Structure], species_table: Sequence[int]) -> tuple[int, ...]:
+    """Elements whose share of the energy the compositions of structures leave open.
+
+    Two atoms of O for each of Si in all structures, say: what one element gains the other can lose.
+
+    Args:
+      structures: The training set; those without an energy say nothing.
+      species_table: Atomic numbers.
+
+    Returns:
+      Atomic numbers, ascending; an element that no structure with an energy has is among them.
+    """
+    labelled = [s for s in structures if s.energy_weight > 0]
+    if not labelled:
+        return tuple(species_table)
+    shares = _compositions(labelled, species_table)
+    _, values, rows = np.linalg.svd(shares / shares.sum(axis=1, keepdims=True))
+    rank = int(np.sum(values > _RANK * values[0]))
+    free = np.abs(rows[rank:]).max(axis=0, initial=0.0) > _FREE
+    return tuple(z for z, is_free in zip(species_table, free, strict=True) if is_free)
+
+
+def _compositions(structures: Sequence[Structure], species_table: Sequence[int]) -> np.ndarray:
+    """How many atoms of each element each structure has, [structures, species]."""
+    return np.asarray(
+        [[np.sum(s.atomic_numbers == z) for z in species_table] for s in structures], np.float64
+    )
 
 
 def _scale(structures: Sequence[Structure], setting: str | float) -> float:

@@ -12,8 +12,8 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure
 from equipot.graphs import batching, loader, statistics
+from equipot.potential import binding, repulsion
 from equipot.potential import potential as potentials
-from equipot.potential import repulsion
 from equipot.potential.potential import PotentialSpec
 from equipot.training import start
 from equipot.training.config import TrainConfig
@@ -103,7 +103,8 @@ def _spec(config: TrainConfig, begun: start.Start, avg_num_neighbors: float) -> 
         atomic_energies=tuple(float(e) for e in begun.references.atomic_energies.ravel()),
         avg_num_neighbors=avg_num_neighbors,
         dtype=settings.dtype,
-        anchor_isolated=settings.anchor_isolated,
+        anchor_isolated=settings.shift != "constant",
+        bond_radii=binding.bond_radii(table) if settings.shift == "bonds" else None,
         train_shift=settings.train_shift,
         matmul_precision=settings.matmul_precision,
         repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,

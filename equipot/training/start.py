@@ -14,7 +14,7 @@ from equipot.data.structure import Structure, symbol
 from equipot.graphs import statistics
 from equipot.graphs.host_graph import ONE_HEAD
 from equipot.models import registry
-from equipot.potential import artefact, evaluate, references
+from equipot.potential import artefact, binding, evaluate, references
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.training.config import TrainConfig
@@ -152,10 +152,11 @@ def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> Non
             f"potential.scale: init_from={path} has a scale of its own, received {given.scale};"
             " leave it out, or train a new potential"
         )
-    if spec.anchor_isolated and not given.anchor_isolated:
+    has = binding.name(spec.anchor_isolated, spec.bond_radii)
+    if given.shift not in (has, PotentialConfig().shift):
         raise errors.ConfigError(
-            f"potential.anchor_isolated: init_from={path} has true, received false; leave it out,"
-            " or train a new potential"
+            f"potential.shift: init_from={path} has {has}, received {given.shift}; leave it out, or"
+            " train a new potential"
         )
 
 

@@ -1,5 +1,6 @@
 """The ASE calculator of a saved potential."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from ase.calculators.calculator import (
 )
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from equipot import errors
 from equipot.calculators import engine
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
@@ -27,6 +29,10 @@ class EquipotCalculator(Calculator):
     is in eV/Å³ with tension positive (ASE's sign) and exists only where all three directions are
     periodic. One calculator compiles once for a system, also when the number of neighbours changes
     a little.
+
+    Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
+    each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
+    other processes, which compile a program of their own.
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
@@ -63,6 +69,14 @@ class EquipotCalculator(Calculator):
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
         self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head)
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.RLock())
 
     @property
     def potential(self) -> Potential:
@@ -78,6 +92,42 @@ class EquipotCalculator(Calculator):
     def n_neighbour_searches(self) -> int:
         """How often the neighbour list was searched for; the other steps used it again."""
         return self._engine.n_neighbour_searches
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """A property of a structure, calculated unless it is that of the last calculation.
+
+        Args:
+          name: "energy", "forces", …, see ``implemented_properties``.
+          atoms: The structure; None for that of the last calculation.
+          allow_calculation: Otherwise None is returned for what is not there yet.
+
+        Raises:
+          PropertyNotImplementedError: If there is no such property, or stress is asked for and a
+            direction is not periodic.
+          EquipotError: What ``calculate`` raises.
+        """
+        with self._lock:
+            structure = self._structure(atoms)
+            if allow_calculation:
+                self._check_defined([name], structure)
+            return super().get_property(name, structure, allow_calculation)
+
+    def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
+        """Whether one of the properties is not at hand for this structure."""
+        with self._lock:
+            return super().calculation_required(atoms, properties)
+
+    def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
+        """Calculates several properties at once; what ``atoms.get_properties`` calls."""
+        with self._lock:
+            return super().calculate_properties(atoms, properties)
+
+    def reset(self) -> None:
+        """Forgets the last calculation."""
+        with self._lock:
+            super().reset()
 
     def calculate(
         self,
@@ -100,21 +150,44 @@ class EquipotCalculator(Calculator):
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced.
         """
-        super().calculate(atoms, list(properties), list(system_changes))
-        structure: Atoms = self.atoms  # type: ignore[assignment]
-        if "stress" in properties and not structure.pbc.all():
+        with self._lock:
+            self.results = {}  # whatever fails below, nothing of another structure is left
+            super().calculate(self._structure(atoms), list(properties), list(system_changes))
+            structure = self._structure(None)
+            self._check_defined(properties, structure)
+            found = self._engine.compute(
+                structure.positions, structure.numbers, np.asarray(structure.cell), structure.pbc
+            )
+            self.results = {
+                "energy": found.energy,
+                "free_energy": found.energy,
+                "energies": found.energies,
+                "forces": found.forces,
+            }
+            if found.has_stress:
+                self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
+
+    def _structure(self, atoms: Atoms | None) -> Atoms:
+        """The structure that is asked for: by custom of ASE, none is that of the last time."""
+        if atoms is not None:
+            return atoms
+        if self.atoms is None:
+            raise errors.DataError(
+                "expected atoms, received none, and nothing has been calculated yet; set atoms.calc"
+                " to the calculator and ask the atoms, as in atoms.get_forces()"
+            )
+        return self.atoms
+
+    def _check_defined(self, properties: Sequence[str], atoms: Atoms) -> None:
+        for name in properties:
+            if name not in self.implemented_properties:
+                raise PropertyNotImplementedError(
+                    f"expected one of {', '.join(self.implemented_properties)}, received {name!r},"
+                    f" which the potential does not give."
+                    f"{errors.did_you_mean(name, self.implemented_properties)}"
+                )
+        if "stress" in properties and not atoms.pbc.all():
             raise PropertyNotImplementedError(
                 "stress is defined only where all three directions are periodic, received pbc ="
-                f" {structure.pbc.tolist()}; give a cell and set pbc, or do not ask for stress"
+                f" {atoms.pbc.tolist()}; give a cell and set pbc, or do not ask for stress"
             )
-        found = self._engine.compute(
-            structure.positions, structure.numbers, np.asarray(structure.cell), structure.pbc
-        )
-        self.results = {
-            "energy": found.energy,
-            "free_energy": found.energy,
-            "energies": found.energies,
-            "forces": found.forces,
-        }
-        if found.has_stress:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)

@@ -6,6 +6,8 @@ one compiled program.
 """
 
 import contextlib
+import threading
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +22,9 @@ from equipot.potential.potential import Potential
 
 
 class Engine:
-    """Evaluates a potential for one structure at a time.
+    """Evaluates a potential for one structure at a time, whichever thread asks.
+
+    It can be pickled: arrays and settings travel, the program is compiled where they arrive.
 
     Attributes:
       potential: What is evaluated, in the engine's precision.
@@ -46,6 +50,8 @@ class Engine:
         Raises:
           ConfigError: If the precision, the skin or the head is not what it should be.
         """
+        self._made_of = {"source": source, "dtype": dtype, "skin": skin, "head": head}
+        self._lock = threading.Lock()
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
         self.potential = evaluate.cast(potential, dtype or potential.spec.dtype)
@@ -55,11 +61,19 @@ class Engine:
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._bucket = buckets.Bucket(room)
         self._counter = compilations.CompilationCounter()
-        self._numbers = np.zeros(0, int)
-        self._species = np.zeros(0, np.int32)
+        self._elements = np.zeros(0, int), np.zeros(0, np.int32)
         with self._precision():
             self._predict = jax.jit(potentials.make_predict(spec))
             self._params = jax.device_put(self.potential.params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        source = self._made_of["source"]
+        if isinstance(source, Potential):  # its parameters may lie on a device
+            source = evaluate.cast(source, source.spec.dtype)
+        return {**self._made_of, "source": source}
+
+    def __setstate__(self, made_of: dict[str, Any]) -> None:
+        Engine.__init__(self, **made_of)
 
     @property
     def n_compilations(self) -> int:
@@ -89,12 +103,17 @@ class Engine:
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
+        with self._lock:
+            return self._compute(positions, atomic_numbers, cell, pbc)
+
+    def _compute(
+        self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    ) -> evaluate.HostPrediction:
         if len(atomic_numbers) == 0:
             raise errors.DataError("expected at least one atom, received an empty structure")
-        if not np.array_equal(atomic_numbers, self._numbers):
-            self._set_species(positions, atomic_numbers)
+        species = self._species_of(atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
-        graph = _host_graph(pairs, self._species, cell, pbc, self._head)
+        graph = _host_graph(pairs, species, cell, pbc, self._head)
         likely = _homogeneous_edges(graph, self.potential.spec.cutoff) if pbc.all() else 0.0
         budget = self._bucket.fit(graph.num_nodes, graph.num_edges, likely)
         found = self._run(graph, budget, bool(pbc.all()))
@@ -104,10 +123,13 @@ class Engine:
         evaluate.check_finite(found, f"structure of {len(positions)} atoms")
         return found
 
-    def _set_species(self, positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
-        structure = Structure(positions=np.zeros_like(positions), atomic_numbers=atomic_numbers)
-        self._species = host_graph.species_of(structure, self.potential.spec.species_table)
-        self._numbers = atomic_numbers.copy()
+    def _species_of(self, atomic_numbers: np.ndarray) -> np.ndarray:
+        if not np.array_equal(atomic_numbers, self._elements[0]):
+            origin = np.zeros((len(atomic_numbers), 3))
+            structure = Structure(positions=origin, atomic_numbers=atomic_numbers)
+            species = host_graph.species_of(structure, self.potential.spec.species_table)
+            self._elements = atomic_numbers.copy(), species
+        return self._elements[1]
 
     def _run(
         self, graph: batching.HostGraph, budget: batching.Budget, has_stress: bool

@@ -76,7 +76,8 @@ class EquipotCalculator(Calculator):
             return {name: value for name, value in self.__dict__.items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.RLock())
+        vars(self).update(state)
+        self._lock = threading.RLock()
 
     @property
     def potential(self) -> Potential:

@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-WARN = "import warnings\ndef call(level=1):\n    warnings.warn('old', {category}, stacklevel=level)\n"
+WARN = (
+    "import warnings\ndef call(level=1):\n    warnings.warn('old', {category}, stacklevel=level)\n"
+)
 DIVIDE = "def call():\n    return numpy.ones(1) / numpy.zeros(1)\n"
 CALL = "def call():\n    inner(2)\n"
 

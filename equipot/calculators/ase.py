@@ -1,6 +1,7 @@
 """The ASE calculator of a saved potential."""
 
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from ase.calculators.calculator import (
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot import errors
-from equipot.calculators import engine
+from equipot.calculators import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
 
@@ -33,6 +34,9 @@ class EquipotCalculator(Calculator):
     Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
     each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
     other processes, which compile a program of their own.
+
+    If a structure has atoms nearer to each other, or farther from all others, than any were in
+    training, ``equipot.OutOfRangeWarning`` says so, once for each pair of elements or element.
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
@@ -49,6 +53,7 @@ class EquipotCalculator(Calculator):
         dtype: str | None = None,
         skin: float = 0.5,
         head: str | None = None,
+        strict: bool = False,
         **keywords: Any,
     ) -> None:
         """Reads the potential and puts its parameters on the device.
@@ -60,15 +65,19 @@ class EquipotCalculator(Calculator):
           skin: Å that the neighbour list is wider than the cutoff: wider means rarer searches among
             more pairs.
           head: Which level of theory; needed where the potential has several.
+          strict: Whether a structure outside of the distances of training is refused with an
+            ``OutOfRangeError``, instead of the warning.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype, skin or head is not what it should be.
+          ConfigError: If dtype, skin or head is not what it should be, or strict is asked for and
+            the potential does not state the distances.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
-        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head)
+        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head, strict=strict)
+        self._watch = out_of_range.Watch()
         self._lock = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,6 +102,14 @@ class EquipotCalculator(Calculator):
     def n_neighbour_searches(self) -> int:
         """How often the neighbour list was searched for; the other steps used it again."""
         return self._engine.n_neighbour_searches
+
+    @property
+    def outside(self) -> tuple[out_of_range.Finding, ...]:
+        """What of the last structure lies outside of the distances of training, the worst first.
+
+        Nothing where the potential does not state them: ``potential.distance_range`` is None.
+        """
+        return self._engine.outside
 
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
@@ -148,6 +165,8 @@ class EquipotCalculator(Calculator):
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms lie at the same place, the cell is singular, or a number is not
             finite.
+          OutOfRangeError: If the calculator is strict and the structure outside of the distances of
+            training.
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced.
         """
@@ -156,9 +175,13 @@ class EquipotCalculator(Calculator):
             super().calculate(self._structure(atoms), list(properties), list(system_changes))
             structure = self._structure(None)
             self._check_defined(properties, structure)
-            found = self._engine.compute(
-                structure.positions, structure.numbers, np.asarray(structure.cell), structure.pbc
-            )
+            cell = np.asarray(structure.cell)
+            try:
+                found = self._engine.compute(
+                    structure.positions, structure.numbers, cell, structure.pbc
+                )
+            finally:  # it may be why the prediction is not finite
+                self._warn()
             self.results = {
                 "energy": found.energy,
                 "free_energy": found.energy,
@@ -167,6 +190,16 @@ class EquipotCalculator(Calculator):
             }
             if found.has_stress:
                 self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
+
+    def _warn(self) -> None:
+        news = [] if self._engine.strict else self._watch.news(self._engine.outside)
+        if news:
+            warnings.warn(
+                "outside of what the potential was trained on, where its numbers mean little: "
+                + "; ".join(map(str, news)),
+                errors.OutOfRangeWarning,
+                stacklevel=1,  # the caller is ASE, whose lines would say nothing
+            )
 
     def _structure(self, atoms: Atoms | None) -> Atoms:
         """The structure that is asked for: by custom of ASE, none is that of the last time."""

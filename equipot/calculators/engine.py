@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from equipot import errors
-from equipot.calculators import buckets, compilations, neighbours
+from equipot.calculators import buckets, compilations, neighbours, out_of_range
 from equipot.data.structure import Structure
 from equipot.graphs import batching, host_graph
 from equipot.potential import artefact, evaluate, probe
@@ -28,6 +28,9 @@ class Engine:
 
     Attributes:
       potential: What is evaluated, in the engine's precision.
+      outside: What of the last structure lies outside of the distances of training; nothing where
+        the potential does not state them.
+      strict: Whether such a structure is refused.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Engine:
         dtype: str | None = None,
         skin: float = 0.5,
         head: str | None = None,
+        strict: bool = False,
     ) -> None:
         """Puts the parameters on the device; compiles nothing yet.
 
@@ -46,15 +50,30 @@ class Engine:
           dtype: "float32" or "float64"; None for the potential's own.
           skin: Å that the neighbour list is wider than the cutoff.
           head: Which level of theory; needed where the potential has several.
+          strict: Whether a structure outside of the distances of training is refused.
 
         Raises:
-          ConfigError: If the precision, the skin or the head is not what it should be.
+          ConfigError: If the precision, the skin or the head is not what it should be, or strict is
+            asked for and the potential does not state the distances.
         """
-        self._made_of = {"source": source, "dtype": dtype, "skin": skin, "head": head}
+        self._made_of = {
+            "source": source,
+            "dtype": dtype,
+            "skin": skin,
+            "head": head,
+            "strict": strict,
+        }
         self._lock = threading.Lock()
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
         self.potential = evaluate.cast(potential, dtype or potential.spec.dtype)
+        if strict and self.potential.distance_range is None:
+            raise errors.ConfigError(
+                "strict: expected a potential that states the distances it was trained on, this one"
+                " does not: it was made by an earlier version, or converted; leave strict out"
+            )
+        self.strict = strict
+        self.outside: tuple[out_of_range.Finding, ...] = ()
         spec = self.potential.spec
         self._references, self._head = spec.references, _head_index(spec.heads, head)
         self._neighbours = neighbours.NeighbourCache(spec.cutoff, skin)
@@ -100,6 +119,7 @@ class Engine:
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms lie at the same place, the cell is singular, or a number is not
             finite.
+          OutOfRangeError: If the engine is strict and the structure outside.
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
@@ -109,10 +129,16 @@ class Engine:
     def _compute(
         self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
     ) -> evaluate.HostPrediction:
+        self.outside = ()
         if len(atomic_numbers) == 0:
             raise errors.DataError("expected at least one atom, received an empty structure")
         species = self._species_of(atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
+        if self.potential.distance_range is not None:
+            span = self.potential.distance_range
+            self.outside = out_of_range.find(span, atomic_numbers, pairs)
+            if self.strict:
+                out_of_range.refuse(self.outside)
         graph = _host_graph(pairs, species, cell, pbc, self._head)
         likely = _homogeneous_edges(graph, self.potential.spec.cutoff) if pbc.all() else 0.0
         budget = self._bucket.fit(graph.num_nodes, graph.num_edges, likely)

@@ -133,7 +133,7 @@ def _finish(
         spec=run.parts.spec,
         params=run.saved.load_ema(run.progress.best_step, run.state),
         provenance=_provenance(run, dataset),
-        distance_range=_distance_range(run.parts.spec, dataset),
+        distance_range=distance_range_of(run.parts.spec, dataset),
     )
     artefact.save(place.artefact, best)
     evaluated = _evaluate(best, dataset, run.batch_size)
@@ -170,12 +170,17 @@ def _provenance(run: runs.Run, dataset: datasets.Dataset) -> dict[str, Any]:
     }
 
 
-def _distance_range(
+def distance_range_of(
     spec: potentials.PotentialSpec, dataset: datasets.Dataset
 ) -> distance_range.DistanceRange:
     """The distances of the training split, of all levels of theory.
 
-    That of a potential that training started from is not added: its parameters have moved on.
+    Elements whose isolated atom has its exact energy at each level may be alone. What a potential
+    that training started from was trained on is not added: its parameters have moved on.
+
+    Args:
+      spec: The potential.
+      dataset: The data of this training.
     """
     known = [dataset.isolated_by_head.get(head, dataset.isolated_atoms) for head in spec.heads]
     exact = set.intersection(*map(set, known)) if spec.anchor_isolated else set()

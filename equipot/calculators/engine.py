@@ -6,7 +6,9 @@ one compiled program.
 """
 
 import contextlib
+import functools
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,15 +18,18 @@ from equipot import errors
 from equipot.calculators import buckets, compilations, neighbours, out_of_range
 from equipot.data.structure import Structure
 from equipot.graphs import batching, host_graph
+from equipot.graphs.graph import Graph
 from equipot.potential import artefact, evaluate, probe
 from equipot.potential import potential as potentials
-from equipot.potential.potential import Potential
+from equipot.potential.potential import Potential, Prediction
+from equipot.typing import PyTree
 
 
 class Engine:
     """Evaluates a potential for one structure at a time, whichever thread asks.
 
-    It can be pickled: arrays and settings travel, the program is compiled where they arrive.
+    It can be pickled: arrays and settings travel, the program is compiled where they arrive, once
+    for all copies of an engine in a process.
 
     Attributes:
       potential: What is evaluated, in the engine's precision.
@@ -93,6 +98,8 @@ class Engine:
 
     def __setstate__(self, made_of: dict[str, Any]) -> None:
         Engine.__init__(self, **made_of)
+        with self._precision():
+            self._predict = _shared_program(self.potential.spec)
 
     @property
     def n_compilations(self) -> int:
@@ -175,6 +182,12 @@ class Engine:
 
     def _precision(self) -> contextlib.AbstractContextManager[None]:
         return jax.enable_x64(self.potential.spec.dtype == "float64")
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_program(spec: potentials.PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
+    """The program of all copies in this process: a pool brings one with each piece of work."""
+    return jax.jit(potentials.make_predict(spec))
 
 
 def _head_index(heads: tuple[str, ...], head: str | None) -> int:

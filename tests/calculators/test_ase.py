@@ -264,6 +264,15 @@ def test_settings_of_a_calculator_travel_with_it(make_potential):
     np.testing.assert_array_equal(other.potential.params["scale"], potential.params["scale"])
 
 
+def test_copies_in_one_process_share_a_program(saved):
+    sent = pickle.dumps(EquipotCalculator(saved, dtype="float64"))
+    first, second = pickle.loads(sent), pickle.loads(sent)
+    for calculator in (first, second):
+        calculator.calculate(_water())
+    assert second.results["energy"] == first.results["energy"]
+    assert second.n_compilations == 0
+
+
 def test_processes_of_a_pool_calculate_with_a_calculator_sent_to_them(saved):
     structures = [_water(), _water(0.5)]
     calculator = EquipotCalculator(saved)

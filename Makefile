@@ -1,8 +1,9 @@
 # What the README and continuous integration call. Needs python3 (3.11 to 3.13) and make, nothing else.
 #   make water   the environment, then a potential for liquid water, tested and run: all in runs/water
 #   make test    the environment, then the tests
+#   make test-newest   a fast part of the tests on the newest Python that is supported and here
 #   make reference   compares with other programs; makes an environment for each, of gigabytes
-.PHONY: water test lint reference reference-mace reference-nequip docs bench
+.PHONY: water test test-newest lint reference reference-mace reference-nequip docs bench
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -24,6 +25,21 @@ water: .venv/.water
 
 test: .venv/.test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# Readers, calculators, training and commands, and little that is slow to compile.
+NEWEST_TESTS := tests/test_package.py tests/test_warnings.py tests/test_config.py tests/data \
+  tests/calculators tests/cli/test_main.py tests/cli/test_overrides.py tests/cli/test_console.py \
+  tests/training/test_checkpoints.py tests/training/test_folder.py tests/training/test_logging.py \
+  tests/training/test_plots.py tests/training/test_reports.py tests/training/test_setup.py
+
+test-newest:
+	@newest=$$(scripts/newest_python.sh $(PYTHON)); \
+	if [ -z "$$newest" ]; then \
+	  echo "test-newest: skipped, there is no Python of 3.12 to 3.13 newer than $(PYTHON) here"; \
+	else \
+	  echo "test-newest: $$newest" && $(MAKE) --no-print-directory .venv-newest/.test PYTHON="$$newest" \
+	  && .venv-newest/bin/python -m pytest -q -n 2 --dist loadfile --disable-warnings $(NEWEST_TESTS); \
+	fi
 
 lint: .venv/.test
 	$(BIN)/ruff check .
@@ -61,6 +77,11 @@ bench: .venv/.test
 .venv/.test: pyproject.toml | .venv/.made
 	$(PIP) -e ".[test]"
 	@touch $@ .venv/.water
+
+.venv-newest/.test: pyproject.toml
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -e ".[test]"
+	@touch $@
 
 .venv/.reference: pyproject.toml | .venv/.made
 	$(PIP) -e ".[test,reference]"

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equipot.calculators.ase import EquipotCalculator as EquipotCalculator
+    from equipot.errors import OutOfRangeWarning as OutOfRangeWarning
 
 __version__ = "0.1.0"
 
-_LAZY = {"EquipotCalculator": "equipot.calculators.ase"}
-__all__ = ["EquipotCalculator", "__version__"]
+_LAZY = {
+    "EquipotCalculator": "equipot.calculators.ase",
+    "OutOfRangeWarning": "equipot.errors",
+}
+__all__ = ["EquipotCalculator", "OutOfRangeWarning", "__version__"]
 
 JAX_VERSIONS = ">=0.10.1,!=0.10.2,!=0.11.0,!=0.11.1,<0.13"
 _EXCLUDED_JAX = {

@@ -40,6 +40,14 @@ class NonFiniteError(EquipotError, ArithmeticError):
     """Training met a loss or a gradient that is not finite."""
 
 
+class OutOfRangeError(EquipotError, ValueError):
+    """A structure lies outside of what the potential was trained on, and that was to be refused."""
+
+
+class OutOfRangeWarning(UserWarning):
+    """A structure lies outside of what the potential was trained on; its numbers mean little."""
+
+
 class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 

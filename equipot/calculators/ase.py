@@ -1,5 +1,7 @@
 """The ASE calculator of a saved potential."""
 
+import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +15,8 @@ from ase.calculators.calculator import (
 )
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from equipot.calculators import engine
+from equipot import errors
+from equipot.calculators import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
 
@@ -27,6 +30,13 @@ class EquipotCalculator(Calculator):
     is in eV/Å³ with tension positive (ASE's sign) and exists only where all three directions are
     periodic. One calculator compiles once for a system, also when the number of neighbours changes
     a little.
+
+    Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
+    each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
+    other processes, which compile a program of their own.
+
+    If a structure has atoms nearer to each other, or farther from all others, than any were in
+    training, ``equipot.OutOfRangeWarning`` says so, once for each pair of elements or element.
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
@@ -43,6 +53,7 @@ class EquipotCalculator(Calculator):
         dtype: str | None = None,
         skin: float = 0.5,
         head: str | None = None,
+        strict: bool = False,
         **keywords: Any,
     ) -> None:
         """Reads the potential and puts its parameters on the device.
@@ -54,15 +65,28 @@ class EquipotCalculator(Calculator):
           skin: Å that the neighbour list is wider than the cutoff: wider means rarer searches among
             more pairs.
           head: Which level of theory; needed where the potential has several.
+          strict: Whether a structure outside of the distances of training is refused with an
+            ``OutOfRangeError``, instead of the warning.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype, skin or head is not what it should be.
+          ConfigError: If dtype, skin or head is not what it should be, or strict is asked for and
+            the potential does not state the distances.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
-        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head)
+        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head, strict=strict)
+        self._watch = out_of_range.Watch()
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
 
     @property
     def potential(self) -> Potential:
@@ -78,6 +102,50 @@ class EquipotCalculator(Calculator):
     def n_neighbour_searches(self) -> int:
         """How often the neighbour list was searched for; the other steps used it again."""
         return self._engine.n_neighbour_searches
+
+    @property
+    def outside(self) -> tuple[out_of_range.Finding, ...]:
+        """What of the last structure lies outside of the distances of training, the worst first.
+
+        Nothing where the potential does not state them: ``potential.distance_range`` is None.
+        """
+        return self._engine.outside
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        """A property of a structure, calculated unless it is that of the last calculation.
+
+        Args:
+          name: "energy", "forces", …, see ``implemented_properties``.
+          atoms: The structure; None for that of the last calculation.
+          allow_calculation: Otherwise None is returned for what is not there yet.
+
+        Raises:
+          PropertyNotImplementedError: If there is no such property, or stress is asked for and a
+            direction is not periodic.
+          EquipotError: What ``calculate`` raises.
+        """
+        with self._lock:
+            structure = self._structure(atoms)
+            if allow_calculation:
+                self._check_defined([name], structure)
+            return super().get_property(name, structure, allow_calculation)
+
+    def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
+        """Whether one of the properties is not at hand for this structure."""
+        with self._lock:
+            return super().calculation_required(atoms, properties)
+
+    def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
+        """Calculates several properties at once; what ``atoms.get_properties`` calls."""
+        with self._lock:
+            return super().calculate_properties(atoms, properties)
+
+    def reset(self) -> None:
+        """Forgets the last calculation."""
+        with self._lock:
+            super().reset()
 
     def calculate(
         self,
@@ -97,24 +165,63 @@ class EquipotCalculator(Calculator):
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms lie at the same place, the cell is singular, or a number is not
             finite.
+          OutOfRangeError: If the calculator is strict and the structure outside of the distances of
+            training.
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced.
         """
-        super().calculate(atoms, list(properties), list(system_changes))
-        structure: Atoms = self.atoms  # type: ignore[assignment]
-        if "stress" in properties and not structure.pbc.all():
+        with self._lock:
+            self.results = {}  # whatever fails below, nothing of another structure is left
+            super().calculate(self._structure(atoms), list(properties), list(system_changes))
+            structure = self._structure(None)
+            self._check_defined(properties, structure)
+            cell = np.asarray(structure.cell)
+            try:
+                found = self._engine.compute(
+                    structure.positions, structure.numbers, cell, structure.pbc
+                )
+            finally:  # it may be why the prediction is not finite
+                self._warn()
+            self.results = {
+                "energy": found.energy,
+                "free_energy": found.energy,
+                "energies": found.energies,
+                "forces": found.forces,
+            }
+            if found.has_stress:
+                self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
+
+    def _warn(self) -> None:
+        news = [] if self._engine.strict else self._watch.news(self._engine.outside)
+        if news:
+            warnings.warn(
+                "outside of what the potential was trained on, where its numbers mean little: "
+                + "; ".join(map(str, news)),
+                errors.OutOfRangeWarning,
+                stacklevel=1,  # the caller is ASE, whose lines would say nothing
+            )
+
+    def _structure(self, atoms: Atoms | None) -> Atoms:
+        """The structure that is asked for: by custom of ASE, none is that of the last time."""
+        if atoms is not None:
+            return atoms
+        if self.atoms is None:
+            raise errors.DataError(
+                "expected atoms, received none, and nothing has been calculated yet; set atoms.calc"
+                " to the calculator and ask the atoms, as in atoms.get_forces()"
+            )
+        return self.atoms
+
+    def _check_defined(self, properties: Sequence[str], atoms: Atoms) -> None:
+        for name in properties:
+            if name not in self.implemented_properties:
+                raise PropertyNotImplementedError(
+                    f"expected one of {', '.join(self.implemented_properties)}, received {name!r},"
+                    f" which the potential does not give."
+                    f"{errors.did_you_mean(name, self.implemented_properties)}"
+                )
+        if "stress" in properties and not atoms.pbc.all():
             raise PropertyNotImplementedError(
                 "stress is defined only where all three directions are periodic, received pbc ="
-                f" {structure.pbc.tolist()}; give a cell and set pbc, or do not ask for stress"
+                f" {atoms.pbc.tolist()}; give a cell and set pbc, or do not ask for stress"
             )
-        found = self._engine.compute(
-            structure.positions, structure.numbers, np.asarray(structure.cell), structure.pbc
-        )
-        self.results = {
-            "energy": found.energy,
-            "free_energy": found.energy,
-            "energies": found.energies,
-            "forces": found.forces,
-        }
-        if found.has_stress:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)

@@ -226,14 +226,21 @@ def _integrator(
 
 def _run(integrator: MolecularDynamics, num_steps: int, look: Callable[[], None]) -> float:
     """Runs, looking at every step; returns the seconds after the first step."""
-    integrator.attach(look, interval=1)
+    begun = 0  # the step that is worked on; integrator.nsteps is the last that was made
+
+    def look_and_go_on() -> None:
+        nonlocal begun
+        look()
+        begun = integrator.nsteps + 1
+
+    integrator.attach(look_and_go_on, interval=1)
     start = time.perf_counter()
     try:
         for _ in integrator.irun(num_steps):
             if integrator.nsteps == 1:
                 start = time.perf_counter()
     except errors.EquipotError as error:
-        raise type(error)(f"step {integrator.nsteps}: {error}") from error
+        raise type(error)(f"step {begun}: {error}") from error
     return time.perf_counter() - start
 
 

@@ -6,24 +6,36 @@ one compiled program.
 """
 
 import contextlib
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
 from equipot import errors
-from equipot.calculators import buckets, compilations, neighbours
+from equipot.calculators import buckets, compilations, neighbours, out_of_range
 from equipot.data.structure import Structure
 from equipot.graphs import batching, host_graph
+from equipot.graphs.graph import Graph
 from equipot.potential import artefact, evaluate, probe
 from equipot.potential import potential as potentials
-from equipot.potential.potential import Potential
+from equipot.potential.potential import Potential, Prediction
+from equipot.typing import PyTree
 
 
 class Engine:
-    """Evaluates a potential for one structure at a time.
+    """Evaluates a potential for one structure at a time, whichever thread asks.
+
+    It can be pickled: arrays and settings travel, the program is compiled where they arrive, once
+    for all copies of an engine in a process.
 
     Attributes:
       potential: What is evaluated, in the engine's precision.
+      outside: What of the last structure lies outside of the distances of training; nothing where
+        the potential does not state them.
+      strict: Whether such a structure is refused.
     """
 
     def __init__(
@@ -33,6 +45,7 @@ class Engine:
         dtype: str | None = None,
         skin: float = 0.5,
         head: str | None = None,
+        strict: bool = False,
     ) -> None:
         """Puts the parameters on the device; compiles nothing yet.
 
@@ -42,24 +55,51 @@ class Engine:
           dtype: "float32" or "float64"; None for the potential's own.
           skin: Å that the neighbour list is wider than the cutoff.
           head: Which level of theory; needed where the potential has several.
+          strict: Whether a structure outside of the distances of training is refused.
 
         Raises:
-          ConfigError: If the precision, the skin or the head is not what it should be.
+          ConfigError: If the precision, the skin or the head is not what it should be, or strict is
+            asked for and the potential does not state the distances.
         """
+        self._made_of = {
+            "source": source,
+            "dtype": dtype,
+            "skin": skin,
+            "head": head,
+            "strict": strict,
+        }
+        self._lock = threading.Lock()
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
         self.potential = evaluate.cast(potential, dtype or potential.spec.dtype)
+        if strict and self.potential.distance_range is None:
+            raise errors.ConfigError(
+                "strict: expected a potential that states the distances it was trained on, this one"
+                " does not: it was made by an earlier version, or converted; leave strict out"
+            )
+        self.strict = strict
+        self.outside: tuple[out_of_range.Finding, ...] = ()
         spec = self.potential.spec
         self._references, self._head = spec.references, _head_index(spec.heads, head)
         self._neighbours = neighbours.NeighbourCache(spec.cutoff, skin)
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._bucket = buckets.Bucket(room)
         self._counter = compilations.CompilationCounter()
-        self._numbers = np.zeros(0, int)
-        self._species = np.zeros(0, np.int32)
+        self._elements = np.zeros(0, int), np.zeros(0, np.int32)
         with self._precision():
             self._predict = jax.jit(potentials.make_predict(spec))
             self._params = jax.device_put(self.potential.params)
+
+    def __getstate__(self) -> dict[str, Any]:
+        source = self._made_of["source"]
+        if isinstance(source, Potential):  # its parameters may lie on a device
+            source = evaluate.cast(source, source.spec.dtype)
+        return {**self._made_of, "source": source}
+
+    def __setstate__(self, made_of: dict[str, Any]) -> None:
+        Engine.__init__(self, **made_of)
+        with self._precision():
+            self._predict = _shared_program(self.potential.spec)
 
     @property
     def n_compilations(self) -> int:
@@ -86,15 +126,27 @@ class Engine:
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms lie at the same place, the cell is singular, or a number is not
             finite.
+          OutOfRangeError: If the engine is strict and the structure outside.
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
+        with self._lock:
+            return self._compute(positions, atomic_numbers, cell, pbc)
+
+    def _compute(
+        self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    ) -> evaluate.HostPrediction:
+        self.outside = ()
         if len(atomic_numbers) == 0:
             raise errors.DataError("expected at least one atom, received an empty structure")
-        if not np.array_equal(atomic_numbers, self._numbers):
-            self._set_species(positions, atomic_numbers)
+        species = self._species_of(atomic_numbers)
         pairs = self._neighbours.find(positions, cell, pbc)
-        graph = _host_graph(pairs, self._species, cell, pbc, self._head)
+        if self.potential.distance_range is not None:
+            span = self.potential.distance_range
+            self.outside = out_of_range.find(span, atomic_numbers, pairs)
+            if self.strict:
+                out_of_range.refuse(self.outside)
+        graph = _host_graph(pairs, species, cell, pbc, self._head)
         likely = _homogeneous_edges(graph, self.potential.spec.cutoff) if pbc.all() else 0.0
         budget = self._bucket.fit(graph.num_nodes, graph.num_edges, likely)
         found = self._run(graph, budget, bool(pbc.all()))
@@ -104,10 +156,13 @@ class Engine:
         evaluate.check_finite(found, f"structure of {len(positions)} atoms")
         return found
 
-    def _set_species(self, positions: np.ndarray, atomic_numbers: np.ndarray) -> None:
-        structure = Structure(positions=np.zeros_like(positions), atomic_numbers=atomic_numbers)
-        self._species = host_graph.species_of(structure, self.potential.spec.species_table)
-        self._numbers = atomic_numbers.copy()
+    def _species_of(self, atomic_numbers: np.ndarray) -> np.ndarray:
+        if not np.array_equal(atomic_numbers, self._elements[0]):
+            origin = np.zeros((len(atomic_numbers), 3))
+            structure = Structure(positions=origin, atomic_numbers=atomic_numbers)
+            species = host_graph.species_of(structure, self.potential.spec.species_table)
+            self._elements = atomic_numbers.copy(), species
+        return self._elements[1]
 
     def _run(
         self, graph: batching.HostGraph, budget: batching.Budget, has_stress: bool
@@ -127,6 +182,12 @@ class Engine:
 
     def _precision(self) -> contextlib.AbstractContextManager[None]:
         return jax.enable_x64(self.potential.spec.dtype == "float64")
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_program(spec: potentials.PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
+    """The program of all copies in this process: a pool brings one with each piece of work."""
+    return jax.jit(potentials.make_predict(spec))
 
 
 def _head_index(heads: tuple[str, ...], head: str | None) -> int:

@@ -23,12 +23,14 @@ class Neighbours:
       senders: Where the edges start, [edges].
       receivers: Where they end, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3].
+      squares: Squared length in Å² of each pair, that is of every other edge, [edges / 2].
     """
 
     positions: np.ndarray
     senders: np.ndarray
     receivers: np.ndarray
     cell_shifts: np.ndarray
+    squares: np.ndarray
 
 
 class NeighbourCache:
@@ -74,7 +76,11 @@ class NeighbourCache:
             self._cell_shifts.take(kept, axis=0),
         )
         return Neighbours(
-            positions=moved, senders=senders, receivers=receivers, cell_shifts=cell_shifts
+            positions=moved,
+            senders=senders,
+            receivers=receivers,
+            cell_shifts=cell_shifts,
+            squares=squares.take(kept),
         )
 
     def _still_holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:

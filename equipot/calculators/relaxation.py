@@ -1,7 +1,8 @@
 """Relaxation through ASE: atoms, and the cell if asked, to where forces and stress vanish."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -108,18 +109,17 @@ def relax(
             "cell: expected a structure that is periodic in all three directions, received pbc ="
             f" {atoms.pbc.tolist()}; relax the atoms alone, or give a cell"
         )
-    before, volume = float(atoms.get_potential_energy()), _volume(atoms)
     pressure = config.pressure * units.GPa
     target: Any = FrechetCellFilter(atoms, scalar_pressure=pressure) if config.cell else atoms
     optimizer = OPTIMIZERS[config.optimizer](target, logfile=None)
+    with _step_named(optimizer):
+        before, volume = float(atoms.get_potential_energy()), _volume(atoms)
     with trajectory.frame_writer(config.trajectory, atoms, config.overwrite) as write_frame:
         optimizer.attach(write_frame, interval=1)
         if observe is not None:
             optimizer.attach(lambda: observe(optimizer.nsteps), interval=1)
-        try:
+        with _step_named(optimizer):
             converged = optimizer.run(fmax=config.fmax, steps=config.max_steps)
-        except errors.EquipotError as error:
-            raise type(error)(f"step {optimizer.nsteps}: {error}") from error
     return RelaxationReport(
         converged=bool(converged),
         num_steps=optimizer.nsteps,
@@ -129,6 +129,15 @@ def relax(
         volume_before=volume,
         volume_after=_volume(atoms),
     )
+
+
+@contextlib.contextmanager
+def _step_named(optimizer: Optimizer) -> Iterator[None]:
+    """Puts the number of the step in front of what the calculator complains of."""
+    try:
+        yield
+    except errors.EquipotError as error:
+        raise type(error)(f"step {optimizer.nsteps}: {error}") from error
 
 
 def _volume(atoms: Atoms) -> float:

@@ -52,8 +52,28 @@ def describe(found: Any) -> dict[str, Any]:
         "cutoff in Å": spec.cutoff,
         "average neighbours": spec.avg_num_neighbors,
         "repulsion": "none" if spec.repulsion is None else config.to_mapping(spec.repulsion),
+        "distances in training in Å": _distances(found.potential.distance_range),
         "reference energies in eV": energies[spec.heads[0]] if len(energies) == 1 else energies,
         "training": config.to_mapping(found.potential.provenance),
+    }
+
+
+def _distances(span: Any) -> dict[str, Any] | str:
+    """The range of distances of training by symbols, or that there is none.
+
+    Args:
+      span: A ``DistanceRange`` or None.
+    """
+    from equipot.data.structure import chemical_symbols as symbols
+
+    if span is None:
+        return "not stated: no structure is compared with them"
+    shortest = {f"{symbols[a]}-{symbols[b]}": x for (a, b), x in span.shortest.items()}
+    longest = {symbols[z]: x for z, x in span.longest.items()}
+    return {
+        "shortest of each pair": {pair: round(x, 4) for pair, x in shortest.items()},
+        "longest to the nearest atom": {name: round(x, 4) for name, x in longest.items()},
+        "atoms alone": {symbols[z]: n for z, n in span.isolated.items()} or "none",
     }
 
 

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
-from equipot.cli import structures
+from equipot.cli import outside, structures
 
 if TYPE_CHECKING:
     from equipot.calculators.dynamics import DynamicsConfig, DynamicsReport
@@ -75,6 +75,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), help="by default the potential's"
     )
+    outside.add_strict_option(parser)
     parser.add_argument("--plot", action="store_true", help="draw PATH.png too")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier files")
     parser.set_defaults(run=run)
@@ -82,7 +83,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the dynamics and prints what came out."""
-    from equipot.calculators import ase, dynamics, plots
+    from equipot.calculators import dynamics, plots
 
     config = dynamics.DynamicsConfig(
         ensemble=options.ensemble,
@@ -98,11 +99,13 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     atoms = structures.read_start(options)
-    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype, head=options.head)
+    atoms.calc = calculator = outside.make_calculator(options)
     print(f"{atoms.get_chemical_formula()}: {config.num_steps} steps of {config.timestep} fs")
-    report = dynamics.run_dynamics(atoms, config)
+    files = f"{config.trajectory}, {config.log}"
+    with outside.reported(calculator, files) as look:
+        report = dynamics.run_dynamics(atoms, config, observe=look)
     print("\n".join(_summary(report, config)))
-    print(f"files: {config.trajectory}, {config.log}")
+    print(f"files: {files}")
     if options.plot:
         plots.save_dynamics_plot(f"{options.output}.png", report, len(atoms))
         print(f"picture: {options.output}.png")

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from equipot.cli import structures
+from equipot.cli import outside, structures
 
 
 def add_parser(commands: Any) -> None:
@@ -51,13 +51,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), help="by default the potential's"
     )
+    outside.add_strict_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Relaxes and prints what came out; exit code 1 if it did not converge."""
-    from equipot.calculators import ase, relaxation
+    from equipot.calculators import relaxation
 
     config = relaxation.RelaxationConfig(
         optimizer=options.optimizer,
@@ -69,8 +70,9 @@ def run(options: argparse.Namespace) -> None:
         overwrite=options.overwrite,
     )
     atoms = structures.read_start(options)
-    atoms.calc = ase.EquipotCalculator(options.potential, dtype=options.dtype, head=options.head)
-    report = relaxation.relax(atoms, config)
+    atoms.calc = calculator = outside.make_calculator(options)
+    with outside.reported(calculator, options.output) as look:
+        report = relaxation.relax(atoms, config, observe=look)
     print(report)
     print(f"frames: {options.output}")
     if not report.converged:

@@ -7,6 +7,7 @@ The file is a zip of JSON and ``.npy`` arrays (``archive.py`` has its manifest a
     potential.json         model and its settings, species, reference energies, cutoff, precision,
                            units
     provenance.json        how it was trained
+    distance_range.json    the distances of its training set (not in every file)
     params/<path>.npy      the parameters, by their path in the tree
     probe/<name>.npy       a small structure and what the potential said of it
 
@@ -26,6 +27,7 @@ import numpy as np
 
 import equipot
 from equipot import config, errors
+from equipot.data.distance_range import DistanceRange
 from equipot.data.structure import Structure
 from equipot.graphs import host_graph
 from equipot.models import registry
@@ -36,6 +38,7 @@ from equipot.typing import PyTree
 KIND = "equipot potential"
 FORMAT_VERSION = 1
 SUFFIX = ".equipot"
+DISTANCE_RANGE = "distance_range.json"
 UNITS = {
     "length": "Å",
     "energy": "eV",
@@ -90,6 +93,7 @@ def save(path: str | Path, potential: Potential) -> Path:
     parts = {
         "potential.json": archive.write_json(_describe(potential.spec)),
         "provenance.json": archive.write_json(config.to_mapping(potential.provenance)),
+        **_range_to_parts(potential),
         **_params_to_parts(potential.params),
         **_probe_to_parts(probe.make_probe(potential)),
     }
@@ -138,6 +142,7 @@ def read(path: str | Path) -> Artefact:
             spec=spec,
             params=_params_from_parts(parts),
             provenance=_read_json(parts, "provenance.json"),
+            distance_range=_range_from_parts(parts, spec),
         )
         stored = _probe_from_parts(parts, spec)
     except errors.ConfigError as error:
@@ -169,6 +174,23 @@ def _spec_from_json(mapping: Mapping[str, Any]) -> PotentialSpec:
     name, model_config = registry.config_from_mapping(fields.pop("model"))
     fields |= {"model_name": name, "model_config": model_config}
     return config.from_mapping(PotentialSpec, fields, "potential")
+
+
+def _range_to_parts(potential: Potential) -> dict[str, bytes]:
+    span = potential.distance_range
+    return {} if span is None else {DISTANCE_RANGE: archive.write_json(span.to_mapping())}
+
+
+def _range_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> DistanceRange | None:
+    if DISTANCE_RANGE not in parts:
+        return None
+    span = DistanceRange.from_mapping(_read_json(parts, DISTANCE_RANGE))
+    if not span.elements or not set(span.elements) <= set(spec.species_table):
+        raise errors.DataError(
+            f"range of distances: expected elements among {list(spec.species_table)}, those of the"
+            f" potential, found {list(span.elements)}"
+        )
+    return span
 
 
 def _params_to_parts(params: PyTree) -> dict[str, bytes]:

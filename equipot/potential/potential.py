@@ -34,6 +34,7 @@ from flax import linen as nn
 from flax import struct
 
 from equipot import errors
+from equipot.data.distance_range import DistanceRange
 from equipot.graphs import geometry, host_graph, masks
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
@@ -115,11 +116,13 @@ class Potential:
       params: ``{"model": tree, "scale": [species], "shift": [species]}``, scale and shift in eV;
         with several heads these are [heads, species].
       provenance: How it was trained, as plain JSON.
+      distance_range: The distances of its training set; None where they are not known.
     """
 
     spec: PotentialSpec
     params: PyTree
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    distance_range: DistanceRange | None = None
 
 
 @struct.dataclass

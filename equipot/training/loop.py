@@ -13,7 +13,7 @@ import jax
 
 from equipot import config as configuration
 from equipot import errors
-from equipot.data import audit
+from equipot.data import audit, distance_range
 from equipot.data import dataset as datasets
 from equipot.graphs.graph import Graph
 from equipot.models import registry
@@ -133,6 +133,7 @@ def _finish(
         spec=run.parts.spec,
         params=run.saved.load_ema(run.progress.best_step, run.state),
         provenance=_provenance(run, dataset),
+        distance_range=distance_range_of(run.parts.spec, dataset),
     )
     artefact.save(place.artefact, best)
     evaluated = _evaluate(best, dataset, run.batch_size)
@@ -167,6 +168,24 @@ def _provenance(run: runs.Run, dataset: datasets.Dataset) -> dict[str, Any]:
         "seconds": round(run.seconds, 3),
         "versions": folder.versions(),
     }
+
+
+def distance_range_of(
+    spec: potentials.PotentialSpec, dataset: datasets.Dataset
+) -> distance_range.DistanceRange:
+    """The distances of the training split, of all levels of theory.
+
+    Elements whose isolated atom has its exact energy at each level may be alone. What a potential
+    that training started from was trained on is not added: its parameters have moved on.
+
+    Args:
+      spec: The potential.
+      dataset: The data of this training.
+    """
+    known = [dataset.isolated_by_head.get(head, dataset.isolated_atoms) for head in spec.heads]
+    exact = set.intersection(*map(set, known)) if spec.anchor_isolated else set()
+    elements = exact.intersection(spec.species_table)
+    return distance_range.measure(dataset.train, spec.cutoff, elements)
 
 
 class _StopSignals:

@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from ase import Atoms
 
+from equipot.data import distance_range
 from equipot.potential import artefact
 
 
@@ -24,3 +27,15 @@ def make_crystal():
 def saved(make_potential, tmp_path_factory):
     """A float32 potential on disk."""
     return artefact.save(tmp_path_factory.mktemp("saved") / "oh.equipot", make_potential("float32"))
+
+
+@pytest.fixture(scope="session")
+def watched(make_potential):
+    """A float32 potential that states what distances of water it was trained on."""
+    span = distance_range.DistanceRange(
+        radius=3.5,
+        shortest={(1, 1): 1.25, (1, 8): 0.85, (8, 8): 2.35},
+        longest={1: 1.13, 8: 1.1},
+        isolated={},
+    )
+    return dataclasses.replace(make_potential("float32"), distance_range=span)

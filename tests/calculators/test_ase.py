@@ -1,3 +1,8 @@
+import copy
+import multiprocessing
+import pickle
+from concurrent import futures
+
 import jax
 import numpy as np
 import pytest
@@ -160,3 +165,120 @@ def test_the_stored_probe_is_checked_at_the_first_calculation(saved, make_crysta
     atoms.calc = EquipotCalculator(tmp_path / "other.equipot")
     with pytest.raises(errors.ArtefactError, match=r"forces of the stored probe differ by 0\.01"):
         atoms.get_forces()
+
+
+def _water(angle=0.6):
+    return Atoms("OH2", positions=[[0, 0, 0], [0.76, angle, 0], [-0.76, angle, 0]])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [Atoms("OAu", [[0, 0, 0], [2, 0, 0]]), Atoms("OH", np.zeros((2, 3))), Atoms()],
+    ids=["unknown element", "same place", "no atoms"],
+)
+def test_a_failed_calculation_leaves_no_results_of_the_structure_before(saved, wrong):
+    calculator = EquipotCalculator(saved)
+    calculator.calculate(_water())
+    with pytest.raises(errors.DataError):
+        calculator.calculate(wrong)
+    assert calculator.results == {}
+    assert np.isfinite(calculator.get_property("energy", _water()))
+    with pytest.raises(errors.DataError):
+        calculator.get_property("forces", wrong)
+    assert calculator.results == {}
+
+
+def test_stress_refused_for_a_molecule_leaves_its_energy_at_hand(saved):
+    water = _water()
+    water.calc = calculator = EquipotCalculator(saved)
+    energy = water.get_potential_energy()
+    with pytest.raises(PropertyNotImplementedError):
+        water.get_stress()
+    assert calculator.results["energy"] == energy
+    assert not calculator.calculation_required(water, ["energy", "forces"])
+
+
+def test_a_property_that_a_potential_does_not_give_is_refused_by_name(saved):
+    water = _water()
+    water.calc = EquipotCalculator(saved)
+    with pytest.raises(PropertyNotImplementedError, match=r"energies, forces, stress, received 'd"):
+        water.get_dipole_moment()
+    with pytest.raises(PropertyNotImplementedError, match="Did you mean 'stress'"):
+        water.get_stresses()
+
+
+def test_a_calculator_without_a_structure_says_so(saved):
+    calculator = EquipotCalculator(saved)
+    with pytest.raises(errors.DataError, match="expected atoms, received none"):
+        calculator.get_potential_energy()
+    with pytest.raises(errors.DataError, match="expected atoms, received none"):
+        calculator.calculate()
+
+
+def test_threads_that_share_a_calculator_each_get_their_own_numbers(saved):
+    structures = [_water(0.5 + 0.02 * i) for i in range(8)]
+    structures += [Atoms("OH", [[0, 0, 0], [0.9 + 0.02 * i, 0, 0]]) for i in range(8)]
+    calculator = EquipotCalculator(saved)
+    expected = [calculator.get_property("energy", atoms) for atoms in structures]
+    for atoms in structures:
+        atoms.calc = calculator
+
+    def ask(i):
+        atoms = structures[i]
+        return (
+            atoms.get_potential_energy(),
+            atoms.get_forces().shape,
+            atoms.get_properties(["energy"])["energy"],
+        )
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        asked = [i % len(structures) for i in range(96)]
+        found = list(pool.map(ask, asked))
+    for i, (energy, shape, again) in zip(asked, found, strict=True):
+        assert [energy, again] == pytest.approx([expected[i]] * 2, abs=1e-4)
+        assert shape == (len(structures[i]), 3)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_of_a_calculator_say_the_same_and_keep_their_own_results(saved, duplicate):
+    calculator = EquipotCalculator(saved, skin=0.3)
+    calculator.calculate(_water())
+    other = duplicate(calculator)
+    assert other.results["energy"] == calculator.results["energy"]
+    other.calculate(_water(0.5))
+    assert other.results["energy"] != calculator.results["energy"]
+    other.calculate(_water())
+    assert other.results["energy"] == pytest.approx(calculator.results["energy"], abs=1e-4)
+
+
+def test_settings_of_a_calculator_travel_with_it(make_potential):
+    potential = make_potential("float32")
+    on_device = jax.tree.map(jax.numpy.asarray, potential.params)
+    potential = type(potential)(spec=potential.spec, params=on_device)
+    sent = pickle.dumps(EquipotCalculator(potential, dtype="float64", skin=0.25))
+    assert len(sent) < 200_000
+    other = pickle.loads(sent)
+    assert other.potential.spec.dtype == "float64"
+    np.testing.assert_array_equal(other.potential.params["scale"], potential.params["scale"])
+
+
+def test_copies_in_one_process_share_a_program(saved):
+    sent = pickle.dumps(EquipotCalculator(saved, dtype="float64"))
+    first, second = pickle.loads(sent), pickle.loads(sent)
+    for calculator in (first, second):
+        calculator.calculate(_water())
+    assert second.results["energy"] == first.results["energy"]
+    assert second.n_compilations == 0
+
+
+def test_processes_of_a_pool_calculate_with_a_calculator_sent_to_them(saved):
+    structures = [_water(), _water(0.5)]
+    calculator = EquipotCalculator(saved)
+    for atoms in structures:
+        atoms.calc = calculator
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.map(Atoms.get_forces, structures)
+    for forces, atoms in zip(found, structures, strict=True):
+        np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-5)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import pathlib
 import re
@@ -16,6 +17,9 @@ def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.C
     assert "name: nequip" in shown
     assert "Cu: " in shown
     assert "num_steps: 2" in shown
+    assert re.search(
+        r"distances in training in Å:\n +shortest of each pair:\n +Cu-Cu: 2\.\d", shown
+    )
 
 
 def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFixture):
@@ -25,6 +29,7 @@ def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFix
     assert facts["training"]["config"]["model"]["num_channels"] == 4
 
 
+@pytest.mark.filterwarnings("ignore::equipot.OutOfRangeWarning")  # some frames are not of training
 def test_evaluate_gives_the_errors_of_the_calculator(
     potential: str,
     copper: pathlib.Path,
@@ -88,6 +93,53 @@ def test_relax_lowers_the_energy_of_the_last_frame(
     frames = ase.io.read(output, ":")
     np.testing.assert_allclose(frames[0].positions, ase.io.read(copper).positions, atol=1e-6)
     assert frames[-1].get_potential_energy() < frames[0].get_potential_energy()
+
+
+@pytest.fixture
+def squeezed(copper: pathlib.Path, tmp_path: pathlib.Path) -> str:
+    """A file of four copper atoms closer together than any in training."""
+    atoms = ase.io.read(copper, 0)
+    atoms.set_cell(atoms.cell * 0.8, scale_atoms=True)
+    ase.io.write(tmp_path / "squeezed.xyz", atoms)
+    return str(tmp_path / "squeezed.xyz")
+
+
+@pytest.mark.parametrize("command", ["md", "relax"])
+def test_a_simulation_outside_of_training_says_so_once(
+    command: str,
+    potential: str,
+    squeezed: str,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    length = ["--time", "0.002"] if command == "md" else ["--max-steps", "2"]
+    output = str(tmp_path / "out") + ("" if command == "md" else ".extxyz")
+    with contextlib.suppress(SystemExit):  # 1: not converged
+        main.main([command, potential, squeezed, *length, "--output", output])
+    first, last = capsys.readouterr().err.splitlines()
+    assert re.match(
+        r"equipot: step 0: outside of training: atom \d \(Cu\) and atom \d \(Cu\) are 1\.\d+ Å"
+        r" apart; the shortest Cu-Cu distance in training is 2\.\d+ Å$",
+        first,
+    )
+    assert re.match(r"equipot: \d steps, from 0 to \d, were outside of the distances", last)
+
+
+@pytest.mark.parametrize("command", ["md", "relax"])
+def test_a_strict_simulation_ends_where_it_leaves_training(
+    command: str,
+    potential: str,
+    squeezed: str,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    output = str(tmp_path / "out.extxyz")
+    with pytest.raises(SystemExit) as ended:
+        main.main([command, potential, squeezed, "--strict", "--output", output])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("equipot: step 0: the structure is outside of what the potential was")
+    assert shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One short run in this process, and all that it leaves behind."""
 
+import dataclasses
 import json
 import re
 import signal
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
+from equipot.data import dataset, distance_range
 from equipot.potential import artefact, evaluate
 from equipot.training import config, loop
 from equipot.training import run as runs
@@ -90,6 +92,32 @@ def test_the_potential_in_the_folder_has_the_errors_of_the_table(finished, lenna
     counts = {"train": 28, "valid": 6, "test": 6}
     expected = sum(n * metrics[k]["forces"]["rmse"] ** 2 for k, n in counts.items()) / 40
     np.testing.assert_allclose(np.mean(squares), expected, rtol=1e-4)
+
+
+def test_the_potential_states_the_distances_of_the_training_split(finished, lennard_jones_file):
+    train = dataset.read_dataset(settings(finished, lennard_jones_file).data).train
+    span = artefact.read(finished / "argon.equipot").potential.distance_range
+    assert span == distance_range.measure(train, 4.5)
+    assert set(span.shortest) == {(18, 18), (18, 36), (36, 36)} and not span.isolated
+
+
+@pytest.mark.parametrize(("anchored", "expected"), [(True, {18: 1}), (False, {})])
+def test_isolated_atoms_are_within_range_where_their_energy_is_exact(
+    make_potential, lennard_jones, anchored, expected
+):
+    data = dataset.Dataset(
+        train=tuple(lennard_jones[:4]),
+        valid=(),
+        test=(),
+        isolated_atoms={18: 0.0, 36: 0.0},
+        isolated_by_head={"a": {18: -1.0}},
+        fingerprint="",
+        found=(),
+        length_unit_given=True,
+    )
+    spec = make_potential("float32", (18, 36), cutoff=4.5).spec
+    spec = dataclasses.replace(spec, heads=("a", "b"), anchor_isolated=anchored)
+    assert loop.distance_range_of(spec, data).isolated == expected
 
 
 def test_validation_errors_are_those_of_the_averaged_parameters(finished):

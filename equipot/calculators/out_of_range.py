@@ -1,0 +1,90 @@
+"""What of a structure lies outside of the distances that its potential was trained on, said once.
+
+A potential gives a number for any structure. Where it is one that training gave no reason for, only
+the distances can tell: ``equipot.data.distance_range`` has the bounds, and the neighbour list of a
+calculation has the distances.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from equipot import errors
+from equipot.calculators.neighbours import Neighbours
+from equipot.data.distance_range import DistanceRange, Violation
+from equipot.data.structure import symbol
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Untrained:
+    """An element that the potential knows from a training before its last one.
+
+    Attributes:
+      kind: "untrained".
+      atoms: Indices of its atoms.
+      elements: Its atomic number.
+    """
+
+    kind: str = "untrained"
+    atoms: tuple[int, ...]
+    elements: tuple[int, ...]
+
+    def __str__(self) -> str:
+        name = symbol(self.elements[0])
+        return f"atom {self.atoms[0]} is {name}; training had no {name}, and no distance is judged"
+
+
+Finding = Violation | Untrained
+
+
+def find(span: DistanceRange, atomic_numbers: np.ndarray, pairs: Neighbours) -> tuple[Finding, ...]:
+    """What of one structure is outside, the worst first.
+
+    Args:
+      span: The range of the training set.
+      atomic_numbers: Z of every atom, [nodes].
+      pairs: All pairs within the cutoff.
+    """
+    ends = pairs.senders[::2], pairs.receivers[::2]
+    try:
+        return tuple(span.violations(atomic_numbers, *ends, np.sqrt(pairs.squares)))
+    except errors.UnknownElementError:
+        return _untrained(span, atomic_numbers)
+
+
+def _untrained(span: DistanceRange, atomic_numbers: np.ndarray) -> tuple[Untrained, ...]:
+    absent = sorted(set(atomic_numbers.tolist()) - set(span.elements))
+    atoms = [tuple(np.flatnonzero(atomic_numbers == number).tolist()) for number in absent]
+    return tuple(Untrained(atoms=a, elements=(z,)) for a, z in zip(atoms, absent, strict=True))
+
+
+class Watch:
+    """Remembers what was said: of each kind, and of each element or pair of them, one case."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, tuple[int, ...]]] = set()
+
+    def news(self, found: Iterable[Finding]) -> list[Finding]:
+        """The first case of each sort that was not said before; from now on they are."""
+        fresh = []
+        for finding in found:
+            sort = finding.kind, tuple(sorted(finding.elements))
+            if sort not in self._said:
+                self._said.add(sort)
+                fresh.append(finding)
+        return fresh
+
+
+def refuse(found: Sequence[Finding]) -> None:
+    """Raises if there is anything.
+
+    Raises:
+      OutOfRangeError: Naming the worst, and how many more there are.
+    """
+    if found:
+        more = f" ({len(found) - 1} more such)" if len(found) > 1 else ""
+        raise errors.OutOfRangeError(
+            f"the structure is outside of what the potential was trained on: {found[0]}{more}."
+            " Train on such structures too, or go on without being strict"
+        )

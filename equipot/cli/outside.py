@@ -1,0 +1,73 @@
+"""Saying when a simulation leaves the distances that its potential was trained on."""
+
+import argparse
+import contextlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from equipot import errors
+
+if TYPE_CHECKING:
+    from equipot.calculators.ase import EquipotCalculator
+
+PROGRAM = "equipot"
+
+
+def add_strict_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--strict``."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop when atoms come nearer to each other, or go farther from all others, than any in"
+        " the training of the potential; without it a line says so",
+    )
+
+
+def make_calculator(options: argparse.Namespace) -> "EquipotCalculator":
+    """The calculator that the options of ``md`` and ``relax`` ask for."""
+    from equipot.calculators import ase
+
+    return ase.EquipotCalculator(
+        options.potential, dtype=options.dtype, head=options.head, strict=options.strict
+    )
+
+
+@contextlib.contextmanager
+def reported(calculator: "EquipotCalculator", files: str) -> Iterator[Callable[[int], None]]:
+    """Gives a function to be called with each step, which says what is outside, each sort once.
+
+    At the end of a strict run, says which files hold what came before.
+
+    Args:
+      calculator: Of the simulation.
+      files: Names of what is being written.
+    """
+    from equipot.calculators import out_of_range
+
+    watch, num_seen, steps = out_of_range.Watch(), 0, []
+
+    def look(step: int) -> None:
+        nonlocal num_seen
+        num_seen += 1
+        if not calculator.outside:
+            return
+        steps.append(step)
+        for finding in watch.news(calculator.outside):
+            print(f"{PROGRAM}: step {step}: outside of training: {finding}", file=sys.stderr)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", errors.OutOfRangeWarning)
+            yield look
+    except errors.OutOfRangeError:
+        if num_seen:
+            print(f"files, up to the step before: {files}")
+        raise
+    if steps:
+        print(
+            f"{PROGRAM}: {len(steps)} steps, from {steps[0]} to {steps[-1]}, were outside of the"
+            " distances of training, where the numbers of the potential mean little",
+            file=sys.stderr,
+        )

@@ -1,4 +1,4 @@
-"""Shortest distances between atoms, for the audit: by pair of elements, images included."""
+"""Shortest distances between atoms: of each pair of elements for the audit, images included."""
 
 import dataclasses
 import itertools
@@ -29,40 +29,69 @@ class Contacts:
     atoms: tuple[int, int]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Nearest:
+    """For every atom of one structure, the nearest atom of each element.
+
+    Attributes:
+      elements: Atomic numbers in the structure, ascending, [elements].
+      lengths: Distance in Å from each atom to the nearest other one, or image, of each element;
+        infinite where there is none within the radius, [elements, nodes].
+      partners: Index of that atom; without meaning where there is none, [elements, nodes].
+    """
+
+    elements: np.ndarray
+    lengths: np.ndarray
+    partners: np.ndarray
+
+
 def contacts(item: structure.Structure) -> Contacts:
     """Finds the shortest distance of every pair of elements in one structure."""
-    found = Contacts(shortest={}, closest=np.inf, atoms=(0, 0))
     for radius in RADII:
-        found = _within(item, radius)
-        if found.shortest:
+        found = nearest(item, radius)
+        if np.isfinite(found.lengths).any():
             break
-    return found
+    element, atom = np.unravel_index(int(np.argmin(found.lengths)), found.lengths.shape)
+    closest = float(found.lengths[element, atom])
+    pair = (int(atom), int(found.partners[element, atom])) if np.isfinite(closest) else (0, 0)
+    return Contacts(shortest=shortest_of_pairs(item, found), closest=closest, atoms=pair)
 
 
-def _within(item: structure.Structure, radius: float) -> Contacts:
-    origin, positions, index = _with_images(item, radius)
-    numbers = item.atomic_numbers
+def shortest_of_pairs(item: structure.Structure, found: Nearest) -> dict[tuple[int, int], float]:
+    """Shortest distance in Å of each pair of elements, smaller Z first, within the radius."""
     shortest: dict[tuple[int, int], float] = {}
-    closest, atoms = np.inf, (0, 0)
-    for number in np.unique(numbers).tolist():
-        members = np.flatnonzero(numbers[index] == number)
-        tree = KDTree(positions[members])
-        distances, nearest = map(np.asarray, tree.query(origin, k=2, distance_upper_bound=radius))
-        # The nearest atom of an atom's own element is the atom itself.
-        column = (numbers == number).astype(int)
-        rows = np.arange(len(numbers))
-        distances = distances[rows, column]
-        for other in np.unique(numbers).tolist():
-            mine = np.flatnonzero(numbers == other)
-            best = int(mine[np.argmin(distances[mine])])
-            value = float(distances[best])
+    for other in found.elements.tolist():
+        values = found.lengths[:, item.atomic_numbers == other].min(axis=1)
+        for number, value in zip(found.elements.tolist(), values.tolist(), strict=True):
             if np.isfinite(value):
                 pair = (min(number, other), max(number, other))
                 shortest[pair] = min(value, shortest.get(pair, np.inf))
-            if value < closest:
-                partners = index[members[nearest[best, : column[best] + 1]]].tolist()
-                closest, atoms = value, (best, next((p for p in partners if p != best), best))
-    return Contacts(shortest=shortest, closest=closest, atoms=atoms)
+    return shortest
+
+
+def nearest(item: structure.Structure, radius: float) -> Nearest:
+    """Finds the nearest atom of each element for every atom of a structure.
+
+    Args:
+      item: The structure.
+      radius: Å, how far is searched.
+    """
+    origin, positions, index = _with_images(item, radius)
+    numbers = item.atomic_numbers
+    elements = np.unique(numbers)
+    rows = np.arange(len(numbers))
+    lengths = np.full((len(elements), len(numbers)), np.inf)
+    partners = np.zeros(lengths.shape, np.int64)
+    for i, number in enumerate(elements.tolist()):
+        members = np.flatnonzero(numbers[index] == number)
+        tree = KDTree(positions[members])
+        found, place = map(np.asarray, tree.query(origin, k=2, distance_upper_bound=radius))
+        # The nearest atom of an atom's own element is the atom itself; at one place, either is.
+        itself = index[members.take(place, mode="clip")] == rows[:, None]
+        column = ((numbers == number) & ~(~itself[:, 0] & itself[:, 1])).astype(int)
+        lengths[i] = np.where(numbers == number, found[:, 1], found[:, 0])
+        partners[i] = index[members.take(place[rows, column], mode="clip")]
+    return Nearest(elements=elements, lengths=lengths, partners=partners)
 
 
 def _with_images(

@@ -11,7 +11,6 @@ from equipot.data import dataset as data_dataset
 from equipot.data import distances, fingerprint, structure
 
 TERMS = ("energy", "forces", "stress")
-SAME_PLACE = 0.01  # Å
 _PAIRS_SHOWN = 12
 _NOBLE_GASES = frozenset({2, 10, 18, 36, 54, 86})
 _BOHR_TOLERANCE = 0.2  # relative, around bonds that are 1/0.529 times too long
@@ -188,12 +187,15 @@ def _shortest_distances(
     relative: list[float] = []
     for _, item in _labelled_by_split(dataset):
         near = distances.contacts(item)
-        if near.closest < SAME_PLACE:
+        if near.closest < distances.SAME_PLACE:
             first, second = sorted(near.atoms)
-            raise errors.DataError(
-                f"{item.where}: atoms {first} and {second} are at the same place "
-                f"({near.closest:.4f} Å apart); mend or remove the frame"
-            )
+            pair = f"atoms {first} and {second} are at the same place ({near.closest:.4f} Å apart)"
+            if first == second:
+                pair = (
+                    f"a lattice vector puts atom {first} onto its own image, {near.closest:.2g} Å"
+                )
+                pair += f" apart (cell {item.cell[item.pbc].tolist()})"
+            raise errors.DataError(f"{item.where}: {pair}; mend or remove the frame")
         for pair, value in near.shortest.items():
             shortest[pair] = min(value, shortest.get(pair, np.inf))
         relative += _shortest_bond(near.shortest)

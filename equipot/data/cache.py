@@ -17,7 +17,7 @@ import numpy as np
 from equipot.data import config as data_config
 from equipot.data import contents, paths, structure
 
-VERSION = 1  # raise when the reading of any format changes
+VERSION = 2  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
 _SETTINGS = (

@@ -6,7 +6,7 @@ from typing import Literal
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import contents, fingerprint, readers, splits, structure
+from equipot.data import contents, fingerprint, lone_atoms, readers, splits, structure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +59,7 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
       DataError: If a file cannot be read, has no labels or wrong ones, or a split would be empty.
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
+    files, lone = lone_atoms.take(files)
     every = [item for part in files.values() for item in part]
     isolated = _merge_isolated([item.isolated_atoms for item in every])
     heads = {head for item in every for head in item.isolated_by_head}
@@ -83,7 +84,11 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
         isolated_atoms=isolated,
         isolated_by_head=by_head,
         fingerprint=fingerprint.dataset(parts, isolated, by_head),
-        found=(*(line for item in every for line in item.found), *_split_remarks(config, counts)),
+        found=(
+            *(line for item in every for line in item.found),
+            *lone,
+            *_split_remarks(config, counts),
+        ),
         length_unit_given=all(item.length_unit_given for item in every),
     )
 

@@ -58,7 +58,7 @@ def contacts(item: structure.Structure) -> Contacts:
     Raises:
       DataError: If the cell is so small that more images than ``MAX_IMAGES`` would be looked at.
     """
-    if (own := _own_image(item)) < SAME_PLACE:
+    if (own := own_image(item)) < SAME_PLACE:
         number = int(item.atomic_numbers[0])
         return Contacts(shortest={(number, number): own}, closest=own, atoms=(0, 0))
     for radius in RADII:
@@ -140,7 +140,7 @@ def _with_images(
     return fractional @ cell, images[shift, atom] @ cell, atom
 
 
-def _own_image(item: structure.Structure) -> float:
+def own_image(item: structure.Structure) -> float:
     """Distance in Å of an atom to its nearest image, infinite without periodicity."""
     vectors = lattice.reduce(item.cell, item.pbc)[0][item.pbc]
     return float(np.linalg.norm(vectors, axis=1).min(initial=np.inf))

@@ -14,7 +14,9 @@ from equipot.data import cache, contents, labels, paths, structure
 from equipot.data import config as data_config
 from equipot.data.formats import ase_files, deepmd, frame, npz
 
-ISOLATED = frozenset({"isolatedatom", "isolated_atom"})
+ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"})
+"""Values of ``config_type`` that mark an isolated atom, but for case and what stands between."""
+
 _SAME_ENERGY = 1e-6  # eV
 _FLAT = 1e-12  # squared volume relative to that of a right-angled cell
 
@@ -104,7 +106,8 @@ def _convert(
 
 
 def _is_isolated(item: frame.Frame) -> bool:
-    return str(item.values.get("config_type", "")).casefold() in ISOLATED
+    marked = str(item.values.get("config_type", "")).casefold()
+    return "".join(filter(str.isalnum, marked)) in ISOLATED
 
 
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:

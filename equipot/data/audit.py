@@ -8,7 +8,7 @@ from ase.data import chemical_symbols, covalent_radii
 
 from equipot import errors, units
 from equipot.data import dataset as data_dataset
-from equipot.data import distances, fingerprint, structure
+from equipot.data import distances, fingerprint, structure, unit_check
 
 TERMS = ("energy", "forces", "stress")
 _PAIRS_SHOWN = 12
@@ -50,7 +50,8 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
 
     Raises:
       DataError: If a split is empty, a term of the loss has no labels, a level of theory is in no
-        training frame, splits overlap, two atoms are at one place, or all distances look like Bohr.
+        training frame, splits overlap, two atoms are at one place, or distances, energies or
+        forces look like another unit than Å, eV and eV/Å.
       UnknownElementError: If an element is in no training frame.
     """
     _check_not_empty(dataset)
@@ -61,6 +62,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
     shortest, bonds = _shortest_distances(dataset)
     if not dataset.length_unit_given:
         _check_length_unit(shortest, bonds)
+    unit_check.check(dataset)
     rank = composition_rank(dataset.train)
     lines = [
         *(_split_line(name, part) for name, part in dataset.splits.items() if part),

@@ -23,6 +23,8 @@ class Dataset:
       length_unit_given: Whether every file states its unit of length, or the configuration does.
       isolated_by_head: Isolated atoms for each head, where frames have one; these are not among
         ``isolated_atoms``.
+      units_given: Which of "energy" and "forces" have a unit that every file states, or the
+        configuration.
     """
 
     train: tuple[structure.Structure, ...]
@@ -33,6 +35,7 @@ class Dataset:
     found: tuple[str, ...]
     length_unit_given: bool
     isolated_by_head: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
+    units_given: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[structure.Structure, ...]]:
@@ -90,6 +93,9 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
             *_split_remarks(config, counts),
         ),
         length_unit_given=all(item.length_unit_given for item in every),
+        units_given=tuple(
+            name for name in ("energy", "forces") if all(name in item.units_given for item in every)
+        ),
     )
 
 

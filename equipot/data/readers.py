@@ -102,6 +102,11 @@ def _convert(
         found=(_summary(structures, known, keys, name), *_remarks(content, config, keys, name)),
         keys_present=tuple(labels.present_keys(content.frames)),
         length_unit_given=bool(config.length_unit or content.stated_units.get("length")),
+        units_given=tuple(
+            name
+            for name in ("energy", "forces")
+            if getattr(config, f"{name}_unit") or content.stated_units.get(name)
+        ),
     )
 
 

@@ -3,9 +3,9 @@
 Other graphs would give other numbers without a word, wherever they come from.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from equipot.graphs.graph import Graph
 from equipot.typing import Array, Bool
@@ -33,7 +33,7 @@ def check_paired(graph: Graph) -> None:
       ValueError: If an edge is not followed by its mirror image.
     """
     leaves = graph.senders, graph.receivers, graph.edges.cell_shifts
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
         return
     senders, receivers, shifts = map(np.asarray, leaves)
     there = senders[::2], receivers[::2], shifts[::2]

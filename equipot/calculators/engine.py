@@ -210,7 +210,7 @@ def _host_graph(
         positions=pairs.positions,
         species=species,
         forces=np.zeros((len(species), 3)),
-        cell=cell,
+        cell=pairs.cell,
         volume=float(abs(np.linalg.det(cell))) if pbc.all() else 1.0,
         energy=0.0,
         stress=np.zeros((3, 3)),

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from equipot import errors
-from equipot.graphs import neighbours
+from equipot.graphs import neighbours, pair_search
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -18,15 +18,17 @@ class Neighbours:
     """Edges within the cutoff, each before its mirror image, and positions to go with them.
 
     Attributes:
-      positions: Positions in Å, moved by lattice vectors and a common shift so that they lie around
-        the origin (single precision resolves them best there), [nodes, 3].
+      positions: Positions in Å, moved so that they lie around the origin (single precision
+        resolves them best there), see ``equipot.graphs.neighbours.Placed``; [nodes, 3].
+      cell: Lattice vectors to go with them, Å, [3, 3]; reduced if those of the structure are not.
       senders: Where the edges start, [edges].
       receivers: Where they end, [edges].
-      cell_shifts: Lattice shifts of the receivers, [edges, 3].
+      cell_shifts: Lattice shifts of the receivers in units of that cell, [edges, 3].
       squares: Squared length in Å² of each pair, that is of every other edge, [edges / 2].
     """
 
     positions: np.ndarray
+    cell: np.ndarray
     senders: np.ndarray
     receivers: np.ndarray
     cell_shifts: np.ndarray
@@ -77,6 +79,7 @@ class NeighbourCache:
         )
         return Neighbours(
             positions=moved,
+            cell=self._cell,
             senders=senders,
             receivers=receivers,
             cell_shifts=cell_shifts,
@@ -98,23 +101,18 @@ class NeighbourCache:
 
     def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> None:
         self._searched = None
-        finite = np.isfinite(positions).all() and np.isfinite(cell).all()
-        shifted = finite and len(positions) > 0  # what is wrong, the search says
-        self._offsets = (
-            neighbours.offsets(positions, cell, pbc) if shifted else np.zeros_like(positions)
-        )
-        edges = neighbours.neighbour_list(
-            positions - self._offsets, cell, pbc, self.cutoff + self.skin
-        )
+        placed = neighbours.placed_list(positions, cell, pbc, self.cutoff + self.skin)
+        self._offsets, self._cell = placed.offsets, placed.cell
+        edges = placed.senders, placed.receivers, placed.cell_shifts
         # One of each pair: so that rounding keeps both of its edges, or none.
         self._senders, self._receivers, self._cell_shifts = (part[::2] for part in edges)
-        self._shift_vectors = self._cell_shifts @ cell
+        self._shift_vectors = self._cell_shifts @ placed.cell
         self._searched = positions.copy(), cell.copy(), pbc.copy()
         self.n_searches += 1
 
 
 def _check_apart(squares: np.ndarray, senders: np.ndarray, receivers: np.ndarray) -> None:
-    if len(squares) and squares.min() < neighbours.SAME_PLACE**2:
+    if len(squares) and squares.min() < pair_search.SAME_PLACE**2:
         closest = int(squares.argmin())
         raise errors.DataError(
             f"atoms {senders[closest]} and {receivers[closest]} are at the same place"

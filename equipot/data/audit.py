@@ -8,11 +8,12 @@ from ase.data import chemical_symbols, covalent_radii
 
 from equipot import errors, units
 from equipot.data import dataset as data_dataset
-from equipot.data import distances, fingerprint, structure
+from equipot.data import distances, fingerprint, structure, unit_check
 
 TERMS = ("energy", "forces", "stress")
-SAME_PLACE = 0.01  # Å
 _PAIRS_SHOWN = 12
+_SAME_LABEL = {"energy": 1e-4, "forces": 1e-3, "stress": 1e-5}  # eV per atom, eV/Å, eV/Å³
+_FAR_IMAGE = 8.0  # Å
 _NOBLE_GASES = frozenset({2, 10, 18, 36, 54, 86})
 _BOHR_TOLERANCE = 0.2  # relative, around bonds that are 1/0.529 times too long
 _LONGER_THAN_A_BOND = 1.3  # relative; even the shortest pair of a dataset in Bohr is longer
@@ -49,17 +50,19 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
 
     Raises:
       DataError: If a split is empty, a term of the loss has no labels, a level of theory is in no
-        training frame, splits overlap, two atoms are at one place, or all distances look like Bohr.
+        training frame, splits overlap, two atoms are at one place, or distances, energies or
+        forces look like another unit than Å, eV and eV/Å.
       UnknownElementError: If an element is in no training frame.
     """
     _check_not_empty(dataset)
     _check_labels(dataset, loss_terms)
     _check_elements(dataset)
     _check_heads(dataset)
-    duplicates = _check_overlap(dataset)
+    duplicates, contradictions = _check_overlap(dataset)
     shortest, bonds = _shortest_distances(dataset)
     if not dataset.length_unit_given:
         _check_length_unit(shortest, bonds)
+    unit_check.check(dataset)
     rank = composition_rank(dataset.train)
     lines = [
         *(_split_line(name, part) for name, part in dataset.splits.items() if part),
@@ -68,6 +71,9 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
         *_energy_lines(dataset.train),
         *_net_force_lines(dataset.train),
         f"duplicates: none across splits, {duplicates} within the training split",
+        *contradictions,
+        *_untrained_lines(dataset, loss_terms),
+        *_lone_atom_lines(dataset),
         *dataset.found,
         f"fingerprint {dataset.fingerprint[:16]}",
     ]
@@ -145,26 +151,59 @@ def _check_heads(dataset: data_dataset.Dataset) -> None:
                 )
 
 
-def _check_overlap(dataset: data_dataset.Dataset) -> int:
-    """Stops where two splits share a configuration; returns the repeats within training.
+def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
+    """Stops where two splits share a configuration.
 
     A configuration may stand in two splits with labels of different levels of theory.
+
+    Returns:
+      The repeats within training, and a line where their labels contradict each other.
     """
     seen: dict[tuple[str, str], tuple[str, structure.Structure]] = {}
     shared, example, repeats = 0, "", 0
+    contradictions: list[tuple[float, str]] = []
     for name, item in _labelled_by_split(dataset):
         key = (fingerprint.configuration(item), item.head)
         first_name, first = seen.setdefault(key, (name, item))
         if first_name != name:
             shared += 1
             example = example or f"{first.where} ({first_name}) is {item.where} ({name})"
-        repeats += first is not item and first_name == name == "train"
+        if first is not item and first_name == name == "train":
+            repeats += 1
+            contradictions += _contradiction(first, item)
     if shared:
         raise errors.DataError(
             f"the splits overlap: {shared} configurations stand in two of them, for example "
             f"{example}. Errors on them would say nothing; take them out of one split"
         )
-    return repeats
+    if not contradictions:
+        return repeats, []
+    _, worst = max(contradictions)
+    line = (
+        f"contradictions: {len(contradictions)} of {repeats} repeated configurations have other "
+        f"labels than the frame they repeat; {worst}. Both cannot be learnt: remove the wrong one, "
+        f"or name the levels of theory with data.head_key"
+    )
+    return repeats, [line]
+
+
+def _contradiction(
+    first: structure.Structure, second: structure.Structure
+) -> list[tuple[float, str]]:
+    """How far the labels of one configuration are apart beyond rounding, and a sentence on it."""
+    found = []
+    for term, unit in (("energy", "eV"), ("forces", "eV/Å"), ("stress", "eV/Å³")):
+        weights = (getattr(s, f"{term}_weight") > 0.0 for s in (first, second))
+        if not all(weights):
+            continue
+        values = [np.asarray(getattr(s, term)) for s in (first, second)]
+        difference = float(np.abs(values[0] - values[1]).max())
+        allowed = _SAME_LABEL[term] * (len(first.positions) if term == "energy" else 1)
+        if difference > allowed:
+            verb = "differs" if term != "forces" else "differ"
+            sentence = f"{term} {verb} by {difference:.4g} {unit} between {first.where} and "
+            found.append((difference / allowed, sentence + second.where))
+    return [max(found)] if found else []
 
 
 def _labelled_by_split(
@@ -188,12 +227,15 @@ def _shortest_distances(
     relative: list[float] = []
     for _, item in _labelled_by_split(dataset):
         near = distances.contacts(item)
-        if near.closest < SAME_PLACE:
+        if near.closest < distances.SAME_PLACE:
             first, second = sorted(near.atoms)
-            raise errors.DataError(
-                f"{item.where}: atoms {first} and {second} are at the same place "
-                f"({near.closest:.4f} Å apart); mend or remove the frame"
-            )
+            pair = f"atoms {first} and {second} are at the same place ({near.closest:.4f} Å apart)"
+            if first == second:
+                pair = (
+                    f"a lattice vector puts atom {first} onto its own image, {near.closest:.2g} Å"
+                )
+                pair += f" apart (cell {item.cell[item.pbc].tolist()})"
+            raise errors.DataError(f"{item.where}: {pair}; mend or remove the frame")
         for pair, value in near.shortest.items():
             shortest[pair] = min(value, shortest.get(pair, np.inf))
         relative += _shortest_bond(near.shortest)
@@ -273,6 +315,40 @@ def _energy_lines(structures: Sequence[structure.Structure]) -> list[str]:
     if not len(values):
         return []
     return [f"energy per atom: {values.mean():.4f} eV on average, spread {values.std():.4f} eV"]
+
+
+def _untrained_lines(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> list[str]:
+    """Labels that errors are reported for although nothing is trained on them."""
+    lines = []
+    for term in TERMS:
+        count = sum(getattr(s, f"{term}_weight") > 0.0 for s in dataset.train)
+        if count and not loss_terms.get(term, 0.0):
+            cure = "loss=energy_forces_stress" if term == "stress" else f"loss.{term}=1"
+            lines.append(
+                f"{term}: {count} training frames have labels that errors are reported for, but "
+                f"they are not trained on; {cure} trains on them"
+            )
+    return lines
+
+
+def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:
+    """Frames of one atom far from its images, which may be meant as reference energies."""
+    lone = [
+        s
+        for s in dataset.train
+        if len(s.positions) == 1
+        and s.energy_weight > 0.0
+        and distances.own_image(s) > _FAR_IMAGE
+        and not np.any(s.forces)
+    ]
+    if not lone:
+        return []
+    first = lone[0]
+    return [
+        f"lone atoms: {len(lone)} training frames hold one atom without another within "
+        f"{_FAR_IMAGE:g} Å, for example {first.where} with {first.energy:.4f} eV, and train like "
+        f"any frame; config_type=IsolatedAtom makes such an energy the reference of its element"
+    ]
 
 
 def _net_force_lines(structures: Sequence[structure.Structure]) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from equipot.data import config as data_config
 from equipot.data import contents, paths, structure
 
-VERSION = 1  # raise when the reading of any format changes
+VERSION = 2  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
 _SETTINGS = (
@@ -85,6 +85,7 @@ def _pack(made: contents.FileContents) -> dict[str, np.ndarray]:
         "found": made.found,
         "keys_present": made.keys_present,
         "length_unit_given": made.length_unit_given,
+        "units_given": made.units_given,
     }
     return {
         "n_node": np.array([len(s.positions) for s in items], np.int64),
@@ -126,4 +127,5 @@ def _unpack(arrays: dict[str, np.ndarray]) -> contents.FileContents:
         found=tuple(texts["found"]),
         keys_present=tuple(texts["keys_present"]),
         length_unit_given=texts["length_unit_given"],
+        units_given=tuple(texts["units_given"]),
     )

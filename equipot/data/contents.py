@@ -18,6 +18,8 @@ class FileContents:
       length_unit_given: Whether the file or the configuration states the unit of length.
       isolated_by_head: Isolated atoms for each head, where frames have one; these are not among
         ``isolated_atoms``.
+      units_given: Which of "energy" and "forces" have a unit that the file or the configuration
+        states.
     """
 
     structures: tuple[structure.Structure, ...]
@@ -26,3 +28,4 @@ class FileContents:
     keys_present: tuple[str, ...]
     length_unit_given: bool
     isolated_by_head: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
+    units_given: tuple[str, ...] = ()

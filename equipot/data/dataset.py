@@ -6,7 +6,7 @@ from typing import Literal
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import contents, fingerprint, readers, splits, structure
+from equipot.data import contents, fingerprint, lone_atoms, readers, splits, structure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,6 +23,8 @@ class Dataset:
       length_unit_given: Whether every file states its unit of length, or the configuration does.
       isolated_by_head: Isolated atoms for each head, where frames have one; these are not among
         ``isolated_atoms``.
+      units_given: Which of "energy" and "forces" have a unit that every file states, or the
+        configuration.
     """
 
     train: tuple[structure.Structure, ...]
@@ -33,6 +35,7 @@ class Dataset:
     found: tuple[str, ...]
     length_unit_given: bool
     isolated_by_head: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
+    units_given: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, tuple[structure.Structure, ...]]:
@@ -59,6 +62,7 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
       DataError: If a file cannot be read, has no labels or wrong ones, or a split would be empty.
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
+    files, lone = lone_atoms.take(files)
     every = [item for part in files.values() for item in part]
     isolated = _merge_isolated([item.isolated_atoms for item in every])
     heads = {head for item in every for head in item.isolated_by_head}
@@ -83,8 +87,15 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
         isolated_atoms=isolated,
         isolated_by_head=by_head,
         fingerprint=fingerprint.dataset(parts, isolated, by_head),
-        found=(*(line for item in every for line in item.found), *_split_remarks(config, counts)),
+        found=(
+            *(line for item in every for line in item.found),
+            *lone,
+            *_split_remarks(config, counts),
+        ),
         length_unit_given=all(item.length_unit_given for item in every),
+        units_given=tuple(
+            name for name in ("energy", "forces") if all(name in item.units_given for item in every)
+        ),
     )
 
 

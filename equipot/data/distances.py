@@ -8,7 +8,14 @@ import numpy as np
 from ase.geometry import complete_cell
 from scipy.spatial import KDTree
 
-from equipot.data import structure
+from equipot import errors
+from equipot.data import lattice, structure
+
+MAX_IMAGES = 5_000_000
+"""Atoms and images beyond which a cell is taken for a mistake."""
+
+SAME_PLACE = 0.01
+"""Å below which two atoms, or an atom and its own image, are taken for a mistake."""
 
 RADII = (3.5, 7.0, 14.0)  # Å; the larger ones only where a structure has no pair within the smaller
 
@@ -46,7 +53,14 @@ class Nearest:
 
 
 def contacts(item: structure.Structure) -> Contacts:
-    """Finds the shortest distance of every pair of elements in one structure."""
+    """Finds the shortest distance of every pair of elements in one structure.
+
+    Raises:
+      DataError: If the cell is so small that more images than ``MAX_IMAGES`` would be looked at.
+    """
+    if (own := own_image(item)) < SAME_PLACE:
+        number = int(item.atomic_numbers[0])
+        return Contacts(shortest={(number, number): own}, closest=own, atoms=(0, 0))
     for radius in RADII:
         found = nearest(item, radius)
         if np.isfinite(found.lengths).any():
@@ -75,6 +89,9 @@ def nearest(item: structure.Structure, radius: float) -> Nearest:
     Args:
       item: The structure.
       radius: Å, how far is searched.
+
+    Raises:
+      DataError: If the cell is so small that more images than ``MAX_IMAGES`` would be looked at.
     """
     origin, positions, index = _with_images(item, radius)
     numbers = item.atomic_numbers
@@ -101,14 +118,37 @@ def _with_images(
     count = len(item.positions)
     if not item.pbc.any():
         return item.positions, item.positions, np.arange(count)
-    cell = complete_cell(np.where(item.pbc[:, None], item.cell, 0.0))
+    cell, _ = lattice.reduce(item.cell, item.pbc)
+    radius = min(radius, _covering(cell, item.pbc))
+    cell = complete_cell(np.where(item.pbc[:, None], cell, 0.0))
     inverse = np.linalg.inv(cell)
     fractional = item.positions @ inverse
     fractional -= np.where(item.pbc, np.floor(fractional), 0.0)
     margin = np.where(item.pbc, radius * np.linalg.norm(inverse, axis=0), 0.0)
+    expected = count * np.prod(1.0 + 2.0 * margin)
+    if expected > MAX_IMAGES:
+        raise errors.DataError(
+            f"{item.where}: about {expected:.1e} periodic images of its atoms lie within "
+            f"{radius:.3g} Å of the cell, expected at most {MAX_IMAGES:.0e}; its lattice vectors "
+            f"{item.cell[item.pbc].tolist()} (Å) are too short, mend the cell or its unit"
+        )
     reach = [range(-int(np.ceil(m)), int(np.ceil(m)) + 1) for m in margin]
     shifts = np.array(list(itertools.product(*reach)), np.float64)
     images = fractional[None] + shifts[:, None]
     near = (images >= -margin) & (images <= 1.0 + margin) | ~item.pbc
     shift, atom = np.nonzero(near.all(axis=-1))
     return fractional @ cell, images[shift, atom] @ cell, atom
+
+
+def own_image(item: structure.Structure) -> float:
+    """Distance in Å of an atom to its nearest image, infinite without periodicity."""
+    vectors = lattice.reduce(item.cell, item.pbc)[0][item.pbc]
+    return float(np.linalg.norm(vectors, axis=1).min(initial=np.inf))
+
+
+def _covering(cell: np.ndarray, pbc: np.ndarray) -> float:
+    """Å within which every point has an image of each atom, and each atom one of itself."""
+    if not pbc.all():
+        return np.inf
+    lengths = np.linalg.norm(cell, axis=1)
+    return float(max(0.5 * lengths.sum(), lengths.min())) * (1.0 + 1e-6)

@@ -14,7 +14,9 @@ from equipot.data import cache, contents, labels, paths, structure
 from equipot.data import config as data_config
 from equipot.data.formats import ase_files, deepmd, frame, npz
 
-ISOLATED = frozenset({"isolatedatom", "isolated_atom"})
+ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"})
+"""Values of ``config_type`` that mark an isolated atom, but for case and what stands between."""
+
 _SAME_ENERGY = 1e-6  # eV
 _FLAT = 1e-12  # squared volume relative to that of a right-angled cell
 
@@ -100,11 +102,17 @@ def _convert(
         found=(_summary(structures, known, keys, name), *_remarks(content, config, keys, name)),
         keys_present=tuple(labels.present_keys(content.frames)),
         length_unit_given=bool(config.length_unit or content.stated_units.get("length")),
+        units_given=tuple(
+            name
+            for name in ("energy", "forces")
+            if getattr(config, f"{name}_unit") or content.stated_units.get(name)
+        ),
     )
 
 
 def _is_isolated(item: frame.Frame) -> bool:
-    return str(item.values.get("config_type", "")).casefold() in ISOLATED
+    marked = str(item.values.get("config_type", "")).casefold()
+    return "".join(filter(str.isalnum, marked)) in ISOLATED
 
 
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:

@@ -20,10 +20,10 @@ class HostGraph:
     """A structure with its edges and the labels a model is trained on.
 
     Attributes:
-      positions: Å, [nodes, 3]; moved by lattice vectors and one shift to lie around the origin.
+      positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbours.Placed``.
       species: Index into the species table, int32, [nodes].
       forces: Label in eV/Å, [nodes, 3].
-      cell: Lattice vectors in rows, Å, [3, 3].
+      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not.
       volume: Å³; 1 unless all three directions are periodic.
       energy: Label minus the sum of the reference energies, eV; 0 where there is no label.
       stress: Label in eV/Å³, tension positive, [3, 3].
@@ -100,30 +100,26 @@ def build_graph(
             f"{structure.source or 'structure'}: holds no atoms; remove the frame"
         )
     species, head = species_of(structure, species_table), head_of(structure, heads)
-    offsets = neighbours.offsets(structure.positions, structure.cell, structure.pbc)
-    positions = np.asarray(structure.positions, np.float64) - offsets
     try:
-        senders, receivers, shifts = neighbours.neighbour_list(
-            positions, structure.cell, structure.pbc, cutoff
-        )
+        placed = neighbours.placed_list(structure.positions, structure.cell, structure.pbc, cutoff)
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
     reference = float(np.atleast_2d(np.asarray(atomic_energies, np.float64))[head][species].sum())
     labelled, periodic = structure.energy_weight > 0, structure.volume > 0
     return HostGraph(
-        positions=positions,
+        positions=np.asarray(structure.positions, np.float64) - placed.offsets,
         species=species,
         forces=np.asarray(structure.forces, np.float64),
-        cell=np.asarray(structure.cell, np.float64),
+        cell=placed.cell,
         volume=structure.volume if periodic else 1.0,
         energy=float(structure.energy) - reference if labelled else 0.0,
         stress=np.asarray(structure.stress, np.float64),
         energy_weight=float(structure.energy_weight),
         forces_weight=float(structure.forces_weight),
         stress_weight=float(structure.stress_weight) if periodic else 0.0,
-        senders=senders,
-        receivers=receivers,
-        cell_shifts=_compact(shifts),
+        senders=placed.senders,
+        receivers=placed.receivers,
+        cell_shifts=_compact(placed.cell_shifts),
         source=structure.where,
         head=head,
     )

@@ -4,16 +4,14 @@ The lists are multi-image: an atom meets itself and its neighbours as often as t
 Directions that are not periodic get no images, whatever stands in their row of the cell.
 """
 
+import dataclasses
+
 import numpy as np
-import vesin
+from scipy.sparse import coo_array, csgraph
 
 from equipot import errors
-
-SAME_PLACE = 1e-3
-"""Atoms closer than this, in Å, are taken for a mistake in the input."""
-
-THREADED_FROM = 2000
-"""Number of atoms from which one list is spread over the cores."""
+from equipot.data import lattice
+from equipot.graphs import pair_search
 
 MIN_SINE = 1e-6
 """Periodic lattice vectors that span less than this, relative to their lengths, are singular."""
@@ -43,28 +41,67 @@ def neighbour_list(
       DataError: If a number is not finite, the periodic lattice vectors span no volume, or two
         atoms lie at the same place.
     """
-    positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
-    cell = np.ascontiguousarray(cell, dtype=np.float64)
-    pbc = np.ascontiguousarray(pbc, dtype=bool)
-    _check(positions, cell, pbc, cutoff)
-    search = vesin.NeighborList(
-        cutoff=cutoff, full_list=False, n_threads=0 if len(positions) >= THREADED_FROM else 1
-    )
-    first, second, shifts, lengths = search.compute(
-        points=positions, box=cell, periodic=pbc, quantities="ijSd"
-    )
-    if len(lengths) and lengths.min() < SAME_PLACE:
-        edge = int(lengths.argmin())
+    positions, cell, pbc = _checked(positions, cell, pbc, cutoff)
+    reduced, integers = lattice.reduce(cell, pbc)
+    whole = _whole(positions, reduced, pbc)
+    first, second, shifts = pair_search.half_list(positions - whole @ reduced, reduced, pbc, cutoff)
+    shifts = (shifts + whole[first].astype(np.int64) - whole[second].astype(np.int64)) @ integers
+    if len(shifts) and np.abs(shifts).max() > np.iinfo(np.int32).max:
         raise errors.DataError(
-            f"atoms {first[edge]} and {second[edge]} are {lengths[edge]:.2g} Å apart, "
-            f"expected at least {SAME_PLACE} Å; remove one of them or mend the cell"
+            "neighbours are more than 2 billion cells apart, expected atoms near the cell; wrap the"
+            " positions into it"
         )
-    swapped = (second > first) | ((second == first) & _is_negative(shifts))
-    senders = np.where(swapped, second, first).astype(np.int32)
-    receivers = np.where(swapped, first, second).astype(np.int32)
-    shifts = np.where(swapped[:, None], -shifts, shifts).astype(np.int32)
-    order = np.argsort(_sort_key(senders, receivers, shifts, len(positions)))
-    return both_ways(senders[order], receivers[order], shifts[order])
+    return both_ways(*_sorted(first, second, shifts, len(positions)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Placed:
+    """Edges, and where to put atoms and cell so that single precision resolves them best.
+
+    The vectors of the edges are those of the structure; its atoms are moved by lattice vectors into
+    one cell, and by one vector for each set of atoms that edges hold together, so that every one
+    lies around the origin.
+
+    Attributes:
+      offsets: What to subtract from the positions, Å, [nodes, 3].
+      cell: Shorter vectors of the same lattice where there are such, else the cell; Å, [3, 3].
+      senders: As of ``neighbour_list``, int32, [edges].
+      receivers: Likewise.
+      cell_shifts: Likewise, in units of this cell, for the positions less the offsets, [edges, 3].
+    """
+
+    offsets: np.ndarray
+    cell: np.ndarray
+    senders: np.ndarray
+    receivers: np.ndarray
+    cell_shifts: np.ndarray
+
+
+def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> Placed:
+    """Lists the pairs like ``neighbour_list``, for atoms moved to where they are resolved best.
+
+    Args:
+      positions: Å, [nodes, 3]; atoms may lie outside the cell.
+      cell: Lattice vectors in rows, Å, [3, 3].
+      pbc: Which directions are periodic, [3].
+      cutoff: Å, positive.
+
+    Raises:
+      DataError: As ``neighbour_list`` does.
+    """
+    positions, cell, pbc = _checked(positions, cell, pbc, cutoff)
+    reduced, _ = lattice.reduce(cell, pbc)
+    whole = _whole(positions, reduced, pbc) @ reduced
+    first, second, shifts = pair_search.half_list(positions - whole, reduced, pbc, cutoff)
+    edges = both_ways(*_sorted(first, second, shifts, len(positions)))
+    senders, receivers, cell_shifts = edges
+    return Placed(
+        offsets=whole + _middles(positions - whole, first, second),
+        cell=reduced,
+        senders=senders,
+        receivers=receivers,
+        cell_shifts=cell_shifts,
+    )
 
 
 def both_ways(
@@ -88,28 +125,34 @@ def both_ways(
     )
 
 
-def offsets(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """What to subtract so that the atoms lie around the origin, where single precision is finest.
-
-    Lattice vectors that bring every atom into one cell, and one shift common to all atoms.
-
-    Args:
-      positions: Å, [nodes, 3], finite.
-      cell: Lattice vectors in rows, Å, [3, 3].
-      pbc: Which directions are periodic, [3].
-
-    Returns:
-      Offsets in Å, [nodes, 3].
-    """
-    lattice = cell[pbc]
-    whole = np.floor(positions @ np.linalg.pinv(lattice)) @ lattice
-    return whole + (positions - whole).mean(axis=0)
+def _whole(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """Lattice vectors to subtract to bring every atom into one cell, [nodes, 3]."""
+    whole = np.zeros(positions.shape)
+    if pbc.any():
+        whole[:, pbc] = np.floor(positions @ np.linalg.pinv(cell[pbc]))
+    return whole
 
 
-def _is_negative(shifts: np.ndarray) -> np.ndarray:
-    """Whether the first component that is not zero is negative, [pairs]."""
-    x, y, z = shifts.T
-    return (x < 0) | ((x == 0) & ((y < 0) | ((y == 0) & (z < 0))))
+def _middles(positions: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """For each atom the mean position of all that pairs connect it with, Å, [nodes, 3]."""
+    count = len(positions)
+    pairs = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    number, labels = csgraph.connected_components(pairs, directed=False)
+    sizes = np.bincount(labels, minlength=number)
+    sums = [np.bincount(labels, weights=axis, minlength=number) for axis in positions.T]
+    return (np.stack(sums, axis=1) / sizes[:, None])[labels]
+
+
+def _sorted(
+    first: np.ndarray, second: np.ndarray, shifts: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Senders, receivers and shifts of half of the edges, in their order."""
+    swapped = (second > first) | ((second == first) & pair_search.is_negative(shifts))
+    senders = np.where(swapped, second, first).astype(np.int32)
+    receivers = np.where(swapped, first, second).astype(np.int32)
+    shifts = np.where(swapped[:, None], -shifts, shifts).astype(np.int32)
+    order = np.argsort(_sort_key(senders, receivers, shifts, count))
+    return senders[order], receivers[order], shifts[order]
 
 
 def _sort_key(
@@ -122,6 +165,17 @@ def _sort_key(
         for axis in range(3):
             key = key * int(high[axis] - low[axis] + 1) + (shifts[:, axis] - low[axis])
     return key
+
+
+def _checked(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, cell and periodicity as arrays, if there can be a list of them."""
+    positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
+    cell = np.ascontiguousarray(cell, dtype=np.float64)
+    pbc = np.ascontiguousarray(pbc, dtype=bool)
+    _check(positions, cell, pbc, cutoff)
+    return positions, cell, pbc
 
 
 def _check(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> None:

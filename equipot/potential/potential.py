@@ -35,7 +35,7 @@ from flax import struct
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
-from equipot.graphs import geometry, host_graph, masks
+from equipot.graphs import geometry, host_graph, masks, mirrors
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
 from equipot.potential import binding
@@ -197,8 +197,25 @@ def make_energy(
 
 
 def make_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
-    """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch."""
-    return differentiate(make_energy(spec), spec.matmul_precision)
+    """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch.
+
+    A model that sees each pair of edges once refuses a graph whose edges are in another order with
+    a ValueError, and gives NaN for it where it is compiled and cannot know.
+    """
+    model = _model(spec)
+    predict = differentiate(make_energy(spec, model), spec.matmul_precision)
+    return _refuse_unpaired(predict) if getattr(model, "mirrored", False) else predict
+
+
+def _refuse_unpaired(
+    predict: Callable[[PyTree, Graph], Prediction],
+) -> Callable[[PyTree, Graph], Prediction]:
+    def checked(params: PyTree, graph: Graph) -> Prediction:
+        mirrors.check_paired(graph)
+        paired = mirrors.is_paired(graph)
+        return jax.tree.map(lambda leaf: jnp.where(paired, leaf, jnp.nan), predict(params, graph))
+
+    return checked
 
 
 def differentiate(

@@ -1,3 +1,5 @@
+import pathlib
+
 import ase
 import ase.build
 import numpy as np
@@ -194,3 +196,64 @@ def test_many_pairs_of_elements_are_shortened_to_the_tightest(read):
     line = next(line for line in report.lines if line.startswith("shortest"))
     assert line.endswith("and 16 pairs that are farther for their size") and line.count("-") == 12
     assert "net force of a frame: 14 eV/Å (median), largest 14" in report.lines
+
+
+def test_repeats_with_other_labels_are_counted_and_the_worst_two_named(read, labelled_water):
+    frames = labelled_water(10)
+    repeats = [frame.copy() for frame in frames[:3]]
+    for repeat, frame, change in zip(repeats, frames, (0.0, 0.5, 0.001), strict=False):
+        energy = frame.calc.results["energy"] + 7.0 * change
+        repeat.calc = SinglePointCalculator(repeat, energy=energy, forces=frame.get_forces())
+    report = audit.audit(read([*frames, *repeats]), ENERGY_AND_FORCES)
+    assert report.duplicates == 3
+    (line,) = (line for line in report.lines if line.startswith("contradictions"))
+    assert line.startswith(
+        "contradictions: 2 of 3 repeated configurations have other labels than the frame they "
+        "repeat; energy differs by 3.5 eV between a.traj, frame 1 (H2O) and a.traj, frame 11 (H2O)"
+    )
+
+
+def test_contradictory_forces_are_named_too(read, labelled_water):
+    frames = labelled_water(10)
+    repeat = frames[4].copy()
+    repeat.calc = SinglePointCalculator(
+        repeat, energy=frames[4].get_potential_energy(), forces=frames[4].get_forces() + 0.25
+    )
+    text = str(audit.audit(read([*frames, repeat]), ENERGY_AND_FORCES))
+    assert "forces differ by 0.25 eV/Å between a.traj, frame 4 (H2O) and a.traj, frame 10" in text
+
+
+def test_the_same_configuration_with_energies_far_apart_is_named(write):
+    path = pathlib.Path(__file__).parent / "formats" / "contradictory_duplicates.extxyz"
+    made = dataset.read_dataset(
+        DataConfig(train=str(path), split="sequential", num_valid=1, num_test=0)
+    )
+    text = str(audit.audit(made, {"energy": 1.0}))
+    assert "1 of 1 repeated configurations have other labels" in text
+    assert "energy differs by 7 eV between contradictory_duplicates.extxyz, frame " in text
+
+
+def test_labels_that_do_not_train_are_said_with_the_setting_that_trains_them(read, labelled_water):
+    frames = labelled_water(20)
+    for frame in frames:
+        frame.calc.results["stress"] = np.zeros(6)
+    text = str(audit.audit(read(frames), ENERGY_AND_FORCES))
+    assert (
+        "stress: 16 training frames have labels that errors are reported for, but they are not "
+        "trained on; loss=energy_forces_stress trains on them"
+    ) in text
+    assert "stress:" not in str(audit.audit(read(frames), ENERGY_AND_FORCES | {"stress": 0.1}))
+    assert "loss.forces=1 trains on them" in str(audit.audit(read(frames), {"energy": 1.0}))
+
+
+def test_an_atom_alone_in_a_periodic_box_is_said_to_train(read, labelled_water):
+    atom = ase.Atoms("H", cell=[12.0] * 3, pbc=True)
+    atom.calc = SinglePointCalculator(atom, energy=-13.6, forces=np.zeros((1, 3)))
+    crystal = ase.build.bulk("Cu")
+    crystal.calc = SinglePointCalculator(crystal, energy=-3.5, forces=np.zeros((1, 3)))
+    config = {"split": "sequential"}
+    text = str(audit.audit(read([atom, crystal, *labelled_water(20)], **config), ENERGY_AND_FORCES))
+    assert (
+        "lone atoms: 1 training frames hold one atom without another within 8 Å, for example "
+        "a.traj, frame 0 (H) with -13.6000 eV, and train like any frame; config_type=IsolatedAtom"
+    ) in text

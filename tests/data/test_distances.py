@@ -1,10 +1,12 @@
 import itertools
+import time
 
 import ase
 import ase.build
 import numpy as np
 import pytest
 
+from equipot import errors
 from equipot.data import distances, structure
 
 
@@ -43,6 +45,13 @@ def _systems():
         "slab without a third vector": slab,
         "wire": wire,
         "molecule": ase.build.molecule("CH3CH2OH"),
+        "tilted": ase.Atoms(
+            "NaCl",
+            [[0, 0, 0], [1.0, 2.0, 0.5]],
+            cell=[[4.0, 0, 0], [20.3, 3.5, 0], [3, 31, 4]],
+            pbc=1,
+        ),
+        "tiny": ase.Atoms("HO", [[0, 0, 0], [0.1, 0.1, 0.1]], cell=[0.5, 0.6, 0.4], pbc=True),
         "left-handed": ase.Atoms("OH", [[0, 0, 0], [0, 0, 3.0]], cell=[-3.0, 3, 4], pbc=True),
     }
 
@@ -70,3 +79,34 @@ def test_distant_atoms_are_found_with_a_larger_radius_and_a_lone_atom_has_none()
     assert far.shortest == {(18, 18): pytest.approx(6.5)}
     alone = distances.contacts(_structure(ase.Atoms("Ar")))
     assert alone.shortest == {} and alone.closest == np.inf
+
+
+@pytest.mark.parametrize("tilt", [100.0, 300.0, 1e5])
+def test_a_tilted_cell_takes_no_longer_than_a_compact_one(tilt):
+    compact = ase.Atoms("NaCl", [[0, 0, 0], [1.0, 2.0, 0.5]], cell=[4.0, 3.5, 4.2], pbc=True)
+    tilted = compact.copy()
+    tilted.cell[1] += tilt * compact.cell[0]
+    tilted.cell[2] -= np.round(0.7 * tilt) * compact.cell[1]
+    start = time.perf_counter()
+    found = distances.contacts(_structure(tilted))
+    assert time.perf_counter() - start < 0.5
+    assert found.shortest == pytest.approx(distances.contacts(_structure(compact)).shortest)
+
+
+@pytest.mark.parametrize("length", [1e-9, 1e-4, 0.005])
+@pytest.mark.parametrize("flags", [(1, 1, 1), (1, 1, 0), (1, 0, 0)])
+def test_a_lattice_vector_of_almost_no_length_puts_an_atom_onto_its_own_image(length, flags):
+    atoms = ase.Atoms("H2", [[0, 0, 0], [0, 0, 9.0]], cell=[length, 9.0, 20.0], pbc=flags)
+    found = distances.contacts(_structure(atoms))
+    assert found.closest == pytest.approx(length) and found.atoms == (0, 0)
+
+
+def test_more_images_than_memory_holds_are_refused_before_they_are_made():
+    atoms = ase.Atoms(
+        "H50", np.linspace(0, 30, 150).reshape(50, 3), cell=[0.02, 0.02, 9], pbc=(1, 1, 0)
+    )
+    message = (
+        r"about \d.\de\+06 periodic images of its atoms lie within 3.5 Å of the cell, expected"
+    )
+    with pytest.raises(errors.DataError, match=message):
+        distances.contacts(_structure(atoms))

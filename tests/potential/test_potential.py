@@ -142,3 +142,22 @@ def test_model_from_outside_takes_the_place_of_the_one_that_is_named():
     )
     found = outside.observe(CLUSTER)[0].energies
     testing.assert_close(found, interactions(SPEC, PARAMS), testing.F64_EXACT, "energies")
+
+
+def test_a_graph_whose_mirror_images_are_not_adjacent_is_refused():
+    with jax.enable_x64(True):
+        graph = batching.build_graph(CLUSTER, 3.0, SPEC.species_table, np.array(ENERGIES))
+        budget = batching.Budget(graph.num_nodes + 1, graph.num_edges, 2)
+        batch = batching.collate([graph], budget, 3.0, "float64")
+        order = np.argsort(batch.receivers, kind="stable")
+        sorted_ = batch._replace(
+            senders=batch.senders[order],
+            receivers=batch.receivers[order],
+            edges=batch.edges.replace(cell_shifts=batch.edges.cell_shifts[order]),
+        )
+        predict = potentials.make_predict(SPEC)
+        with pytest.raises(ValueError, match="expected each edge before its mirror image"):
+            predict(PARAMS, sorted_)
+        compiled = jax.jit(predict)
+        assert np.isfinite(compiled(PARAMS, batch).forces).all()
+        assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(compiled(PARAMS, sorted_)))

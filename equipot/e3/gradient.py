@@ -20,7 +20,8 @@ def grad(
     """Returns the function that gives the derivative of ``function`` as irreps.
 
     ∂zᵢ/∂xⱼ transforms like the product of the irreps of z and x and is reduced like
-    ``tensor_product(z, x)``: batch axes of z come first, those of x follow.
+    ``tensor_product(z, x)``: batch axes of z come first, those of x follow. Within the function x
+    has no entries that are known to be zero, because these too may change.
 
     Args:
       function: Takes IrrepsArrays, returns one (or one and anything else, with ``has_aux``).
@@ -40,7 +41,7 @@ def grad(
 
         def plain(array: Array) -> tuple[Array, Any]:
             replaced = list(args)
-            replaced[argnums] = IrrepsArray(x.irreps, array, x.zero_flags)
+            replaced[argnums] = IrrepsArray(x.irreps, array)  # no flags: zeros too may change
             result = function(*replaced, **kwargs)
             z, aux = result if has_aux else (result, None)
             if not isinstance(z, IrrepsArray):

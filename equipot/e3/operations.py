@@ -163,8 +163,13 @@ def norm(x: IrrepsArray, *, squared: bool = False, per_irrep: bool = True) -> Ir
       per_irrep: One length for each copy, or one for the whole of the irreps axis.
     """
     x = x.floating()
-    products = dot(x, x, per_irrep=per_irrep)
-    return products if squared else IrrepsArray(products.irreps, _safe_sqrt(products.array))
+    if squared:
+        return dot(x, x, per_irrep=per_irrep)
+    if not per_irrep:
+        return IrrepsArray("0e", radial.safe_norm(x.array, keepdims=True))
+    chunks = [None if c is None else radial.safe_norm(c, keepdims=True) for c in x.chunks]
+    irreps = [(mul, "0e") for mul, _ in x.irreps]
+    return IrrepsArray.from_chunks(irreps, chunks, x.shape[:-1], x.dtype)
 
 
 def dot(x: IrrepsArray, y: IrrepsArray, *, per_irrep: bool = False) -> IrrepsArray:
@@ -272,8 +277,3 @@ def _same_irreps(arrays: Sequence[IrrepsArray]) -> Irreps:
 
 def _common_flags(arrays: Sequence[IrrepsArray]) -> list[bool]:
     return [all(flags) for flags in zip(*(x.zero_flags for x in arrays), strict=True)]
-
-
-def _safe_sqrt(x: Array) -> Array:
-    zero = x == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))

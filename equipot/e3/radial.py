@@ -9,6 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from equipot.typing import Array, Float
 
@@ -16,16 +17,40 @@ from equipot.typing import Array, Float
 def safe_norm(
     vectors: Float[Array, "*batch components"], *, axis: int = -1, keepdims: bool = False
 ) -> Array:
-    """Euclidean length |v|, whose derivatives at v = 0 are zero instead of undefined."""
-    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=keepdims)
+    """Euclidean length |v|, whose derivatives at v = 0 are zero instead of undefined.
+
+    Each vector is scaled by itself, so that squares neither overflow nor vanish.
+    """
+    vectors, scale = _scaled(vectors, axis)
+    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=True)
     zero = squared == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    length = jnp.where(zero, 0.0, scale * jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    return length if keepdims else jnp.squeeze(length, axis)
 
 
 def safe_normalize(vectors: Float[Array, "*batch components"], *, axis: int = -1) -> Array:
     """Unit vectors v/|v|, and zero for the zero vector with the derivative of the identity."""
-    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=True)
-    return vectors / jnp.sqrt(jnp.where(squared == 0, 1.0, squared))
+    scaled, _ = _scaled(vectors, axis)
+    squared = jnp.sum(scaled * scaled, axis=axis, keepdims=True)
+    zero = squared == 0
+    return jnp.where(zero, vectors, scaled) / jnp.sqrt(jnp.where(zero, 1.0, squared))
+
+
+def _scaled(vectors: Array, axis: int) -> tuple[Array, Array]:
+    """Vectors over a power of two near their largest component, and that power.
+
+    A power of two changes no digit: numbers of ordinary size give the same length with it and
+    without. It is a constant for derivatives, which it does not change either.
+    """
+    vectors = jnp.asarray(vectors)
+    if not jnp.issubdtype(vectors.dtype, jnp.floating):
+        vectors = vectors.astype(jnp.result_type(float))
+    kind = jnp.finfo(vectors.dtype)
+    bound = 2.0 ** (kind.maxexp - 2)  # the largest power whose inverse is a normal number too
+    largest = jnp.max(jnp.abs(lax.stop_gradient(vectors)), axis, keepdims=True, initial=0.0)
+    within = jnp.clip(largest, 1.0 / bound, bound)
+    power = lax.reduce_precision(within, exponent_bits=kind.nexp, mantissa_bits=0)
+    return vectors * (1.0 / power), power
 
 
 def bessel(

@@ -193,3 +193,23 @@ def test_one_function_cannot_reach_both_ends_of_a_range():
         e3.soft_one_hot_linspace(
             jnp.ones(2), start=0, end=1, number=1, basis="gaussian", cutoff=False
         )
+
+
+def test_scaling_changes_no_digit_of_ordinary_lengths():
+    v = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    v *= np.logspace(-8, 8, 200, dtype=np.float32)[:, None]
+    x, y, z = v.T
+    expected = np.sqrt(x * x + y * y + z * z)
+    np.testing.assert_allclose(radial.safe_norm(v), expected, rtol=2e-7)
+    halves = np.float32(2.0) ** np.arange(-120, 121, 8, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(
+        radial.safe_norm(halves * v[100]), halves[:, 0] * radial.safe_norm(v[100])
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_lengths_of_half_precision_reach_to_the_ends_of_its_range(dtype):
+    size = 2.0 ** (jnp.finfo(dtype).maxexp - 4)
+    for scale in (size, 1.0, 1 / size):
+        v = jnp.array([3.0 * scale, 4.0 * scale], dtype)
+        assert radial.safe_norm(v) == 5.0 * scale and radial.safe_norm(v).dtype == dtype

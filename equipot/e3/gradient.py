@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.e3.tensor_product import coupling
 from equipot.typing import Array
 
 
+@also_named(fun="function")
 def grad(
     function: Callable[..., Any],
     argnums: int = 0,

@@ -199,12 +199,13 @@ def test_scaling_changes_no_digit_of_ordinary_lengths():
     v = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     v *= np.logspace(-8, 8, 200, dtype=np.float32)[:, None]
     x, y, z = v.T
+    v = jnp.asarray(v)
     expected = np.sqrt(x * x + y * y + z * z)
     np.testing.assert_allclose(radial.safe_norm(v), expected, rtol=2e-7)
-    halves = np.float32(2.0) ** np.arange(-120, 121, 8, dtype=np.float32)[:, None]
-    np.testing.assert_array_equal(
-        radial.safe_norm(halves * v[100]), halves[:, 0] * radial.safe_norm(v[100])
-    )
+    halves = 2.0 ** np.arange(-120, 121, 8)
+    many = jnp.asarray((halves[:, None] * np.asarray(v[100])).astype(np.float32))
+    expected = halves * float(radial.safe_norm(v[100]))
+    np.testing.assert_array_equal(radial.safe_norm(many), expected.astype(np.float32))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from equipot.e3.keywords import also_named
 from equipot.typing import Array, Float
 
-Distances: TypeAlias = Float[Array | np.ndarray, "*batch"] | int | float
+Distances: TypeAlias = ArrayLike
 
 
 def safe_norm(

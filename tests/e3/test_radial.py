@@ -214,3 +214,41 @@ def test_lengths_of_half_precision_reach_to_the_ends_of_its_range(dtype):
     for scale in (size, 1.0, 1 / size):
         v = jnp.array([3.0 * scale, 4.0 * scale], dtype)
         assert radial.safe_norm(v) == 5.0 * scale and radial.safe_norm(v).dtype == dtype
+
+
+def test_one_end_may_be_zero_and_the_other_not():
+    frozen = {
+        ("gaussian", True): [0.7608, 0.6229, 0.0690],
+        ("gaussian", False): [0.1258, 0.7608, 0.6229],
+        ("cosine", True): [0.8090, 0.5878, 0.0],
+        ("cosine", False): [0.0, 0.8090, 0.5878],
+        ("smooth_finite", True): [0.7798, 0.3705, 0.0],
+        ("smooth_finite", False): [0.0, 0.7798, 0.3705],
+    }
+    settings = {"start": 0.0, "end": 1.5, "number": 3}
+    for (basis, start), expected in frozen.items():
+        values = e3.soft_one_hot_linspace(
+            jnp.array(0.7), basis=basis, start_zero=start, end_zero=not start, **settings
+        )
+        np.testing.assert_allclose(values, expected, atol=6e-5)
+    for ends in ({}, {"start_zero": True}, {"cutoff": True, "end_zero": True}):
+        with pytest.raises(ValueError, match="expected cutoff, or start_zero and end_zero"):
+            e3.soft_one_hot_linspace(0.7, basis="cosine", **ends, **settings)
+    with pytest.raises(ValueError, match="vanish at both ends or at none"):
+        e3.soft_one_hot_linspace(0.7, basis="fourier", start_zero=True, end_zero=False, **settings)
+
+
+def test_distances_may_be_plain_numbers():
+    for function in (
+        lambda r: e3.bessel(r, 3, 2.0),
+        e3.poly_envelope(5, 2, 2.0),
+        lambda r: e3.polynomial_cutoff(r, 2.0),
+        lambda r: e3.soft_envelope(r, 2.0),
+        e3.sus,
+        lambda r: e3.soft_one_hot_linspace(
+            r, start=0.0, end=2.0, number=3, basis="bessel", cutoff=True
+        ),
+    ):
+        expected = function(jnp.array(1.0))
+        for r in (1.0, 1, np.float32(1.0), np.ones((), np.int32)):
+            np.testing.assert_allclose(function(r), expected, rtol=1e-6)

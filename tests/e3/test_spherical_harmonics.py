@@ -148,3 +148,10 @@ def test_directions_do_not_depend_on_the_unit_of_length(size):
     np.testing.assert_allclose(actual.array, expected.array, rtol=1e-5, atol=1e-6)
     expected = dense.spherical_harmonics(v, 2)
     np.testing.assert_allclose(dense.spherical_harmonics(size * v, 2), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("nothing", ["", e3.Irreps(), [], range(0)])
+def test_no_harmonics_are_asked_for(nothing):
+    for vectors in (jnp.ones((4, 3)), e3.ones("1e", (4,))):
+        y = e3.spherical_harmonics(nothing, vectors, normalize=True)
+        assert y.irreps == "" and y.shape == (4, 0)

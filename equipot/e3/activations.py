@@ -7,32 +7,53 @@ scalars may pass through any function; odd ones through even or odd functions al
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from equipot.e3 import operations, radial
-from equipot.e3.irreps import Irrep, Irreps, MulIrrep
+from equipot.e3.irreps import Irrep, Irreps, IrrepsLike, MulIrrep
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.typing import Array, Float
 
 Activation = Callable[[Array], Array]
 
 
+@overload
 def gate(
     x: IrrepsArray,
+    even_act: Activation = ...,
+    odd_act: Activation | None = ...,
+    even_gate_act: Activation = ...,
+    odd_gate_act: Activation = ...,
+    normalize_act: bool = ...,
+) -> IrrepsArray: ...
+@overload
+def gate(
+    x: IrrepsLike,
+    even_act: Activation = ...,
+    odd_act: Activation | None = ...,
+    even_gate_act: Activation = ...,
+    odd_gate_act: Activation = ...,
+    normalize_act: bool = ...,
+) -> Irreps: ...
+@also_named(input="x")
+def gate(
+    x: IrrepsArray | IrrepsLike,
     even_act: Activation = jax.nn.gelu,
     odd_act: Activation | None = None,
     even_gate_act: Activation = jax.nn.sigmoid,
     odd_gate_act: Activation = jnp.tanh,
     normalize_act: bool = True,
-) -> IrrepsArray:
+) -> IrrepsArray | Irreps:
     """Multiplies every irrep that is no scalar by a gate of its own, an activated scalar.
 
     The last scalars of the input, in its order, are the gates; the scalars before them pass through
-    their activation. An odd gate turns the parity of what it multiplies.
+    their activation. An odd gate turns the parity of what it multiplies. Given
+    irreps, the irreps of the result.
 
     Args:
       x: Scalars (0e and 0o) and other irreps, at least as many scalars as others.
@@ -46,6 +67,9 @@ def gate(
       ValueError: There are too few scalars, or a function has no parity where it needs one.
     """
     odd_act = soft_odd if odd_act is None else odd_act
+    if not isinstance(x, IrrepsArray):
+        example = operations.zeros(x)
+        return gate(example, even_act, odd_act, even_gate_act, odd_gate_act, normalize_act).irreps
     x = x.floating()
     scalars, gated = x.filter(keep="0e + 0o"), x.filter(drop="0e + 0o")
     passing = scalars.irreps.num_irreps - gated.irreps.num_irreps
@@ -69,15 +93,36 @@ def gate(
     return operations.concatenate([first, gated * gates])
 
 
+@overload
 def scalar_activation(
     x: IrrepsArray,
+    acts: Sequence[Activation | None] | None = ...,
+    *,
+    even_act: Activation = ...,
+    odd_act: Activation | None = ...,
+    normalize_act: bool = ...,
+) -> IrrepsArray: ...
+@overload
+def scalar_activation(
+    x: IrrepsLike,
+    acts: Sequence[Activation | None] | None = ...,
+    *,
+    even_act: Activation = ...,
+    odd_act: Activation | None = ...,
+    normalize_act: bool = ...,
+) -> Irreps: ...
+@also_named(input="x")
+def scalar_activation(
+    x: IrrepsArray | IrrepsLike,
     acts: Sequence[Activation | None] | None = None,
     *,
     even_act: Activation = jax.nn.gelu,
     odd_act: Activation | None = None,
     normalize_act: bool = True,
-) -> IrrepsArray:
+) -> IrrepsArray | Irreps:
     """Applies a function to the scalars of each entry, and leaves other irreps alone.
+
+    Given irreps, the irreps of the result.
 
     Args:
       x: Any irreps.
@@ -90,6 +135,9 @@ def scalar_activation(
       ValueError: A function is given for an irrep with l > 0, or for odd scalars one that is
         neither even nor odd, or the number of functions is wrong.
     """
+    if not isinstance(x, IrrepsArray):
+        options = {"even_act": even_act, "odd_act": odd_act, "normalize_act": normalize_act}
+        return scalar_activation(operations.zeros(x), acts, **options).irreps
     if acts is None:
         by_parity = {1: even_act, -1: soft_odd if odd_act is None else odd_act}
         acts = [None if ir.l else by_parity[ir.p] for _, ir in x.irreps]
@@ -107,6 +155,7 @@ def scalar_activation(
     return IrrepsArray.from_chunks(Irreps(entries), chunks, x.shape[:-1], x.dtype)
 
 
+@also_named(input="x")
 def norm_activation(
     x: IrrepsArray, acts: Sequence[Activation | None], *, normalization: str = "component"
 ) -> IrrepsArray:
@@ -133,6 +182,7 @@ def norm_activation(
     return IrrepsArray.from_chunks(x.irreps, chunks, x.shape[:-1], x.dtype)
 
 
+@also_named(input="x")
 def soft_normalization(x: IrrepsArray, max_component: int | float) -> IrrepsArray:
     """Bounds the length of each irrep softly: x / (1 + u e^(-1/u)), u = |x|/(max √(2l+1)).
 

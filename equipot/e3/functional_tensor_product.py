@@ -11,6 +11,7 @@ from equipot.e3 import path_weights
 from equipot.e3.clebsch_gordan import clebsch_gordan
 from equipot.e3.irreps import Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.e3.path_weights import Normalization, Weights
 from equipot.e3.tensor_product_paths import MODES, Instruction, build_instructions
 from equipot.typing import Array, Float
@@ -36,7 +37,7 @@ class FunctionalTensorProduct:
         in1_var: Sequence[float] | None = None,
         in2_var: Sequence[float] | None = None,
         out_var: Sequence[float] | None = None,
-        irrep_normalization: str = "component",
+        irrep_normalization: str | None = None,
         path_normalization: Normalization = "element",
         gradient_normalization: Normalization = "path",
     ) -> None:
@@ -86,13 +87,26 @@ class FunctionalTensorProduct:
         """
         return path_weights.split_weights(weights, self._shapes, self)
 
-    def left_right(self, ws: Weights, x: IrrepsArray, y: IrrepsArray) -> IrrepsArray:
+    @also_named(weights="ws", input1="x", input2="y")
+    def left_right(
+        self,
+        ws: Weights,
+        x: IrrepsArray,
+        y: IrrepsArray,
+        *,
+        fused: bool | None = None,
+        sparse: bool | None = None,
+        custom_einsum_jvp: bool | None = None,
+    ) -> IrrepsArray:
         """The product of two factors; batch axes are for ``jax.vmap``, or are broadcast.
 
         Args:
           ws: One array ``[..., *path_shape]`` per path that has weights, or all in one vector.
           x: First factor.
           y: Second factor.
+          fused: Not used: there is one implementation. Programs written for e3nn-jax may give it.
+          sparse: Likewise.
+          custom_einsum_jvp: Likewise.
 
         Raises:
           ValueError: The irreps of a factor or the shapes of the weights are others.
@@ -112,8 +126,14 @@ class FunctionalTensorProduct:
         dtype = jnp.promote_types(x.dtype, y.dtype)
         return IrrepsArray.from_chunks(self.irreps_out, chunks, lead, dtype)
 
-    def right(self, ws: Weights, y: IrrepsArray) -> Float[Array, "dim_in1 dim_out"]:
-        """The matrix M(y) of x ↦ x M(y), for weights and a second factor without batch axes."""
+    @also_named(weights="ws", input2="y")
+    def right(
+        self, ws: Weights, y: IrrepsArray, *, custom_einsum_jvp: bool | None = None
+    ) -> Float[Array, "dim_in1 dim_out"]:
+        """The matrix M(y) of x ↦ x M(y), for weights and a second factor without batch axes.
+
+        ``custom_einsum_jvp`` is not used, as in ``left_right``.
+        """
         basis = IrrepsArray(self.irreps_in1, jnp.eye(self.irreps_in1.dim, dtype=y.dtype))
         return self.left_right(ws, basis, y).array
 
@@ -169,7 +189,7 @@ class FunctionalFullyConnectedTensorProduct(FunctionalTensorProduct):
         in1_var: Sequence[float] | None = None,
         in2_var: Sequence[float] | None = None,
         out_var: Sequence[float] | None = None,
-        irrep_normalization: str = "component",
+        irrep_normalization: str | None = None,
         path_normalization: Normalization = "element",
         gradient_normalization: Normalization = "path",
     ) -> None:

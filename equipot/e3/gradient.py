@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.e3.tensor_product import coupling
 from equipot.typing import Array
 
 
+@also_named(fun="function")
 def grad(
     function: Callable[..., Any],
     argnums: int = 0,
@@ -20,7 +22,8 @@ def grad(
     """Returns the function that gives the derivative of ``function`` as irreps.
 
     ∂zᵢ/∂xⱼ transforms like the product of the irreps of z and x and is reduced like
-    ``tensor_product(z, x)``: batch axes of z come first, those of x follow.
+    ``tensor_product(z, x)``: batch axes of z come first, those of x follow. Within the function x
+    has no entries that are known to be zero, because these too may change.
 
     Args:
       function: Takes IrrepsArrays, returns one (or one and anything else, with ``has_aux``).
@@ -40,7 +43,7 @@ def grad(
 
         def plain(array: Array) -> tuple[Array, Any]:
             replaced = list(args)
-            replaced[argnums] = IrrepsArray(x.irreps, array, x.zero_flags)
+            replaced[argnums] = IrrepsArray(x.irreps, array)  # no flags: zeros too may change
             result = function(*replaced, **kwargs)
             z, aux = result if has_aux else (result, None)
             if not isinstance(z, IrrepsArray):

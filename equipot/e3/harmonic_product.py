@@ -15,10 +15,12 @@ import numpy as np
 from equipot.e3 import radial
 from equipot.e3.irreps import Irrep
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.e3.tensor_product import coupling
 from equipot.typing import Array, Bool, Float
 
 
+@also_named(input="x")
 def tensor_product_with_spherical_harmonics(
     x: IrrepsArray, vector: IrrepsArray, degree: int
 ) -> IrrepsArray:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import core
 from jax.typing import ArrayLike, DTypeLike
 
 from equipot.e3 import chunked, rotations, slicing, wigner
@@ -288,35 +289,42 @@ class Update(NamedTuple):
         return self._apply("add", values)
 
     def _apply(self, method: str, values: "IrrepsArray | ArrayLike") -> IrrepsArray:
+        """The result is known to be zero where the target was and the values are."""
         target, chosen = self.target, self.target.array.at[self.index]
         if isinstance(values, IrrepsArray):
             if values.irreps.simplify() != target.irreps.simplify():
                 raise ValueError(f"expected values of {target.irreps}, received {values.irreps}")
-            return IrrepsArray(target.irreps, getattr(chosen, method)(values.array))
-        if jnp.ndim(values) or values != 0:
+            zero = values.rechunk(target.irreps).zero_flags
+            flags = [a and b for a, b in zip(target.zero_flags, zero, strict=True)]
+            return IrrepsArray(target.irreps, getattr(chosen, method)(values.array), flags)
+        if jnp.ndim(values) or isinstance(values, core.Tracer) or values != 0:
             raise ValueError(
                 f"expected an IrrepsArray of {target.irreps} or 0, received {values!r}"
             )
-        return IrrepsArray(target.irreps, getattr(chosen, method)(0))
+        return IrrepsArray(target.irreps, getattr(chosen, method)(0), target.zero_flags)
 
 
 def _split_index(index: Index, ndim: int) -> tuple[tuple[Any, ...], Any]:
-    """Splits an index into that of the batch axes and that of the irreps axis (None: all of it)."""
+    """Splits an index into that of the batch axes and that of the irreps axis (None: all of it).
+
+    The first part leaves the irreps axis whole: a whole slice holds its place where it must.
+    """
     parts: tuple[Any, ...] = (
         index if isinstance(index, tuple) and not isinstance(index, Irreps) else (index,)
     )
     used = sum(_axes_used(part) for part in parts if part is not Ellipsis)
-    has_ellipsis = any(part is Ellipsis for part in parts)
+    if used > ndim:
+        raise IndexError(f"expected at most {ndim} indices, received {used}: {index}")
     if used == ndim and parts[-1] is Ellipsis:
         parts = parts[:-1]
-    ends_open = not parts or parts[-1] is Ellipsis or (used < ndim and not has_ellipsis)
+    reaches = used == ndim or any(part is Ellipsis for part in parts)
     if isinstance(parts[-1] if parts else None, _NAMES):
-        if used != ndim and not has_ellipsis:
+        if not reaches:
             raise IndexError(f"expected irreps as the last index: try x[..., {str(parts[-1])!r}]")
-        return parts[:-1] if has_ellipsis else (*parts[:-1], Ellipsis), parts[-1]
+        return (*parts[:-1], slice(None)), parts[-1]
     if any(isinstance(part, _NAMES) for part in parts):
         raise IndexError("expected irreps in the last place of the index only")
-    if ends_open and used < ndim:
+    if not reaches or not parts or parts[-1] is Ellipsis:
         return parts, None
     last = parts[-1]
     if isinstance(last, slice):

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 
 Flags = list[tuple[bool, ...]]
 
 
+@also_named(fun="function")
 def vmap(
     function: Callable[..., Any], in_axes: int | Sequence[Any] | None = 0, out_axes: Any = 0
 ) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike, DTypeLike
 from equipot.e3 import radial, slicing
 from equipot.e3.irreps import Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.typing import Array, Bool, Key
 
 
@@ -26,6 +27,7 @@ def from_chunks(
     return IrrepsArray.from_chunks(irreps, chunks, leading_shape, dtype)
 
 
+@also_named(array="x")
 def as_irreps_array(x: "IrrepsArray | ArrayLike") -> IrrepsArray:
     """The array itself, or plain numbers as even scalars along the last axis.
 
@@ -56,11 +58,13 @@ def ones(
     return IrrepsArray(irreps, jnp.ones((*leading_shape, irreps.dim), dtype))
 
 
+@also_named(irreps_array="x")
 def zeros_like(x: IrrepsArray) -> IrrepsArray:
     """Zeros of the same irreps, shape and data type."""
     return zeros(x.irreps, x.shape[:-1], x.dtype)
 
 
+@also_named(irreps_array="x")
 def ones_like(x: IrrepsArray) -> IrrepsArray:
     """Ones of the same irreps, shape and data type."""
     return ones(x.irreps, x.shape[:-1], x.dtype)
@@ -72,7 +76,7 @@ def normal(
     leading_shape: Sequence[int] = (),
     *,
     normalize: bool = False,
-    normalization: str = "component",
+    normalization: str | None = None,
     dtype: DTypeLike | None = None,
 ) -> IrrepsArray:
     """Random data whose distribution is the same from every direction.
@@ -82,10 +86,11 @@ def normal(
       key: Key of the random numbers; without one, always the same numbers for the same irreps.
       leading_shape: Shape of the batch axes.
       normalize: Whether every irrep is scaled to length 1.
-      normalization: Of what is not: mean square 1 of each component, or mean squared length 1 of
-        each irrep.
+      normalization: Of what is not: ``component`` (the default) mean square 1 of each component,
+        ``norm`` mean squared length 1 of each irrep.
       dtype: Data type of the result.
     """
+    normalization = "component" if normalization is None else normalization
     if normalization not in ("component", "norm"):
         raise ValueError(f"expected a normalisation component or norm, received {normalization!r}")
     irreps = Irreps(irreps)
@@ -137,6 +142,7 @@ def stack(arrays: Sequence[IrrepsArray], axis: int = 0) -> IrrepsArray:
     return IrrepsArray(irreps, jnp.stack([x.array for x in arrays], axis=axis), flags)
 
 
+@also_named(array="x")
 def sum(
     x: IrrepsArray, axis: int | Sequence[int] | None = None, keepdims: bool = False
 ) -> IrrepsArray:
@@ -147,6 +153,7 @@ def sum(
     return _reduce(x, jnp.sum, axis, keepdims)
 
 
+@also_named(array="x")
 def mean(
     x: IrrepsArray, axis: int | Sequence[int] | None = None, keepdims: bool = False
 ) -> IrrepsArray:
@@ -154,6 +161,7 @@ def mean(
     return _reduce(x, jnp.mean, axis, keepdims)
 
 
+@also_named(array="x")
 def norm(x: IrrepsArray, *, squared: bool = False, per_irrep: bool = True) -> IrrepsArray:
     """Lengths, as even scalars, with finite derivatives at zero.
 
@@ -163,11 +171,17 @@ def norm(x: IrrepsArray, *, squared: bool = False, per_irrep: bool = True) -> Ir
       per_irrep: One length for each copy, or one for the whole of the irreps axis.
     """
     x = x.floating()
-    products = dot(x, x, per_irrep=per_irrep)
-    return products if squared else IrrepsArray(products.irreps, _safe_sqrt(products.array))
+    if squared:
+        return dot(x, x, per_irrep=per_irrep)
+    if not per_irrep:
+        return IrrepsArray("0e", radial.safe_norm(x.array, keepdims=True))
+    chunks = [None if c is None else radial.safe_norm(c, keepdims=True) for c in x.chunks]
+    irreps = [(mul, "0e") for mul, _ in x.irreps]
+    return IrrepsArray.from_chunks(irreps, chunks, x.shape[:-1], x.dtype)
 
 
-def dot(x: IrrepsArray, y: IrrepsArray, *, per_irrep: bool = False) -> IrrepsArray:
+@also_named(a="x", b="y")
+def dot(x: IrrepsArray, y: IrrepsArray, per_irrep: bool = False) -> IrrepsArray:
     """Scalar products Σ x* y, over the whole irreps axis or for each copy.
 
     Raises:
@@ -184,6 +198,7 @@ def dot(x: IrrepsArray, y: IrrepsArray, *, per_irrep: bool = False) -> IrrepsArr
     return IrrepsArray.from_chunks([(mul, "0e") for mul, _ in irreps], chunks, lead, x.dtype)
 
 
+@also_named(a="x", b="y")
 def cross(x: IrrepsArray, y: IrrepsArray) -> IrrepsArray:
     """Cross products x × y of vector n in x with vector n in y; that of 1o with 1o is 1e.
 
@@ -272,8 +287,3 @@ def _same_irreps(arrays: Sequence[IrrepsArray]) -> Irreps:
 
 def _common_flags(arrays: Sequence[IrrepsArray]) -> list[bool]:
     return [all(flags) for flags in zip(*(x.zero_flags for x in arrays), strict=True)]
-
-
-def _safe_sqrt(x: Array) -> Array:
-    zero = x == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))

@@ -18,22 +18,26 @@ from jax.typing import ArrayLike
 from equipot.e3.irreps import Irreps
 from equipot.typing import Array
 
-Normalization: TypeAlias = str | int | float
+Normalization: TypeAlias = str | int | float | None
 Weights: TypeAlias = Sequence[ArrayLike] | ArrayLike
 Shape: TypeAlias = tuple[int, ...]
 _NAMED = {"element": 0.0, "path": 1.0}
+_DEFAULTS = {"path_normalization": "element", "gradient_normalization": "path"}
 
 
 def exponent(normalization: Normalization, name: str) -> float:
     """The exponent α or β of a normalisation.
 
     Args:
-      normalization: ``element``, ``path`` or a number between those, which are 0 and 1.
+      normalization: ``element``, ``path`` or a number between those, which are 0 and 1. None
+        stands for the default: ``element`` for paths, ``path`` for gradients.
       name: What the message of an error calls it.
 
     Raises:
       ValueError: It is neither of the names, nor a number from 0 to 1.
     """
+    if normalization is None:
+        normalization = _DEFAULTS[name]
     value = _NAMED.get(normalization) if isinstance(normalization, str) else float(normalization)
     if value is None or not 0.0 <= value <= 1.0:
         raise ValueError(

@@ -5,32 +5,58 @@ Distances and cutoffs share one unit (Å in the models). All derivatives are fin
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
 
+from equipot.e3.keywords import also_named
 from equipot.typing import Array, Float
+
+Distances: TypeAlias = ArrayLike
 
 
 def safe_norm(
     vectors: Float[Array, "*batch components"], *, axis: int = -1, keepdims: bool = False
 ) -> Array:
-    """Euclidean length |v|, whose derivatives at v = 0 are zero instead of undefined."""
-    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=keepdims)
+    """Euclidean length |v|, whose derivatives at v = 0 are zero instead of undefined.
+
+    Each vector is scaled by itself, so that squares neither overflow nor vanish.
+    """
+    vectors, scale = _scaled(vectors, axis)
+    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=True)
     zero = squared == 0
-    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    length = jnp.where(zero, 0.0, scale * jnp.sqrt(jnp.where(zero, 1.0, squared)))
+    return length if keepdims else jnp.squeeze(length, axis)
 
 
 def safe_normalize(vectors: Float[Array, "*batch components"], *, axis: int = -1) -> Array:
     """Unit vectors v/|v|, and zero for the zero vector with the derivative of the identity."""
-    squared = jnp.sum(vectors * vectors, axis=axis, keepdims=True)
-    return vectors / jnp.sqrt(jnp.where(squared == 0, 1.0, squared))
+    scaled, _ = _scaled(vectors, axis)
+    squared = jnp.sum(scaled * scaled, axis=axis, keepdims=True)
+    zero = squared == 0
+    return jnp.where(zero, vectors, scaled) / jnp.sqrt(jnp.where(zero, 1.0, squared))
 
 
-def bessel(
-    r: Float[Array, "*batch"], n: int, cutoff: int | float = 1.0
-) -> Float[Array, "*batch {n}"]:
+def _scaled(vectors: Array, axis: int) -> tuple[Array, Array]:
+    """Vectors over a power of two near their largest component, and that power.
+
+    A power of two changes no digit: numbers of ordinary size give the same length with it and
+    without. It is a constant for derivatives, which it does not change either.
+    """
+    vectors = floats(vectors)
+    kind = jnp.finfo(vectors.dtype)
+    bound = 2.0 ** (kind.maxexp - 2)  # the largest power whose inverse is a normal number too
+    largest = jnp.max(jnp.abs(lax.stop_gradient(vectors)), axis, keepdims=True, initial=0.0)
+    within = jnp.where(largest == 0, 1.0, jnp.clip(largest, 1.0 / bound, bound))
+    power = lax.reduce_precision(within, exponent_bits=kind.nexp, mantissa_bits=0)
+    return vectors * (1.0 / power), power
+
+
+@also_named(x="r", x_max="cutoff")
+def bessel(r: Distances, n: int, cutoff: int | float = 1.0) -> Float[Array, "*batch {n}"]:
     """Spherical Bessel functions of degree zero that vanish at the cutoff.
 
     bₖ(r) = √(2/c) sin(kπr/c)/r for k = 1 … n, with its limit √(2/c) kπ/c at r = 0. They do not
@@ -43,6 +69,7 @@ def bessel(
 
     Reference: Gasteiger et al. 2020 (DimeNet). arXiv:2003.03123
     """
+    r = floats(r)
     k = math.pi / cutoff * np.arange(1.0, n + 1.0)
     return sine_quotient(r[..., None] * row(k, r)) * row(math.sqrt(2.0 / cutoff) * k, r)
 
@@ -78,9 +105,7 @@ def sine_quotient(y: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return jnp.where(small, series, jnp.sin(far) / far)
 
 
-def polynomial_cutoff(
-    r: Float[Array, "*batch"], cutoff: int | float, p: int = 6
-) -> Float[Array, "*batch"]:
+def polynomial_cutoff(r: Distances, cutoff: int | float, p: int = 6) -> Float[Array, "*batch"]:
     """Envelope u(r) from 1 at zero to 0 at the cutoff, where value, slope and curvature vanish.
 
     u(x) = 1 - (p+1)(p+2)/2 xᵖ + p(p+2) xᵖ⁺¹ - p(p+1)/2 xᵖ⁺², x = r/cutoff, exactly 0 from x = 1.
@@ -95,9 +120,10 @@ def polynomial_cutoff(
     return poly_envelope(p - 1, 2, cutoff)(r)
 
 
+@also_named(x_max="cutoff")
 def poly_envelope(
     n0: int, n1: int, cutoff: int | float = 1.0
-) -> Callable[[Float[Array, "*batch"]], Float[Array, "*batch"]]:
+) -> Callable[[Distances], Float[Array, "*batch"]]:
     """A function of the distance from 1 to 0: a polynomial with flat ends, 0 beyond the cutoff.
 
     u(x) = (1-x)ⁿ¹⁺¹ Σ C(n1+j, j) xʲ over j = 0 … n0, with x = r/cutoff: one minus the regularised
@@ -110,8 +136,8 @@ def poly_envelope(
       cutoff: Distance beyond which the function is zero, positive.
     """
 
-    def envelope(r: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        x = r * (1.0 / cutoff)
+    def envelope(r: Distances) -> Float[Array, "*batch"]:
+        x = floats(r) * (1.0 / cutoff)
         inside = x < 1.0
         x = jnp.where(inside, x, 1.0)
         total = jnp.full_like(x, math.comb(n1 + n0, n0))
@@ -122,20 +148,21 @@ def poly_envelope(
     return envelope
 
 
-def sus(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def sus(x: Distances) -> Float[Array, "*batch"]:
     """Soft unit step: exp(-1/x) for x > 0, else 0; all derivatives are continuous.
 
     Exactly zero already where exp(-1/x) is below the smallest normal number, so that no derivative
     multiplies zero by an overflow of 1/xⁿ.
     """
+    x = floats(x)
     positive = x > -1.0 / math.log(float(jnp.finfo(x.dtype).tiny))
     return jnp.where(positive, jnp.exp(-1.0 / jnp.where(positive, x, 1.0)), 0.0)
 
 
+@also_named(x="r", x_max="cutoff", arg_multiplicator="sharpness")
 def soft_envelope(
-    r: Float[Array, "*batch"],
+    r: Distances,
     cutoff: int | float = 1.0,
-    *,
     sharpness: int | float = 2.0,
     value_at_origin: int | float = 1.2,
 ) -> Float[Array, "*batch"]:
@@ -144,17 +171,20 @@ def soft_envelope(
     u(r) = v exp(1/s - 1/(s(1 - r/cutoff))), with s the sharpness and v the value at the origin.
     """
     scale = value_at_origin * math.exp(1.0 / sharpness)
-    return scale * sus(sharpness * (1.0 - r * (1.0 / cutoff)))
+    return scale * sus(sharpness * (1.0 - floats(r) * (1.0 / cutoff)))
 
 
+@also_named(input="r")
 def soft_one_hot_linspace(
-    r: Float[Array, "*batch"],
+    r: Distances,
     *,
     start: int | float,
     end: int | float,
     number: int,
     basis: str,
-    cutoff: bool,
+    cutoff: bool | None = None,
+    start_zero: bool | None = None,
+    end_zero: bool | None = None,
 ) -> Float[Array, "*batch {number}"]:
     """Distances spread over ``number`` functions whose squares sum to about 1 inside the range.
 
@@ -164,25 +194,33 @@ def soft_one_hot_linspace(
       end: Upper end of the range.
       number: Number of functions.
       basis: Their shape: gaussian, cosine, smooth_finite, fourier or bessel.
-      cutoff: Whether the functions vanish at both ends of the range.
+      cutoff: Whether the functions vanish at both ends of the range; or else say of each end:
+      start_zero: Whether they vanish at the start.
+      end_zero: Whether they vanish at the end.
 
     Raises:
-      ValueError: The basis is unknown, or one function cannot reach both ends of the range.
+      ValueError: The basis is unknown, one function cannot reach both ends of the range, the ends
+        are given neither or both ways, or fourier and bessel should vanish at one end alone.
     """
+    r = floats(r)
+    at_start, at_end = _ends(cutoff, start_zero, end_zero)
+    cutoff = at_start and at_end
+    if at_start != at_end and basis in ("bessel", "fourier"):
+        raise ValueError(
+            f"expected functions of basis {basis} that vanish at both ends or at none, received "
+            f"start_zero={at_start}, end_zero={at_end}"
+        )
     if basis == "bessel":
         functions = bessel(r - start, number, end - start)
         inside = (r > start) & (r < end)
         return jnp.where(inside[..., None], functions, 0.0) if cutoff else functions
     if basis == "fourier":
         return _fourier(r, start, end, number, cutoff)
-    if cutoff:
-        step = (end - start) / (number + 1)
-        centres = start + step * np.arange(1, number + 1)
-    elif number < 2:
+    gaps = number - 1 + at_start + at_end
+    if gaps < 1:
         raise ValueError(f"expected at least 2 functions without a cutoff, received {number}")
-    else:
-        step = (end - start) / (number - 1)
-        centres = start + step * np.arange(number)
+    step = (end - start) / gaps
+    centres = start + step * (np.arange(number) + at_start)
     x = (r[..., None] - row(centres, r)) * (1.0 / step)
     if basis == "gaussian":
         return jnp.exp(-(x**2)) * (1.0 / 1.12)
@@ -196,6 +234,18 @@ def soft_one_hot_linspace(
     )
 
 
+def _ends(cutoff: bool | None, start_zero: bool | None, end_zero: bool | None) -> tuple[bool, bool]:
+    """Whether functions vanish at the start and at the end, said once for both or of each."""
+    if cutoff is not None and start_zero is None and end_zero is None:
+        return cutoff, cutoff
+    if cutoff is None and start_zero is not None and end_zero is not None:
+        return start_zero, end_zero
+    raise ValueError(
+        f"expected cutoff, or start_zero and end_zero, received cutoff={cutoff}, "
+        f"start_zero={start_zero}, end_zero={end_zero}"
+    )
+
+
 def _fourier(r: Array, start: int | float, end: int | float, number: int, cutoff: bool) -> Array:
     """Sines over the range, zero outside of it (with a cutoff), or cosines everywhere."""
     x = (r[..., None] - start) * (1.0 / (end - start))
@@ -205,6 +255,12 @@ def _fourier(r: Array, start: int | float, end: int | float, number: int, cutoff
     k = row(math.pi * np.arange(1, number + 1), r)
     waves = jnp.sin(k * x) * (1.0 / math.sqrt(0.25 + number / 2))
     return jnp.where((x > 0.0) & (x < 1.0), waves, 0.0)
+
+
+def floats(x: ArrayLike) -> Array:
+    """The input as a floating point array, its precision kept."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def row(values: np.ndarray, r: Array) -> np.ndarray:

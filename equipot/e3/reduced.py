@@ -20,6 +20,7 @@ from equipot.e3 import permutations
 from equipot.e3.clebsch_gordan import clebsch_gordan
 from equipot.e3.irreps import Irrep, Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 
 
 class Block(NamedTuple):
@@ -29,6 +30,7 @@ class Block(NamedTuple):
     starts: tuple[int, ...]
 
 
+@also_named(formula_or_irreps_list="formula")
 def reduced_tensor_product_basis(
     formula: str | Sequence[IrrepsLike],
     *,

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import core
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from equipot.e3 import radial
+from equipot.e3.keywords import also_named
 from equipot.typing import Array, Float, Key
 
 _LEVI_CIVITA = np.zeros((3, 3, 3))
@@ -39,13 +40,14 @@ def angles_to_matrix(alpha: ArrayLike, beta: ArrayLike, gamma: ArrayLike) -> Arr
     return _product(_product(matrix_y(alpha), matrix_x(beta)), matrix_y(gamma))
 
 
+@also_named(R="matrix")
 def matrix_to_angles(matrix: ArrayLike) -> tuple[Array, Array, Array]:
     """Angles (alpha, beta, gamma) of a rotation, 0 <= beta <= π; alpha is 0 where beta is 0.
 
     At beta = 0 and π the angles have no derivatives; those computed are finite and mean nothing.
     Build representations from the matrix itself.
     """
-    matrix = _floats(matrix)
+    matrix = radial.floats(matrix)
     axis = matrix[..., :, 1]
     alpha, beta = xyz_to_angles(axis)
     without_gamma = angles_to_matrix(alpha, beta, jnp.zeros_like(alpha))
@@ -56,7 +58,7 @@ def matrix_to_angles(matrix: ArrayLike) -> tuple[Array, Array, Array]:
 
 def angles_to_xyz(alpha: ArrayLike, beta: ArrayLike) -> Array:
     """The unit vector that R_y(alpha) R_x(beta) makes of the y axis."""
-    alpha, beta = jnp.broadcast_arrays(_floats(alpha), _floats(beta))
+    alpha, beta = jnp.broadcast_arrays(radial.floats(alpha), radial.floats(beta))
     sine = jnp.sin(beta)
     return jnp.stack([sine * jnp.sin(alpha), jnp.cos(beta), sine * jnp.cos(alpha)], axis=-1)
 
@@ -67,20 +69,20 @@ def xyz_to_angles(xyz: ArrayLike) -> tuple[Array, Array]:
     Where an angle is not determined (alpha there, both for the zero vector) its derivatives are
     taken as zero.
     """
-    x, y, z = jnp.moveaxis(_floats(xyz), -1, 0)
+    x, y, z = jnp.moveaxis(radial.floats(xyz), -1, 0)
     in_plane = radial.safe_norm(jnp.stack([x, z], axis=-1))
     return _arctan2(x, z), _arctan2(in_plane, y)
 
 
 def axis_angle_to_matrix(axis: ArrayLike, angle: ArrayLike) -> Array:
     """Rotation by an angle about a direction of any length (Rodrigues)."""
-    axis, angle = _floats(axis), _floats(angle)
+    axis, angle = radial.floats(axis), radial.floats(angle)
     return log_coordinates_to_matrix(radial.safe_normalize(axis) * angle[..., None])
 
 
 def log_coordinates_to_matrix(log_coordinates: ArrayLike) -> Array:
     """Rotation by |v| about v: exp(v · L), differentiable at v = 0."""
-    v = _floats(log_coordinates)
+    v = radial.floats(log_coordinates)
     cross = -jnp.einsum("ijk,...k->...ij", _LEVI_CIVITA.astype(v.dtype), v, precision="highest")
     angle = radial.safe_norm(v)[..., None, None]
     first = radial.sine_quotient(angle)
@@ -89,9 +91,10 @@ def log_coordinates_to_matrix(log_coordinates: ArrayLike) -> Array:
     return one + first * cross + second * _product(cross, cross)
 
 
+@also_named(q="quaternion")
 def quaternion_to_matrix(quaternion: ArrayLike) -> Array:
     """Rotation of a quaternion (w, x, y, z), normalised first; q and -q are the same rotation."""
-    q = _floats(quaternion)
+    q = radial.floats(quaternion)
     w, x, y, z = jnp.moveaxis(radial.safe_normalize(q), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -101,9 +104,10 @@ def quaternion_to_matrix(quaternion: ArrayLike) -> Array:
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+@also_named(R="matrix")
 def matrix_to_quaternion(matrix: ArrayLike) -> Array:
     """Unit quaternion (w, x, y, z) of a rotation, with w >= 0; well conditioned for every angle."""
-    m = _floats(matrix)
+    m = radial.floats(matrix)
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     odd, even = m - jnp.swapaxes(m, -1, -2), m + jnp.swapaxes(m, -1, -2)
     wx, wy, wz = odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]
@@ -121,9 +125,10 @@ def matrix_to_quaternion(matrix: ArrayLike) -> Array:
     return jnp.where(q[..., :1] < 0, -q, q)
 
 
+@also_named(q="quaternion")
 def quaternion_to_log_coordinates(quaternion: ArrayLike) -> Array:
     """Axis times angle, 0 <= angle <= π, of a quaternion."""
-    q = radial.safe_normalize(_floats(quaternion))
+    q = radial.safe_normalize(radial.floats(quaternion))
     q = jnp.where(q[..., :1] < 0, -q, q)
     sine = radial.safe_norm(q[..., 1:])[..., None]
     angle = 2 * jnp.arctan2(sine, q[..., :1])
@@ -131,37 +136,44 @@ def quaternion_to_log_coordinates(quaternion: ArrayLike) -> Array:
     return q[..., 1:] * jnp.where(small, 2.0, angle / jnp.where(small, 1.0, sine))
 
 
+@also_named(R="matrix")
 def matrix_to_log_coordinates(matrix: ArrayLike) -> Array:
     """Axis times angle, 0 <= angle <= π, of a rotation."""
     return quaternion_to_log_coordinates(matrix_to_quaternion(matrix))
 
 
+@also_named(R="matrix")
 def matrix_to_axis_angle(matrix: ArrayLike) -> tuple[Array, Array]:
     """Unit axis and angle, 0 <= angle <= π, of a rotation; the axis of no rotation is zero."""
     v = matrix_to_log_coordinates(matrix)
     return radial.safe_normalize(v), radial.safe_norm(v)
 
 
+@also_named(R="matrix")
 def rotation_angle_from_matrix(matrix: ArrayLike) -> Array:
     """Angle, 0 <= angle <= π, by which a matrix rotates."""
     return radial.safe_norm(matrix_to_log_coordinates(matrix))
 
 
-def rand_quaternion(key: Key[Array, ""] | Array, shape: tuple[int, ...] = ()) -> Array:
-    """Unit quaternions, uniform over rotations."""
-    return radial.safe_normalize(jax.random.normal(key, (*shape, 4)))
+def rand_quaternion(
+    key: Key[Array, ""] | Array, shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
+) -> Array:
+    """Unit quaternions, uniform over rotations; in the default precision if none is given."""
+    return radial.safe_normalize(jax.random.normal(key, (*shape, 4), dtype))
 
 
-def rand_matrix(key: Key[Array, ""] | Array, shape: tuple[int, ...] = ()) -> Float[Array, "*b 3 3"]:
+def rand_matrix(
+    key: Key[Array, ""] | Array, shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
+) -> Float[Array, "*b 3 3"]:
     """Rotation matrices, uniform over rotations."""
-    return quaternion_to_matrix(rand_quaternion(key, shape))
+    return quaternion_to_matrix(rand_quaternion(key, shape, dtype))
 
 
 def rand_angles(
-    key: Key[Array, ""] | Array, shape: tuple[int, ...] = ()
+    key: Key[Array, ""] | Array, shape: tuple[int, ...] = (), dtype: DTypeLike | None = None
 ) -> tuple[Array, Array, Array]:
     """Angles (alpha, beta, gamma), uniform over rotations."""
-    uniform = jax.random.uniform(key, (3, *shape))
+    uniform = jax.random.uniform(key, (3, *shape), dtype)
     return 2 * np.pi * uniform[0], jnp.arccos(2 * uniform[1] - 1), 2 * np.pi * uniform[2]
 
 
@@ -171,7 +183,7 @@ def split_inversion(matrix: ArrayLike) -> tuple[Array, Array]:
     Raises:
       ValueError: The matrix is not 3x3, or is known (not traced) and not orthogonal to 1e-3.
     """
-    matrix = _floats(matrix)
+    matrix = radial.floats(matrix)
     if matrix.shape[-2:] != (3, 3):
         raise ValueError(f"expected an orthogonal 3x3 matrix, received shape {matrix.shape}")
     if not isinstance(matrix, core.Tracer):
@@ -187,7 +199,7 @@ def split_inversion(matrix: ArrayLike) -> tuple[Array, Array]:
 
 
 def _axis_rotation(angle: ArrayLike, axis: int) -> Array:
-    angle = _floats(angle)
+    angle = radial.floats(angle)
     c, s = jnp.cos(angle), jnp.sin(angle)
     o, z = jnp.ones_like(angle), jnp.zeros_like(angle)
     rows = (
@@ -206,9 +218,3 @@ def _arctan2(y: Array, x: Array) -> Array:
 
 def _product(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision="highest")
-
-
-def _floats(x: ArrayLike) -> Array:
-    """The input as a floating point array, its precision kept."""
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))

@@ -15,17 +15,21 @@ import numpy as np
 from equipot.e3 import radial
 from equipot.e3.irreps import Irrep, Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.typing import Array, Float
 
 T = TypeVar("T", Array, np.ndarray)
 Normalization: TypeAlias = str
 
 
+@also_named(input="vectors")
 def spherical_harmonics(
     irreps_out: IrrepsLike | int | Sequence[int],
     vectors: "IrrepsArray | Array | np.ndarray",
     normalize: bool,
-    normalization: Normalization = "component",
+    normalization: Normalization | None = None,
+    *,
+    algorithm: Any = None,
 ) -> IrrepsArray:
     """Spherical harmonics of vectors: equivariant polynomials, one for each irrep asked for.
 
@@ -35,8 +39,9 @@ def spherical_harmonics(
       vectors: One vector each, as 1o or 1e; a plain array ``[..., 3]`` has the parity asked for.
       normalize: Whether to divide vectors by their length first; if not, degree l scales with its
         l-th power. The zero vector gives zero for l > 0, with finite derivatives.
-      normalization: Of unit vectors: ``component`` |Yˡ|² = 2l+1, ``norm`` 1, ``integral``
-        (2l+1)/4π, for which ∫Y² over the sphere is 1.
+      normalization: Of unit vectors: ``component`` (the default) |Yˡ|² = 2l+1, ``norm`` 1,
+        ``integral`` (2l+1)/4π, for which ∫Y² over the sphere is 1.
+      algorithm: Not used: there is one algorithm. Programs written for e3nn-jax may give theirs.
 
     Raises:
       ValueError: The input is not one vector, or an irrep does not have the parity it must.
@@ -48,6 +53,7 @@ def spherical_harmonics(
         array = radial.safe_normalize(array)
     factors = {"component": lambda l: 1.0, "norm": lambda l: (2 * l + 1) ** -0.5}
     factors["integral"] = lambda l: (4.0 * math.pi) ** -0.5
+    normalization = "component" if normalization is None else normalization
     if normalization not in factors:
         raise ValueError(f"expected a normalisation of {list(factors)}, received {normalization!r}")
     degrees = spherical_harmonics_components(array, max((ir.l for _, ir in irreps), default=0))
@@ -58,15 +64,18 @@ def spherical_harmonics(
     return IrrepsArray.from_chunks(irreps, chunks, array.shape[:-1], array.dtype)
 
 
+@also_named(input="vectors")
 def sh(
     irreps_out: IrrepsLike | int | Sequence[int],
     vectors: Float[Array | np.ndarray, "*batch 3"],
     normalize: bool,
-    normalization: Normalization = "component",
+    normalization: Normalization | None = None,
+    *,
+    algorithm: Any = None,
 ) -> Float[Array, "*batch dim"]:
     """Spherical harmonics of plain odd vectors as a plain array."""
     odd = vectors if isinstance(irreps_out, str | Irreps) else IrrepsArray("1o", vectors)
-    return spherical_harmonics(irreps_out, odd, normalize, normalization).array
+    return spherical_harmonics(irreps_out, odd, normalize, normalization, algorithm=algorithm).array
 
 
 def spherical_harmonics_components(
@@ -161,6 +170,8 @@ def _output_irreps(
     by_degree = not isinstance(degrees, str | Irrep) and all(
         isinstance(l, int | np.integer) for l in degrees
     )
+    if by_degree and not list(degrees):
+        by_degree, degrees = False, Irreps()
     if isinstance(vectors, IrrepsArray):
         if vectors.irreps.simplify() not in ("1o", "1e"):
             raise ValueError(f"expected one vector, 1o or 1e, received {vectors.irreps}")

@@ -2,7 +2,7 @@
 
 Normalisation of one product x ⊗ y → z of degrees l1, l2 → l3 is by a factor on coefficients whose
 squares sum to one: ``component`` √(2l3+1), which keeps the mean square of components; ``norm``
-√((2l1+1)(2l2+1)), which keeps the mean squared length; ``none`` 1.
+√((2l1+1)(2l2+1)), which keeps the mean squared length; ``none`` 1. None stands for ``component``.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from equipot.e3 import slicing
 from equipot.e3.clebsch_gordan import clebsch_gordan
 from equipot.e3.irreps import Irrep, Irreps, IrrepsLike
 from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.keywords import also_named
 from equipot.typing import Array, Float
 
 Normalization: TypeAlias = str
@@ -28,7 +29,7 @@ def tensor_product(
     y: IrrepsArray,
     *,
     filter_ir_out: IrrepsLike | None = None,
-    irrep_normalization: Normalization = "component",
+    irrep_normalization: Normalization | None = None,
     regroup_output: bool = True,
 ) -> IrrepsArray: ...
 @overload
@@ -37,15 +38,16 @@ def tensor_product(
     y: IrrepsLike,
     *,
     filter_ir_out: IrrepsLike | None = None,
-    irrep_normalization: Normalization = "component",
+    irrep_normalization: Normalization | None = None,
     regroup_output: bool = True,
 ) -> Irreps: ...
+@also_named(input1="x", input2="y")
 def tensor_product(
     x: "IrrepsArray | IrrepsLike",
     y: "IrrepsArray | IrrepsLike",
     *,
     filter_ir_out: IrrepsLike | None = None,
-    irrep_normalization: Normalization = "component",
+    irrep_normalization: Normalization | None = None,
     regroup_output: bool = True,
 ) -> "IrrepsArray | Irreps":
     """Every product of a copy in x with a copy in y; given irreps, the irreps of that.
@@ -60,7 +62,7 @@ def tensor_product(
       irrep_normalization: Factor of each product, see the module.
       regroup_output: Whether to merge equal irreps, in the factors and in the result.
     """
-    _check(irrep_normalization)
+    irrep_normalization = _checked(irrep_normalization)
     if not isinstance(x, IrrepsArray) and not isinstance(y, IrrepsArray):
         return _product_irreps(x, y, filter_ir_out, regroup_output)
     if not isinstance(x, IrrepsArray) or not isinstance(y, IrrepsArray):
@@ -85,12 +87,13 @@ def tensor_product(
     return z.regroup() if regroup_output else z.sort()
 
 
+@also_named(input1="x", input2="y")
 def elementwise_tensor_product(
     x: IrrepsArray,
     y: IrrepsArray,
     *,
     filter_ir_out: IrrepsLike | None = None,
-    irrep_normalization: Normalization = "component",
+    irrep_normalization: Normalization | None = None,
 ) -> IrrepsArray:
     """Products of copy n in x with copy n in y, as irreps.
 
@@ -116,10 +119,11 @@ def elementwise_tensor_product(
     return IrrepsArray.from_chunks(entries, chunks, lead, dtype)
 
 
+@also_named(input="x")
 def tensor_square(
     x: IrrepsArray,
     *,
-    irrep_normalization: Normalization = "component",
+    irrep_normalization: Normalization | None = None,
     normalized_input: bool = False,
     regroup_output: bool = True,
 ) -> IrrepsArray:
@@ -134,7 +138,7 @@ def tensor_square(
       normalized_input: Each copy in x has length 1 exactly; otherwise x is normally distributed.
       regroup_output: Whether to merge equal irreps of the result.
     """
-    _check(irrep_normalization)
+    irrep_normalization = _checked(irrep_normalization)
     x = x.floating().regroup()
     entries: list[tuple[int, Irrep]] = []
     chunks: list[Array | None] = []
@@ -158,23 +162,25 @@ def tensor_square(
 
 
 def coupling(
-    ir1: Irrep, ir2: Irrep, ir3: Irrep, normalization: Normalization = "component"
+    ir1: Irrep, ir2: Irrep, ir3: Irrep, normalization: Normalization | None = None
 ) -> np.ndarray:
     """Clebsch-Gordan coefficients with the factor of a normalisation, float64.
 
     Raises:
       ValueError: The normalisation is unknown.
     """
-    _check(normalization)
+    normalization = _checked(normalization)
     factors = {"component": ir3.dim, "norm": ir1.dim * ir2.dim, "none": 1}
     return math.sqrt(factors[normalization]) * clebsch_gordan(ir1.l, ir2.l, ir3.l)
 
 
-def _check(normalization: Normalization) -> None:
+def _checked(normalization: Normalization | None) -> Normalization:
+    normalization = "component" if normalization is None else normalization
     if normalization not in ("component", "norm", "none"):
         raise ValueError(
             f"expected a normalisation of component, norm or none, received {normalization!r}"
         )
+    return normalization
 
 
 def _pair(a: Array, b: Array, c: np.ndarray) -> Float[Array, "*batch mul dim"]:

@@ -94,7 +94,7 @@ def build_instructions(
     irreps: Irreps3,
     requests: Sequence[Sequence[Any]],
     variances: tuple[Sequence[float] | None, Sequence[float] | None, Sequence[float] | None],
-    irrep_normalization: str,
+    irrep_normalization: str | None,
     path_normalization: Normalization,
     gradient_normalization: Normalization,
 ) -> tuple[Instruction, ...]:

@@ -163,3 +163,11 @@ def test_precision_of_the_input_is_kept():
 @pytest.mark.parametrize("function", activations.VANISHING_AT_ZERO.values())
 def test_functions_said_to_vanish_at_zero_do(function):
     assert function(jnp.zeros(())) == 0
+
+
+def test_irreps_alone_give_the_irreps_of_the_result():
+    assert e3.gate("3x0e + 0o + 2x1o") == "2x0e + 1o + 1e"
+    assert e3.gate(e3.Irreps("4x0e + 2x1o"), even_act=jnp.tanh) == "2x0e + 2x1o"
+    assert e3.scalar_activation("2x0e + 0o + 1o", [jnp.tanh, jnp.cos, None]) == "2x0e + 0e + 1o"
+    with pytest.raises(ValueError, match="at least one scalar for each irrep"):
+        e3.gate("0e + 2x1o")

@@ -67,3 +67,33 @@ def test_what_has_no_derivative_as_irreps_is_refused():
     with pytest.raises(ValueError, match="returns an IrrepsArray"):
         e3.grad(lambda x: x.array)(x)
     assert jax.eval_shape(e3.grad(e3.norm), x).dtype == np.float32
+
+
+def test_known_zeros_have_the_derivatives_of_any_other_numbers():
+    # A number of two invariants of a vector that is zero, alone and joined to others; within a
+    # compiled function zeros stay known.
+    y = e3.IrrepsArray("1o", jnp.array([1.0, -1.0, 3.0]))
+    derivative = e3.grad(lambda x: e3.dot(x[-3:], y) + 2.0 * e3.norm(x[-3:], squared=True))
+
+    @jax.jit
+    def derivatives():
+        zeros = e3.zeros("1o", dtype=jnp.float32)
+        joined = e3.concatenate([e3.ones("0e"), zeros])
+        assert any(zeros.zero_flags) and any(joined.zero_flags)
+        return derivative(zeros), derivative(joined)
+
+    for gradient in derivatives():
+        np.testing.assert_allclose(gradient["1o"].array, y.array, rtol=1e-6)
+
+
+def test_known_zeros_of_other_arguments_stay_zero():
+    y = e3.zeros("1o", dtype=jnp.float32)
+    flags = []
+
+    @e3.grad
+    def derivative(x, y):
+        flags.append((x.zero_flags, y.zero_flags))
+        return x
+
+    jax.eval_shape(lambda: derivative(e3.zeros("1o"), y))
+    assert flags == [((False,), (True,))]

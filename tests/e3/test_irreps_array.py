@@ -158,6 +158,56 @@ def test_indices_that_would_break_irreps_are_refused(index):
         X[index]
 
 
+BATCHED = e3.IrrepsArray("2x0e + 1o", jnp.arange(120.0, dtype=jnp.float32).reshape(2, 3, 4, 5))
+LEADS = [
+    (..., 0),
+    (..., -1),
+    (0, ..., 1),
+    (..., slice(1, 3)),
+    (..., None),
+    (None, ..., 0),
+    (slice(None), 2, slice(None)),
+    (0, 1, 2),
+    (..., 0, 1, 2),
+    (..., np.array([2, 0])),
+    (..., jnp.array([[1], [0]]), 1),
+    (np.array([0, 1]), ..., np.array([2, 3])),
+    (..., np.array([True, False, True, False])),
+    (..., np.arange(12).reshape(3, 4) % 2 == 0),
+    (np.array([[True, False, True], [False, False, True]]), slice(None)),
+    (True, ...),
+    (..., slice(None)),
+]
+
+
+LASTS = ("1o", e3.Irrep("1o"), e3.MulIrrep(1, e3.Irrep("1o")), e3.Irreps("1o"), slice(2, None))
+
+
+def test_batch_axes_are_indexed_as_in_numpy_whatever_chooses_the_irreps():
+    everything = (*LASTS, slice(None), slice(1, 2))
+    chosen = jax.jit(lambda x: [[x[(*index, last)] for last in everything] for index in LEADS])
+    for index, results in zip(LEADS, chosen(BATCHED), strict=True):
+        *vectors, whole, scalar = results
+        expected = np.asarray(BATCHED.array)[(*index, slice(None))]
+        check(whole, BATCHED.irreps, expected)
+        check(scalar, "0e", expected[..., 1:2])
+        for vector in vectors:
+            check(vector, "1o", expected[..., 2:])
+
+
+def test_updates_and_indices_agree_on_what_they_choose():
+    updated = jax.jit(lambda x: [x.at[(*index, slice(None))].set(0) for index in LEADS])
+    for index, result in zip(LEADS, updated(BATCHED), strict=True):
+        expected = np.array(BATCHED.array)
+        expected[(*index, slice(None))] = 0
+        check(result, BATCHED.irreps, expected)
+
+
+def test_more_indices_than_axes_are_refused_by_their_number():
+    with pytest.raises(IndexError, match="at most 2 indices, received 3"):
+        X[0, 0, "1o"]
+
+
 def test_irreps_that_appear_twice_cannot_be_chosen():
     with pytest.raises(IndexError, match="2 times"):
         e3.ones("1o + 0e + 1o")["1o"]
@@ -181,6 +231,25 @@ def test_updates_take_equal_irreps_or_zero():
         X.at[0].set(e3.ones("5x0e"))
     with pytest.raises(IndexError, match="batch axes"):
         X.at[..., "1o"].set(0)
+
+
+def test_updates_know_what_stays_zero():
+    x = e3.zeros("0e + 1o", (2,))
+    half = e3.from_chunks("0e + 1o", [jnp.ones((1, 1)), None], ())
+    for method in ("set", "add"):
+        for values, flags in [(half, (False, True)), (0, (True, True)), (x[0], (True, True))]:
+            updated = getattr(x.at[0], method)(values)
+            assert updated.zero_flags == flags
+            assert bool(updated.array.any()) == (values is half)
+        assert getattr(e3.ones_like(x).at[0], method)(x[0]).zero_flags == (False, False)
+        assert getattr(x.at[0], method)(e3.ones("0e + 1o")).zero_flags == (False, False)
+    split = e3.from_chunks("0e + 0e", [None, jnp.ones((1, 1))], ())
+    assert e3.zeros("2x0e", (1,)).at[0].set(split).zero_flags == (False,)
+
+
+def test_numbers_that_are_traced_are_no_zero_to_update_by():
+    with pytest.raises(ValueError, match="IrrepsArray of 2x0e"):
+        jax.jit(lambda zero: X.at[0].set(zero))(0.0)
 
 
 def test_reshaping_keeps_the_last_axis():

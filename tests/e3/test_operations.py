@@ -153,3 +153,10 @@ def test_masks_choose_whole_irreps():
         e3.where(np.ones((2, 7), bool), x, y)
     with pytest.raises(ValueError, match="equal irreps"):
         e3.where(np.array([True]), x, e3.ones("7x0e", (2,)))
+
+
+@pytest.mark.parametrize("size", [1e-20, 2e19])
+def test_lengths_are_right_where_squares_are_no_numbers(size):
+    x = e3.IrrepsArray("1o + 0e", size * jnp.array([3.0, 4.0, 0.0, 12.0]))
+    check(e3.norm(x) / size, "0e + 0e", [5.0, 12.0])
+    check(e3.norm(x, per_irrep=False) / size, "0e", [13.0])

@@ -193,3 +193,62 @@ def test_one_function_cannot_reach_both_ends_of_a_range():
         e3.soft_one_hot_linspace(
             jnp.ones(2), start=0, end=1, number=1, basis="gaussian", cutoff=False
         )
+
+
+def test_scaling_changes_no_digit_of_ordinary_lengths():
+    v = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    v *= np.logspace(-8, 8, 200, dtype=np.float32)[:, None]
+    x, y, z = v.T
+    v = jnp.asarray(v)
+    expected = np.sqrt(x * x + y * y + z * z)
+    np.testing.assert_allclose(radial.safe_norm(v), expected, rtol=2e-7)
+    halves = 2.0 ** np.arange(-120, 121, 8)
+    many = jnp.asarray((halves[:, None] * np.asarray(v[100])).astype(np.float32))
+    expected = halves * float(radial.safe_norm(v[100]))
+    np.testing.assert_array_equal(radial.safe_norm(many), expected.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_lengths_of_half_precision_reach_to_the_ends_of_its_range(dtype):
+    size = 2.0 ** (jnp.finfo(dtype).maxexp - 4)
+    for scale in (size, 1.0, 1 / size):
+        v = jnp.array([3.0 * scale, 4.0 * scale], dtype)
+        assert radial.safe_norm(v) == 5.0 * scale and radial.safe_norm(v).dtype == dtype
+
+
+def test_one_end_may_be_zero_and_the_other_not():
+    frozen = {
+        ("gaussian", True): [0.7608, 0.6229, 0.0690],
+        ("gaussian", False): [0.1258, 0.7608, 0.6229],
+        ("cosine", True): [0.8090, 0.5878, 0.0],
+        ("cosine", False): [0.0, 0.8090, 0.5878],
+        ("smooth_finite", True): [0.7798, 0.3705, 0.0],
+        ("smooth_finite", False): [0.0, 0.7798, 0.3705],
+    }
+    settings = {"start": 0.0, "end": 1.5, "number": 3}
+    for (basis, start), expected in frozen.items():
+        values = e3.soft_one_hot_linspace(
+            jnp.array(0.7), basis=basis, start_zero=start, end_zero=not start, **settings
+        )
+        np.testing.assert_allclose(values, expected, atol=6e-5)
+    for ends in ({}, {"start_zero": True}, {"cutoff": True, "end_zero": True}):
+        with pytest.raises(ValueError, match="expected cutoff, or start_zero and end_zero"):
+            e3.soft_one_hot_linspace(0.7, basis="cosine", **ends, **settings)
+    with pytest.raises(ValueError, match="vanish at both ends or at none"):
+        e3.soft_one_hot_linspace(0.7, basis="fourier", start_zero=True, end_zero=False, **settings)
+
+
+def test_distances_may_be_plain_numbers():
+    for function in (
+        lambda r: e3.bessel(r, 3, 2.0),
+        e3.poly_envelope(5, 2, 2.0),
+        lambda r: e3.polynomial_cutoff(r, 2.0),
+        lambda r: e3.soft_envelope(r, 2.0),
+        e3.sus,
+        lambda r: e3.soft_one_hot_linspace(
+            r, start=0.0, end=2.0, number=3, basis="bessel", cutoff=True
+        ),
+    ):
+        expected = function(jnp.array(1.0))
+        for r in (1.0, 1, np.float32(1.0), np.ones((), np.int32)):
+            np.testing.assert_allclose(function(r), expected, rtol=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equipot import e3
+from equipot.e3 import dense
 from equipot.e3.spherical_harmonics import _recurrence, spherical_harmonics_components
 from tests.e3.layers import assert_equivariant
 
@@ -137,3 +138,20 @@ def test_irreps_and_whole_numbers_are_read_as_such():
         np.testing.assert_array_equal(ours, expected)
     with pytest.raises(ValueError, match=r"3 components, received shape \(\)"):
         e3.spherical_harmonics("1o", np.ones((), np.float32), True)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 2e19, 1e30])
+def test_directions_do_not_depend_on_the_unit_of_length(size):
+    v = jnp.array([3.0, -4.0, 12.0])
+    expected = e3.spherical_harmonics("1o + 2e", v, normalize=True)
+    actual = e3.spherical_harmonics("1o + 2e", size * v, normalize=True)
+    np.testing.assert_allclose(actual.array, expected.array, rtol=1e-5, atol=1e-6)
+    expected = dense.spherical_harmonics(v, 2)
+    np.testing.assert_allclose(dense.spherical_harmonics(size * v, 2), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("nothing", ["", e3.Irreps(), [], range(0)])
+def test_no_harmonics_are_asked_for(nothing):
+    for vectors in (jnp.ones((4, 3)), e3.ones("1e", (4,))):
+        y = e3.spherical_harmonics(nothing, vectors, normalize=True)
+        assert y.irreps == "" and y.shape == (4, 0)

@@ -1,5 +1,6 @@
 """Equivariant features in one dense array, and the layers that act on them."""
 
+from equipot.e3 import absent
 from equipot.e3.dense.activations import (
     bent_identity,
     celu,
@@ -200,3 +201,8 @@ __all__ = [
     "triangular_window",
     "wigner_d",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Says of names that other packages have what there is instead."""
+    raise absent.explain(__name__, name)

@@ -62,7 +62,8 @@ def add(*inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     """Sum of features of any degrees and types: what one of them lacks counts as zero there.
 
     Raises:
-      ValueError: There are no inputs, they are no features, or channels differ.
+      ValueError: There are no inputs, they are no features, or channels, batch axes or data types
+        differ.
     """
     if not inputs:
         raise ValueError("expected at least one input to add, received none")
@@ -70,6 +71,16 @@ def add(*inputs: Float[Array, "..."]) -> Float[Array, "..."]:
     if len({item.num_features for item in layouts}) > 1:
         shapes = [x.shape for x in inputs]
         raise ValueError(f"expected equal numbers of channels to add, received shapes {shapes}")
+    if len({x.shape[:-3] for x in inputs}) > 1:
+        shapes = [x.shape for x in inputs]
+        raise ValueError(
+            f"expected equal batch axes to add, received shapes {shapes}: use jnp.broadcast_to"
+        )
+    if len({x.dtype for x in inputs}) > 1:
+        raise ValueError(
+            f"expected equal data types to add, received {[str(x.dtype) for x in inputs]}: use "
+            "astype"
+        )
     max_degree = max(item.max_degree for item in layouts)
     pseudotensors = max(item.num_parity for item in layouts) == 2
     first, *rest = [change_max_degree_or_type(x, max_degree, pseudotensors) for x in inputs]

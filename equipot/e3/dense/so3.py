@@ -44,7 +44,7 @@ def spherical_harmonics(
     r = _check_vectors(r)
     factors = [normalization_factor(l, normalization) for l in range(max_degree + 1)]
     if not r_is_normalized:
-        zero = jnp.sum(r * r, axis=-1, keepdims=True) == 0
+        zero = jnp.all(r == 0, axis=-1, keepdims=True)
         r = jnp.where(zero, 0.0, radial.safe_normalize(r))
     return _harmonics(r, max_degree, factors, cartesian_order)
 

@@ -31,7 +31,7 @@ class FullyConnectedTensorProduct(nn.Module):
     irreps_out: IrrepsLike
     irreps_in1: IrrepsLike | None = None
     irreps_in2: IrrepsLike | None = None
-    irrep_normalization: str = "component"
+    irrep_normalization: str | None = "component"
     path_normalization: Normalization = "element"
     gradient_normalization: Normalization = "path"
 

@@ -43,7 +43,8 @@ class Linear(nn.Module):
       num_indexed_weights: Number of integers that choose among weights.
       weights_per_channel: Whether each place along the axis before the irreps has weights of its
         own; parameters get that axis first (after those of a choice). Choices lack it.
-      force_irreps_out: Whether the output has every irrep of ``irreps_out``.
+      force_irreps_out: Whether the output has the irreps ``irreps_out`` to the letter: also those
+        that the input lacks, equal neighbours unmerged, empty ones kept.
       simplify_irreps_internally: Whether equal irreps of input and output share one matrix.
       precision: Precision of the matrix products.
     """
@@ -79,7 +80,8 @@ class Linear(nn.Module):
         if self.channel_out is not None:
             x = x.axis_to_mul()
         y = self._map(x, Irreps(self.irreps_out) * (self.channel_out or 1), choose)
-        return y if self.channel_out is None else y.mul_to_axis(self.channel_out)
+        y = y if self.channel_out is None else y.mul_to_axis(self.channel_out)
+        return y.rechunk(self.irreps_out) if self.force_irreps_out else y
 
     def _map(self, x: IrrepsArray, out: Irreps, choose: "_Chooser") -> IrrepsArray:
         instructions = self._instructions()

@@ -96,3 +96,13 @@ def test_changes_keep_the_precision():
         x = jnp.ones((1, 4, 2), jnp.float32)
         assert dense.add(x, dense.change_max_degree_or_type(x, 2, True)).dtype == jnp.float32
         assert dense.reflect(x).dtype == jnp.float32
+
+
+def test_features_of_other_batches_or_precision_are_not_added():
+    x = jnp.ones((5, 1, 4, 2))
+    with pytest.raises(ValueError, match=r"equal batch axes to add, received shapes \[\(5, 1"):
+        dense.add(x, x[:1])
+    with pytest.raises(ValueError, match="equal batch axes"):
+        dense.add(x, x[0])
+    with pytest.raises(ValueError, match=r"equal data types .*'float32', 'float16'\]: use astype"):
+        dense.add(x, x.astype(jnp.float16))

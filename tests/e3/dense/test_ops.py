@@ -37,6 +37,41 @@ def test_a_huge_vector_does_not_spoil_a_small_one_beside_it():
     np.testing.assert_allclose(unit, [[0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
+def test_vectors_whose_squares_are_no_numbers_have_their_length_and_its_derivatives():
+    # The squares of these numbers overflow, or vanish; their lengths 5s do not.
+    direction = np.array([3.0, 4.0, 0.0])
+    project = np.eye(3) - np.outer(direction, direction) / 25
+    everything = jax.jit(
+        jax.vmap(
+            lambda v: (
+                *ops.normalize_and_return_norm(v, -1),
+                jax.grad(ops.norm)(v),
+                jax.jacobian(ops.normalize)(v),
+                jax.jacfwd(jax.grad(ops.norm))(v),
+            )
+        )
+    )
+    for dtype in ("float32", "float64"):
+        with jax.enable_x64(dtype == "float64"):
+            sizes = [1e-36, 1e-20, 1.0, 2e19, 1e34]
+            sizes = np.array([*sizes, 1e-300, 1e-200, 1e200, 1e300] if "64" in dtype else sizes)
+            vectors = jnp.asarray(sizes[:, None] * direction, dtype)
+            unit, length, slope, turning, curvature = map(np.asarray, everything(vectors))
+            assert length.dtype == dtype
+            np.testing.assert_allclose(length / sizes, 5.0, rtol=1e-6)
+            for values in (unit, slope):
+                np.testing.assert_allclose(values, np.tile(direction / 5, (len(sizes), 1)), 1e-6)
+            scale = 5.0 * sizes[:, None, None]
+            for values in (turning, curvature):
+                expected = np.broadcast_to(project, values.shape)
+                np.testing.assert_allclose(scale * values, expected, atol=1e-6)
+
+
+def test_infinite_vectors_have_infinite_lengths_and_nan_stays():
+    x = jnp.array([[jnp.inf, 1.0], [jnp.nan, 1.0]])
+    np.testing.assert_array_equal(ops.norm(x, -1), [jnp.inf, jnp.nan])
+
+
 def test_no_vectors_have_no_lengths():
     unit, length = ops.normalize_and_return_norm(jnp.zeros((0, 3)), axis=-1)
     assert (unit.shape, length.shape) == ((0, 3), (0,))

@@ -227,3 +227,16 @@ def test_unknown_normalisations_and_too_many_inputs_are_refused():
         shapes(e3.nn.Linear("1o", path_normalization="paths"), x)
     with pytest.raises(ValueError, match="expected weights and an input, received 3"):
         shapes(e3.nn.Linear("1o"), np.ones(1), np.ones(1), x)
+
+
+@pytest.mark.parametrize("channel_out", [None, 2])
+def test_forced_irreps_are_those_asked_for_to_the_letter(channel_out):
+    irreps = "0e + 2x0e + 0x3e + 1o + 2e"
+    x = e3.ones("3x0e + 1o", (4,))
+    forced = e3.nn.Linear(irreps, channel_out=channel_out, force_irreps_out=True)
+    free = e3.nn.Linear(irreps, channel_out=channel_out)
+    params = free.init(jax.random.key(0), x)
+    y = forced.apply(forced.init(jax.random.key(0), x), x)
+    assert tuple(y.irreps) == tuple(e3.Irreps(irreps))
+    assert y.zero_flags == (False, False, True, False, True)
+    np.testing.assert_allclose(y[..., :6].array, free.apply(params, x).array, atol=1e-6)

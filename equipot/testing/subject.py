@@ -16,7 +16,7 @@ from flax import linen as nn
 from equipot.data.structure import Structure
 from equipot.graphs import batching, geometry, masks
 from equipot.graphs.graph import Graph
-from equipot.potential import evaluate
+from equipot.potential import binding, evaluate, isolated
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
 from equipot.typing import Array, Float, PyTree
@@ -39,6 +39,7 @@ class Subject:
       params: Parameters, none of them zero.
       cutoff: Å.
       species_table: Atomic numbers.
+      anchored: Whether an atom without neighbors is promised to have its reference energy exactly.
       optimize: Whether ``predict`` is compiled as it is in use; the other functions, and other
         shapes, are always compiled quickly.
     """
@@ -48,7 +49,17 @@ class Subject:
     params: PyTree
     cutoff: float
     species_table: tuple[int, ...] = SPECIES_TABLE
+    anchored: bool = False
     optimize: bool = True
+
+    @functools.cached_property
+    def stated_alone(self) -> np.ndarray:
+        """Interaction energy stated for an atom of each species without neighbors, eV."""
+        if self.anchored:
+            return np.zeros(len(self.species_table))
+        return isolated.interactions_alone(
+            self.energy, self.params, self.cutoff, self.species_table, "float64"
+        )[0]
 
     def observe(
         self,
@@ -156,6 +167,7 @@ def subject_of(
     *,
     avg_num_neighbors: float = 12.0,
     species_table: tuple[int, ...] = SPECIES_TABLE,
+    shift: str = "constant",
     seed: int = 0,
 ) -> Subject:
     """Wraps a model, by name or as a module, with random parameters.
@@ -165,6 +177,7 @@ def subject_of(
       model: Name of one of equipot's models, or a flax module with the same call.
       avg_num_neighbors: What the model divides by.
       species_table: Atomic numbers, as many as the module was made for.
+      shift: Where the mean binding energy acts, as ``potential.shift`` says.
       seed: Of the parameters.
     """
     spec = PotentialSpec(
@@ -174,6 +187,8 @@ def subject_of(
         atomic_energies=(0.0,) * len(species_table),
         avg_num_neighbors=avg_num_neighbors,
         dtype="float64",
+        anchor_isolated=shift != "constant",
+        bond_radii=binding.bond_radii(species_table) if shift == "bonds" else None,
     )
     module = None if isinstance(model, str) else model
     energy = potentials.make_energy(spec, module)
@@ -183,6 +198,7 @@ def subject_of(
         params=random_params(spec, seed, module),
         cutoff=spec.cutoff,
         species_table=spec.species_table,
+        anchored=spec.anchor_isolated,
     )
 
 

@@ -31,8 +31,8 @@ def failures(subject, names=tuple(testing.CONTRACTS)):
 
 
 @functools.cache
-def good_subject():
-    return toy.subject()
+def good_subject(shift):
+    return toy.subject(shift)
 
 
 @functools.cache
@@ -41,8 +41,9 @@ def bare_subject():
 
 
 @pytest.mark.parametrize("contract", testing.CONTRACTS)
-def test_model_from_outside_obeys(contract):
-    testing.CONTRACTS[contract](good_subject())
+@pytest.mark.parametrize("shift", ["constant", "bonds", "neighbors"])
+def test_model_from_outside_obeys(shift, contract):
+    testing.CONTRACTS[contract](good_subject(shift))
 
 
 def test_model_that_faults_are_put_into_has_none():

@@ -49,10 +49,10 @@ class Model(nn.Module):
         return first + jnp.sum(dipole**2, axis=-1) + second
 
 
-def subject() -> testing.Subject:
-    """The model with references, scale and anchors, as any model from outside."""
+def subject(shift: str = "constant") -> testing.Subject:
+    """The model with references, scale and shift, as any model from outside."""
     config = Config()
-    return testing.subject_of(config, Model(config=config))
+    return testing.subject_of(config, Model(config=config), shift=shift)
 
 
 def bare_subject() -> testing.Subject:
@@ -69,5 +69,6 @@ def bare_subject() -> testing.Subject:
         predict=potentials.differentiate(energy, "highest"),
         params=subject().params,
         cutoff=model.config.cutoff,
+        anchored=True,
         optimize=False,
     )

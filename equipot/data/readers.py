@@ -51,7 +51,7 @@ def read_file(path: str | pathlib.Path, config: data_config.DataConfig) -> conte
     if cached is not None:
         return cached
     start = time.perf_counter()
-    made = _convert(_read_frames(resolved, config), config, _name(resolved))
+    made = convert(read_frames(resolved, config.format), config, _name(resolved))
     if key and time.perf_counter() - start > cache.WORTHWHILE_SECONDS:
         cache.save(key, made)
     return made
@@ -61,8 +61,17 @@ def _name(path: pathlib.Path) -> str:
     return path.resolve().name if path.name in ("", ".", "..") else path.name
 
 
-def _read_frames(path: pathlib.Path, config: data_config.DataConfig) -> frame.FrameFile:
-    chosen = config.format
+def read_frames(path: pathlib.Path, chosen: str | None) -> frame.FrameFile:
+    """Reads the frames of a file or folder as they stand in it.
+
+    Args:
+      path: An existing file or folder.
+      chosen: Its format; None tells it by the name.
+
+    Raises:
+      DataError: If the file cannot be read.
+    """
+    given = chosen
     if chosen is None:
         chosen = "deepmd" if deepmd.is_system(path) else path.suffix.removeprefix(".")
     if chosen == "deepmd":
@@ -70,15 +79,25 @@ def _read_frames(path: pathlib.Path, config: data_config.DataConfig) -> frame.Fr
     elif chosen == "npz":
         content = npz.read(path)
     else:
-        content = ase_files.read(path, config.format)
+        content = ase_files.read(path, given)
     if not content.frames:
         raise errors.DataError(f"{path}: expected at least one frame, but the file holds none")
     return content
 
 
-def _convert(
+def convert(
     content: frame.FrameFile, config: data_config.DataConfig, name: str
 ) -> contents.FileContents:
+    """Turns the frames of a file into structures in eV and Å.
+
+    Args:
+      content: Frames as they stand in the file.
+      config: Keys and units.
+      name: The file, for messages.
+
+    Raises:
+      DataError: If a label is wrong or ambiguous.
+    """
     keys = labels.find_keys(content, config, name)
     scales = labels.scales(content, config, keys, name)
     _check_info_keys(content, config, name)
@@ -89,7 +108,7 @@ def _convert(
         if _is_isolated(item) and config.energy_key == data_config.IGNORED:
             continue
         if _is_isolated(item):
-            add_isolated(isolated.setdefault(made.head, {}), _isolated(made))
+            add_isolated(isolated.setdefault(made.head, {}), made)
         else:
             structures.append(made)
     known = {z for energies in isolated.values() for z in energies}
@@ -192,29 +211,32 @@ def _head(values: Mapping[str, Any], key: str | None, where: str) -> str:
     return head
 
 
-def _isolated(made: structure.Structure) -> tuple[int, float]:
-    """Element and energy of a frame that is marked as an isolated atom."""
+def add_isolated(known: dict[int, float], made: structure.Structure) -> None:
+    """Adds the energy of an isolated atom, in eV, to those known.
+
+    Raises:
+      DataError: If the frame has several atoms or no energy, or its element another energy already.
+    """
     if len(made.atomic_numbers) != 1:
         raise errors.DataError(
-            f"{made.where}: config_type=IsolatedAtom marks one atom, "
-            f"but the frame has {len(made.atomic_numbers)}"
+            f"{made.where}: expected an isolated atom, one atom alone, but the frame has "
+            f"{len(made.atomic_numbers)} atoms; take it out, or its mark config_type"
         )
     if made.energy_weight == 0.0:
         raise errors.DataError(f"{made.where}: an isolated atom needs an energy; it has none")
-    return int(made.atomic_numbers[0]), made.energy
+    add_energy(known, int(made.atomic_numbers[0]), made.energy, made.where)
 
 
-def add_isolated(known: dict[int, float], new: tuple[int, float]) -> None:
-    """Adds the energy of an isolated atom, in eV, to those known.
+def add_energy(known: dict[int, float], number: int, energy: float, where: str) -> None:
+    """Adds the energy in eV of an isolated atom to those known.
 
     Raises:
       DataError: If the same element has another energy already.
     """
-    number, energy = new
     if abs(known.setdefault(number, energy) - energy) > _SAME_ENERGY:
         raise errors.DataError(
-            f"isolated {chemical_symbols[number]} has two energies, {known[number]} and {energy} "
-            f"eV; keep one frame of it"
+            f"{where}: isolated {chemical_symbols[number]} has two energies, {known[number]} and "
+            f"{energy} eV; keep one frame of it"
         )
 
 

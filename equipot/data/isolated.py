@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import labels, paths, readers, structure
+from equipot.data import label_keys, paths, readers, structure
 
 SAME_ENERGY = 1e-3  # eV, between a file of isolated atoms and those marked in other files
 
@@ -30,10 +30,10 @@ def read_isolated_atoms(path: str, config: data_config.DataConfig) -> tuple[ByHe
     """
     resolved = paths.resolve(path)
     content = readers.read_frames(resolved, None)
-    key = config.energy_key if config.energy_key in labels.present_keys(content.frames) else None
+    is_there = config.energy_key in label_keys.present_keys(content.frames)
     own = dataclasses.replace(
         config,
-        energy_key=key,
+        energy_key=config.energy_key if is_there else None,
         forces_key="none",
         stress_key="none",
         group_key=None,

@@ -10,12 +10,13 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from equipot import errors
-from equipot.data import cache, contents, labels, paths, structure
+from equipot.data import cache, contents, label_keys, label_units, labels, numbers, paths, structure
 from equipot.data import config as data_config
 from equipot.data.formats import ase_files, deepmd, frame, npz
 
 ISOLATED = frozenset({"isolatedatom", "isolated_atom"})
 _SAME_ENERGY = 1e-6  # eV
+_LARGEST_WEIGHT = 1e9
 _FLAT = 1e-12  # squared volume relative to that of a right-angled cell
 
 
@@ -98,8 +99,9 @@ def convert(
     Raises:
       DataError: If a label is wrong or ambiguous.
     """
-    keys = labels.find_keys(content, config, name)
-    scales = labels.scales(content, config, keys, name)
+    keys = label_keys.find_keys(content, config, name)
+    scales = label_units.scales(content, config, keys, name)
+    stated = label_units.stated(content, config, keys, name)
     _check_info_keys(content, config, name)
     isolated: dict[str, dict[int, float]] = {"": {}}
     structures: list[structure.Structure] = []
@@ -117,8 +119,8 @@ def convert(
         isolated_atoms=isolated.pop(""),
         isolated_by_head=isolated,
         found=(_summary(structures, known, keys, name), *_remarks(content, config, keys, name)),
-        keys_present=tuple(labels.present_keys(content.frames)),
-        length_unit_given=bool(config.length_unit or content.stated_units.get("length")),
+        keys_present=tuple(label_keys.present_keys(content.frames)),
+        length_unit_given=bool(config.length_unit) or "length" in stated,
     )
 
 
@@ -128,7 +130,7 @@ def _is_isolated(item: frame.Frame) -> bool:
 
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:
     frames = [item for item in content.frames if not _is_isolated(item)]
-    present = labels.present_keys(frames)
+    present = label_keys.present_keys(frames)
     for option in ("group_key", "head_key", "weight_key"):
         key = getattr(config, option)
         if frames and key is not None and key not in present:
@@ -141,14 +143,15 @@ def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, n
 def _structure(
     item: frame.Frame,
     config: data_config.DataConfig,
-    keys: labels.LabelKeys,
-    scales: labels.Scales,
+    keys: label_keys.LabelKeys,
+    scales: label_units.Scales,
     name: str,
 ) -> structure.Structure:
     """One frame in eV and Å; a label that is absent gets a weight of zero."""
     where = f"{name}, {item.where}"
     values, count = item.values, len(item.atomic_numbers)
-    cell = np.asarray(item.cell, np.float64) * scales.length
+    cell = _lengths(item.cell, "cell", scales.length, where)
+    positions = _lengths(item.positions, "positions", scales.length, where)
     pbc = np.asarray(item.pbc, bool)
     _check_atoms_and_cell(count, cell[pbc], where)
     weight = _weight(values, config.weight_key, where)
@@ -161,11 +164,11 @@ def _structure(
         forces = labels.forces(values[key], key, count, where)
         fields |= {"forces": forces * scales.forces, "forces_weight": weight}
     if (key := keys.stress) is not None and key in values and volume > 0.0:
-        stress = labels.stress(values[key], key, volume, where)
-        fields |= {"stress": stress * scales.stress, "stress_weight": weight}
+        stress = labels.stress(values[key], key, volume, where, scales.stress)
+        fields |= {"stress": stress, "stress_weight": weight}
     return structure.Structure(
-        positions=np.asarray(item.positions, np.float64) * scales.length,
-        atomic_numbers=np.asarray(item.atomic_numbers, np.int64),
+        positions=positions,
+        atomic_numbers=numbers.whole(item.atomic_numbers, "atomic numbers", where),
         cell=cell,
         pbc=pbc,
         source=where,
@@ -173,6 +176,12 @@ def _structure(
         head=_head(values, config.head_key, where),
         **fields,
     )
+
+
+def _lengths(value: Any, what: str, scale: float, where: str) -> np.ndarray:
+    array = numbers.real(value, what, where) * scale
+    structure.check_array(what, array, where)
+    return array
 
 
 def _check_atoms_and_cell(count: int, vectors: np.ndarray, where: str) -> None:
@@ -191,8 +200,11 @@ def _weight(values: Mapping[str, Any], key: str | None, where: str) -> float:
     if key is None or key not in values:
         return 1.0
     weight = labels.scalar(values[key], key, where)
-    if weight < 0.0:
-        raise errors.DataError(f"{where}: the weight '{key}' is {weight}, expected 0 or more")
+    if not 0.0 <= weight <= _LARGEST_WEIGHT:
+        raise errors.DataError(
+            f"{where}: the weight '{key}' is {weight}, expected 0 or more, up to "
+            f"{_LARGEST_WEIGHT:g}"
+        )
     return weight
 
 
@@ -243,12 +255,12 @@ def add_energy(known: dict[int, float], number: int, energy: float, where: str) 
 def _summary(
     structures: Sequence[structure.Structure],
     isolated: Collection[int],
-    keys: labels.LabelKeys,
+    keys: label_keys.LabelKeys,
     name: str,
 ) -> str:
     """One sentence on the frames and labels of a file."""
     parts = []
-    for label in dataclasses.fields(labels.LabelKeys)[:3]:
+    for label in dataclasses.fields(label_keys.LabelKeys)[:3]:
         key = getattr(keys, label.name)
         count = sum(getattr(s, f"{label.name}_weight") > 0.0 for s in structures)
         parts.append(f"{label.name} from '{key}' ({count})" if key else f"no {label.name}")
@@ -260,18 +272,12 @@ def _summary(
 def _remarks(
     content: frame.FrameFile,
     config: data_config.DataConfig,
-    keys: labels.LabelKeys,
+    keys: label_keys.LabelKeys,
     name: str,
 ) -> list[str]:
     """Sentences on labels that were chosen among several, converted or left out."""
     remarks = [f"{name}: {remark}" for remark in keys.remarks]
-    for quantity, stated in content.stated_units.items():
-        wanted = getattr(config, f"{quantity}_unit")
-        if wanted is not None and wanted.casefold() != stated.casefold():
-            remarks.append(
-                f"{name}: the file states {stated} for {quantity}, the configuration says "
-                f"{wanted}: {wanted} is used"
-            )
+    remarks += [f"{name}: {remark}" for remark in label_units.overruled(content, config)]
     if keys.stress is not None and labels.is_virial(keys.stress):
         remarks.append(f"{name}: '{keys.stress}' is read as -stress x volume")
     open_cells = sum(keys.stress in item.values and not np.all(item.pbc) for item in content.frames)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 Frame = dict[str, Any]
-_SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8}
+_SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8}  # another one is 0, and not compared
 
 
 def _by_name(files: Mapping[str, bytes]) -> bytes:
@@ -127,15 +127,15 @@ def outcar(files: Mapping[str, bytes]) -> list[Frame]:
     """Ionic steps of an OUTCAR."""
     text = _by_name(files).decode(errors="replace")
     types = re.findall(r"POTCAR:\s+\S+ ([A-Z][a-z]?)", text)[: len(_SYMBOLS) - 1]
-    (counts,) = re.findall(r"ions per type =(.*)", text)
+    (counts,) = set(re.findall(r"ions per type =(.*)", text))
     numbers = [
         _SYMBOLS[s] for s, n in zip(types, counts.split(), strict=True) for _ in range(int(n))
     ]
-    blocks = re.findall(r"TOTAL-FORCE \(eV/Angst\)\n -+\n(.*?)\n -+\n", text, re.DOTALL)
-    energies = re.findall(r"free  energy   TOTEN  =\s*(\S+)", text)
+    blocks = [_rows_of_six(rest) for rest in re.split(r"POSITION +TOTAL-FORCE.*\n.*\n", text)[1:]]
+    energies = re.findall(r"FREE ENERGIE.*\n.*\n.* TOTEN  =\s*(\S+)", text)
     frames = []
     for block, energy in zip(blocks, energies, strict=True):
-        rows = np.array([line.split() for line in block.split("\n")], float)
+        rows = np.array(block)
         frames.append(
             {
                 "numbers": numbers,
@@ -145,6 +145,16 @@ def outcar(files: Mapping[str, bytes]) -> list[Frame]:
             }
         )
     return frames
+
+
+def _rows_of_six(text: str) -> list[list[float]]:
+    rows = []
+    for line in text.splitlines():
+        words = re.sub(r"(?<=\d)-(?=\d)", " -", line).split()
+        if len(words) != 6 or line.startswith(" ---"):
+            break
+        rows.append([float(word.replace("_", "x")) for word in words])
+    return rows
 
 
 def db(files: Mapping[str, bytes]) -> list[Frame]:

@@ -23,7 +23,7 @@ from ase.io.vasp_parsers.vasp_outcar_parsers import NoNonEmptyLines, UnableToLoc
 from ase.spacegroup.spacegroup import SpacegroupError
 
 from equipot import errors
-from equipot.data.formats import extxyz, frame, json_rows, packed, vasp
+from equipot.data.formats import databases, extxyz, frame, packed, vasp
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset(
@@ -105,16 +105,26 @@ def _images(path: pathlib.Path, name: str, ase_format: str | None) -> Iterator[a
     kind = kind or ase.io.formats.filetype(str(path))
     if kind in _XYZ:
         yield from extxyz.read(path, name)
-    elif kind in _DATABASES:
-        if kind == "json":
-            json_rows.check(path, name)
-        # ase.io.read leaves out the keys a user has given the rows.
-        for row in ase.db.connect(str(path), type=kind, serial=True).select():
-            yield row.toatoms(add_additional_information=True)
-    else:
-        if kind in vasp.CHECKS:
-            vasp.CHECKS[kind](path, name)
+        return
+    check = databases.CHECKS.get(kind) or vasp.CHECKS.get(kind)
+    expected = check(path, name) if check else None
+    count = 0
+    for image in _by_ase(path, kind):
+        yield image
+        count += 1
+    if expected is not None and count != expected:
+        raise errors.DataError(
+            f"{name}: holds {expected} frames, but ASE reads {count} of them; mend the file"
+        )
+
+
+def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
+    if kind not in _DATABASES:
         yield from ase.io.iread(str(path), ":", format=kind, do_not_split_by_at_sign=True)
+        return
+    # ase.io.read leaves out the keys a user has given the rows.
+    for row in ase.db.connect(str(path), type=kind, serial=True).select():
+        yield row.toatoms(add_additional_information=True)
 
 
 def _frame(atoms: ase.Atoms, where: str, name: str) -> frame.Frame:

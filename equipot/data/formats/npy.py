@@ -41,7 +41,15 @@ def read(file: io.BufferedIOBase, size: int, where: str) -> np.ndarray | None:
     data = file.read(expected)
     if len(data) != expected:
         raise errors.DataError(f"{where}: ends too early; the file is damaged, {_AGAIN}")
+    if dtype.kind == "U":
+        _check_text(np.frombuffer(data, np.dtype("u4").newbyteorder(dtype.byteorder)), where)
     return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+def _check_text(codes: np.ndarray, where: str) -> None:
+    """NumPy makes text of any numbers, of which Python's own functions then die."""
+    if np.any((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))):
+        raise errors.DataError(f"{where}: holds text that is none; the file is damaged, {_AGAIN}")
 
 
 def _header(file: io.BufferedIOBase, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:

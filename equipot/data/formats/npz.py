@@ -90,7 +90,7 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
     except errors.DataError:
         raise
     except _DAMAGE as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:100] or type(error).__name__
         raise errors.DataError(
             f"{path.name}: could not be read as npz ({reason}); it is damaged or no such archive, "
             f"fetch or make it again"

@@ -19,8 +19,8 @@ _FORCES = re.compile(r"^\s*POSITION\s+TOTAL-FORCE")
 _IONS = re.compile(r"\bNIONS =\s*(\d{1,9})\s*$")
 
 
-def check_xml(path: pathlib.Path, name: str) -> None:
-    """Stops at a vasprun.xml that ends early, or whose arrays lack rows or numbers.
+def check_xml(path: pathlib.Path, name: str) -> int:
+    """Counts the steps of a vasprun.xml; stops where it ends early or arrays lack numbers.
 
     Raises:
       DataError: With the number of the step.
@@ -42,6 +42,7 @@ def check_xml(path: pathlib.Path, name: str) -> None:
         ) from error
     if not step:
         raise errors.DataError(f"{name}: holds no ionic step with energies; {_CUT}")
+    return step
 
 
 def _check_step(step: ElementTree.Element, count: int, where: str) -> None:
@@ -51,24 +52,28 @@ def _check_step(step: ElementTree.Element, count: int, where: str) -> None:
         ("varray[@name='forces']", count),
         ("varray[@name='stress']", 3),
     ):
-        array = step.find(name)
-        if array is None and name.startswith("structure"):
+        arrays = step.findall(name)
+        if not arrays and name.startswith("structure"):
             raise errors.DataError(f"{where}: has no {name}; take the step out of the file")
-        if array is None:
+        if not arrays:
             continue
-        sound = len(array) == rows and all(_numbers(v.text or "", 3) for v in array)
+        array = arrays[0]
+        sound = len(arrays) == 1 and len(array) == rows
+        sound = sound and all(_numbers(v.text or "", 3) for v in array)
         if not sound:
             raise errors.DataError(
-                f"{where}: expected {rows} rows of three numbers in {array.attrib['name']}; take "
-                f"the step out of the file"
+                f"{where}: expected {array.attrib['name']} once, {rows} rows of three numbers; "
+                f"take the step out of the file"
             )
-    energies = {item.attrib.get("name"): item.text or "" for item in step.findall("energy/i")}
-    if not _numbers(energies.get("e_fr_energy", ""), 1):
-        raise errors.DataError(f"{where}: has no energy e_fr_energy; take the step out of the file")
+    energies = [e.text or "" for e in step.findall("energy/i[@name='e_fr_energy']")]
+    if len(energies) != 1 or not _numbers(energies[0], 1):
+        raise errors.DataError(
+            f"{where}: expected one energy e_fr_energy; take the step out of the file"
+        )
 
 
-def check_outcar(path: pathlib.Path, name: str) -> None:
-    """Stops at an OUTCAR whose steps are not whole.
+def check_outcar(path: pathlib.Path, name: str) -> int:
+    """Counts the steps of an OUTCAR; stops where they are not whole.
 
     Raises:
       DataError: With the number of the step and the line.
@@ -89,7 +94,7 @@ def check_outcar(path: pathlib.Path, name: str) -> None:
                 raise errors.DataError(f"{where}: expected six numbers after 'in kB'; {_CUT}")
             elif _FORCES.match(line):
                 found["forces"] += 1
-                next(lines, None)
+                _check_next(lines, "-----", where)
                 _check_rows(lines, ions, 6, where)
                 _check_next(lines, "-----", where)
             elif _ENERGY in line:
@@ -101,6 +106,7 @@ def check_outcar(path: pathlib.Path, name: str) -> None:
             f"{found['energies']} of energies, expected one of each for every ionic step; {_CUT}. "
             f"To use the whole steps, end the file after the last of them"
         )
+    return found["energies"]
 
 
 def _check_ions(ions: int, line: str, where: str) -> int:
@@ -128,26 +134,38 @@ def _check_rows(lines: Iterator[tuple[int, str]], rows: int, columns: int, where
 
 
 def _check_energy(lines: Iterator[tuple[int, str]], where: str) -> None:
-    for expected in ("", "TOTEN", "", "energy(sigma->0)"):
-        _check_next(lines, expected, where)
+    """Two of the four lines that follow hold the free energy, and that for zero smearing."""
+    for expected in ("", "TOTEN  =", "", "energy(sigma->0) ="):
+        line = _check_next(lines, expected, where)
+        number = line.partition(expected)[2].removesuffix("eV\n") if expected else "0"
+        if _GLUED.search(number) or not _numbers(number, 1):
+            raise errors.DataError(
+                f"{where}: expected one number after '{expected}', found {number.strip()[:40]!r}; "
+                f"{_CUT}"
+            )
 
 
-def _check_next(lines: Iterator[tuple[int, str]], expected: str, where: str) -> None:
+def _check_next(lines: Iterator[tuple[int, str]], expected: str, where: str) -> str:
     _, line = next(lines, (0, ""))
     if not line or expected not in line:
         raise errors.DataError(f"{where}: expected a line with '{expected}' after it; {_CUT}")
+    return line
 
 
 def _numbers(text: str, count: int) -> bool:
     """Whether a text is so many finite numbers."""
     words = _GLUED.sub(" -", text).split()
     try:
-        return len(words) == count and all(math.isfinite(float(word)) for word in words)
+        return (
+            "_" not in text
+            and len(words) == count
+            and all(math.isfinite(float(word)) for word in words)
+        )
     except ValueError:
         return False
 
 
-CHECKS: Mapping[str, Callable[[pathlib.Path, str], None]] = {
+CHECKS: Mapping[str, Callable[[pathlib.Path, str], int]] = {
     "vasp-xml": check_xml,
     "vasp-out": check_outcar,
 }

@@ -2,7 +2,7 @@
 
 Beyond ASE's own parser, which it follows in everything else: six numbers make a stress or virial
 (xx yy zz yz xz xy), and a key that stands twice with different values, or a quote that is opened
-before another key and never closed, is an error instead of a value that is lost.
+before a value or another key and never closed, is an error instead of a value that is lost.
 
 Reference: https://github.com/libAtoms/extxyz
 """
@@ -68,7 +68,8 @@ def _pairs(line: str) -> Iterator[tuple[str, str]]:
             entries[-1].append([])
         else:
             word.append(char)
-    if closing and "=" in line[opened_at:]:
+    prose = closing == "'" and "=" not in line[max(0, opened_at - 1) :]  # an apostrophe
+    if closing and "=" in line and not prose:
         raise ValueError(
             f"its header opens {line[opened_at]} before {line[opened_at + 1 :][:30]!r} and never "
             f"closes it; close it"

@@ -162,7 +162,7 @@ def test_stress_and_virial_have_the_sign_of_the_strain_derivative_of_the_energy(
             r"a, frame 1: 'stress' has shape \(5,\), expected \(3, 3\), \(9,\) or \(6,\)",
         ),
         (np.arange(9.0), r"a, frame 1: 'stress' is not symmetric .*data\.stress_key=none"),
-        ("three", "a, frame 1: 'stress' is 'three', expected numbers"),
+        ("three", r"a, frame 1: 'stress' is 'three' \(text\), expected numbers"),
     ],
 )
 def test_a_stress_that_is_none_is_refused(value, message):

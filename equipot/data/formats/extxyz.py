@@ -20,6 +20,7 @@ from equipot.data.formats import xyz_header
 _PLAIN = "species:S:1:pos:R:3"
 _LOGICAL = frozenset({"T", "F", "True", "False"})
 _TYPES = "RISL"
+_RESULTS = frozenset({"energies", "forces", "stresses", "charges", "magmoms"})  # ASE casts these
 _FAULTS = (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
 _FAULTS += (AttributeError, NotImplementedError)
 
@@ -134,6 +135,9 @@ def _columns(properties: Any) -> list[tuple[str, str]]:
         )
     if shapes.get("pos") != ("R", 3):
         raise ValueError(f"expected pos:R:3 in Properties, found '{properties}'")
+    for name in _RESULTS & set(shapes):
+        if shapes[name][0] not in "RI":
+            raise ValueError(f"expected {name}:R:{shapes[name][1]} in Properties")
     return [(name, kind) for name, kind, number in triples for _ in range(number)]
 
 

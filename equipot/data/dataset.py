@@ -60,7 +60,8 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
     every = [item for part in files.values() for item in part]
-    known = _marked_atoms(every, [name for split in files for name in config.files(split)])
+    names = [*config.files("train"), *config.files("valid"), *config.files("test")]
+    known = _marked_atoms(every, names)
     pool = _structures(files["train"])
     counts = splits.plan_counts(
         len(pool), config, set_aside_valid=not files["valid"], set_aside_test=not files["test"]

@@ -105,9 +105,11 @@ def overruled(content: frame.FrameFile, config: data_config.DataConfig) -> list[
     """Sentences on units that the file states and the configuration gives otherwise."""
     remarks = []
     for quantity in QUANTITIES:
-        wanted = getattr(config, f"{quantity}_unit")
+        wanted: str | None = getattr(config, f"{quantity}_unit")
+        if wanted is None:
+            continue
         there = dict.fromkeys(_unit(quantity, f, content) for f in content.frames)
-        for unit in there if wanted is not None else ():
+        for unit in there:
             if unit and unit.casefold() != wanted.casefold():
                 remarks.append(
                     f"the file states {unit} for {quantity}, the configuration says {wanted}: "

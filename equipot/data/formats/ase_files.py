@@ -17,8 +17,8 @@ import ase
 import ase.db
 import ase.io
 import numpy as np
+from ase.io import formats as ase_formats
 from ase.io.aims import AimsParseError
-from ase.io.formats import UnknownFileTypeError
 from ase.io.vasp_parsers.vasp_outcar_parsers import NoNonEmptyLines, UnableToLocateDelimiter
 from ase.spacegroup.spacegroup import SpacegroupError
 
@@ -48,7 +48,7 @@ _PARSE_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
     *(NameError, OSError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError),
     *(struct.error, zlib.error, lzma.LZMAError, sqlite3.Error, binascii.Error),
-    *(UnknownFileTypeError, ase.io.ParseError, SpacegroupError),
+    *(ase_formats.UnknownFileTypeError, ase.io.ParseError, SpacegroupError),
     *(AimsParseError, NoNonEmptyLines, UnableToLocateDelimiter),
 )
 
@@ -102,7 +102,7 @@ def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.A
 
 def _images(path: pathlib.Path, name: str, ase_format: str | None) -> Iterator[ase.Atoms]:
     kind = ase_format or _EXTENSIONS.get(path.suffix.casefold())
-    kind = kind or ase.io.formats.filetype(str(path))
+    kind = kind or ase_formats.filetype(str(path))
     if kind in _XYZ:
         yield from extxyz.read(path, name)
         return

@@ -105,7 +105,7 @@ def check_traj(path: pathlib.Path, name: str) -> int:
     """
     with path.open("rb") as file:
         file.seek(_ULM_START)
-        head = np.frombuffer(file.read(24), "<i8")
+        head = _integers(file.read(24))
         if len(head) != 3:
             raise errors.DataError(f"{name}: expected a trajectory of ASE; {_AGAIN}")
         size = path.stat().st_size
@@ -116,13 +116,17 @@ def check_traj(path: pathlib.Path, name: str) -> int:
         while room < count:
             room *= _ULM_BLOCK
         file.seek(place)
-        table = np.frombuffer(file.read(8 * min(room, size)), "<i8")
+        table = _integers(file.read(8 * min(room, size)))
     if len(table) < count or (table[count:] > 0).any():
         raise errors.DataError(
             f"{name}: says it has {count} frames, but its table lists "
             f"{int((table > 0).sum())}; {_AGAIN}"
         )
     return count
+
+
+def _integers(data: bytes) -> np.ndarray:
+    return np.frombuffer(data[: len(data) // 8 * 8], "<i8")
 
 
 CHECKS: Mapping[str, Callable[[pathlib.Path, str], int]] = {

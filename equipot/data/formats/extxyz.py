@@ -96,10 +96,7 @@ def _atoms(
         _check_pbc(info.get("pbc"))
         _check_rows(rows, columns, line + 2)
         text = "".join([f"{count}\n", header, *rows, *vectors])
-        frames = ase.io.extxyz.read_xyz(
-            io.StringIO(text), slice(None), properties_parser=lambda _: info
-        )
-        (atoms,) = frames
+        (atoms,) = ase.io.extxyz.read_xyz(io.StringIO(text), 0, properties_parser=lambda _: info)
         return atoms
     except _FAULTS as error:
         reason = f"'{error.args[0]}' is no element" if isinstance(error, KeyError) else str(error)

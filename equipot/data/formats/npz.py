@@ -1,10 +1,12 @@
 """The npz layouts of revised MD17 (``nuclear_charges``, ``coords``) and sGDML (``z``, ``R``)."""
 
+import io
 import lzma
 import pathlib
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 
@@ -102,7 +104,9 @@ def _member(
     path: pathlib.Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
 ) -> np.ndarray | None:
     with archive.open(info) as file:
-        array = npy.read(file, info.file_size, f"{path.name}, '{info.filename}'")
+        array = npy.read(
+            cast(io.BufferedIOBase, file), info.file_size, f"{path.name}, '{info.filename}'"
+        )
         while file.read(1 << 20):  # to the end, where the checksum is compared
             pass
     return array

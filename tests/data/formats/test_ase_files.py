@@ -45,14 +45,10 @@ def test_keys_of_a_database_row_are_found(tmp_path, make_water):
     assert values["dft_energy"] == -3.5
 
 
-def test_a_truncated_file_is_named_with_what_ase_says_of_it(labelled_water, write):
+def test_a_truncated_trajectory_is_named_with_what_it_should_hold(labelled_water, write):
     path = pathlib.Path(write("water.traj", labelled_water(2)))
-    data = bytearray(path.read_bytes())
-    data[-20:] = bytes(20)
-    path.write_bytes(data)
-    with pytest.raises(
-        errors.DataError, match=r"water\.traj, after frame 0: ASE could not read it"
-    ):
+    path.write_bytes(path.read_bytes()[:-330])
+    with pytest.raises(errors.DataError, match=r"water\.traj: says it has 2 frames, but its table"):
         ase_files.read(path)
 
 

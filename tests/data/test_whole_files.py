@@ -88,6 +88,7 @@ def test_a_unit_matters_to_frames_with_numbers_in_it_only(tmp_path, make_water):
         ("energy=2024-01-01", ROWS, r"'energy' is '2024-01-01' \(text\), expected numbers"),
         ("energy=-1 energy=-2", ROWS, r"has 'energy' twice, once as -1 and once as -2"),
         ("energy energy=-2", ROWS, r"has 'energy' twice, once as True and once as -2"),
+        ("temperature= energy=-2", ROWS, r"has 'temperature=' without a value before 'energy='"),
         ("energy=1e300", ROWS, r"energy is 1e\+300 eV, beyond 1e\+07 eV for each atom"),
         ("energy=-1_0", ROWS, r"'energy' is '-1_0' \(text\), expected numbers"),
         ("energy=-1 stress='1 2", ROWS, r"opens ' before '1 2 pbc=.* and never closes it"),

@@ -44,7 +44,7 @@ def parse(line: str) -> dict[str, Any]:
 def _pairs(line: str) -> Iterator[tuple[str, str]]:
     """Splits at white space outside quotes and brackets; signs of equality may stand apart."""
     entries: list[list[list[str]]] = [[[]]]
-    closing, opened_at, escaped = "", 0, False
+    closing, opened_at, escaped, is_apart = "", 0, False, False
     for place, char in enumerate(line):
         word = entries[-1][-1]
         if escaped:
@@ -60,11 +60,19 @@ def _pairs(line: str) -> Iterator[tuple[str, str]]:
         elif char in _CLOSING:
             closing, opened_at = _CLOSING[char], place
         elif char.isspace():
+            is_apart = not word and len(entries[-1]) > 1  # the value follows after a space
             if word:
                 entries.append([[]])
         elif char == "=":
             if entries[-1] == [[]] and len(entries) > 1:
                 del entries[-1]
+                is_apart = len(entries[-1]) > 1
+            if is_apart and len(entries[-1]) > 1 and entries[-1][-1]:
+                key, value = ("".join(part) for part in (entries[-1][0], entries[-1][-1]))
+                raise ValueError(
+                    f"its header has '{key}=' without a value before '{value}='; give it one, or "
+                    f"take it out"
+                )
             entries[-1].append([])
         else:
             word.append(char)

@@ -11,6 +11,7 @@ import os
 import pathlib
 import tempfile
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from equipot.data import contents, paths, structure
 VERSION = 2  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+_DAMAGE += (MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
 _SETTINGS = (
     *("format", "group_key", "head_key", "weight_key"),
     *("energy_key", "forces_key", "stress_key"),
@@ -43,7 +46,7 @@ def load(digest: str) -> contents.FileContents | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return _unpack(dict(archive))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except _DAMAGE:
         return None  # absent, or damaged: the file itself is read, and the cache written anew
 
 

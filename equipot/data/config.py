@@ -18,6 +18,8 @@ class DataConfig:
         of a shipped file.
       valid: Files of the validation split; None sets frames aside from ``train``.
       test: Files of the test split; None sets frames aside from ``train`` if asked for below.
+      isolated_atoms: File of isolated atoms, one in each frame, with their energies; they are
+        reference energies beside those of frames marked ``config_type=IsolatedAtom``.
       num_train: Exact number of training frames; None keeps all that remain.
       num_valid: Exact number of validation frames; wins over ``valid_fraction``.
       num_test: Exact number of test frames; wins over ``test_fraction``.
@@ -47,6 +49,7 @@ class DataConfig:
     train: str | tuple[str, ...]
     valid: str | tuple[str, ...] | None = None
     test: str | tuple[str, ...] | None = None
+    isolated_atoms: str | None = None
     num_train: int | None = None
     num_valid: int | None = None
     num_test: int | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import contents, fingerprint, lone_atoms, readers, splits, structure
+from equipot.data import contents, fingerprint, isolated, lone_atoms, readers, splits, structure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,12 +64,8 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
     files, lone = lone_atoms.take(files)
     every = [item for part in files.values() for item in part]
-    isolated = _merge_isolated([item.isolated_atoms for item in every])
-    heads = {head for item in every for head in item.isolated_by_head}
-    by_head = {
-        head: _merge_isolated([item.isolated_by_head.get(head, {}) for item in every])
-        for head in sorted(heads)
-    }
+    names = [*config.files("train"), *config.files("valid"), *config.files("test")]
+    known = _marked_atoms(every, names)
     pool = _structures(files["train"])
     counts = splits.plan_counts(
         len(pool), config, set_aside_valid=not files["valid"], set_aside_test=not files["test"]
@@ -80,16 +76,19 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
         if files[name]:
             own = _structures(files[name])
             parts[name] = [own[i] for i in splits.subset(len(own), config, name)]
+    by_head, found = _with_own_file(known, config, parts["train"])
+    atoms = by_head.pop("", {})
     return Dataset(
         train=tuple(parts["train"]),
         valid=tuple(parts["valid"]),
         test=tuple(parts["test"]),
-        isolated_atoms=isolated,
+        isolated_atoms=atoms,
         isolated_by_head=by_head,
-        fingerprint=fingerprint.dataset(parts, isolated, by_head),
+        fingerprint=fingerprint.dataset(parts, atoms, by_head),
         found=(
             *(line for item in every for line in item.found),
             *lone,
+            *found,
             *_split_remarks(config, counts),
         ),
         length_unit_given=all(item.length_unit_given for item in every),
@@ -128,12 +127,33 @@ def _check_labelled(made: contents.FileContents, name: str) -> None:
         )
 
 
-def _merge_isolated(files: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    merged: dict[int, float] = {}
-    for energies in files:
-        for entry in energies.items():
-            readers.add_isolated(merged, entry)
-    return merged
+def _marked_atoms(
+    files: Sequence[contents.FileContents], names: Sequence[str]
+) -> dict[str, dict[int, float]]:
+    """Energies of the isolated atoms marked in any file, by head and atomic number."""
+    known: dict[str, dict[int, float]] = {}
+    for item, name in zip(files, names, strict=True):
+        for head, energies in {"": item.isolated_atoms, **item.isolated_by_head}.items():
+            for number, energy in energies.items():
+                readers.add_energy(known.setdefault(head, {}), number, energy, name)
+    return known
+
+
+def _with_own_file(
+    marked: dict[str, dict[int, float]],
+    config: data_config.DataConfig,
+    train: Sequence[structure.Structure],
+) -> tuple[dict[str, dict[int, float]], tuple[str, ...]]:
+    """Adds what the file of isolated atoms holds, if there is one, and says what was found."""
+    path = config.isolated_atoms
+    if path is None:
+        return marked, ()
+    if config.energy_key == data_config.IGNORED:
+        return marked, (f"{path}: not read, since energies are ignored",)
+    own, found = isolated.read_isolated_atoms(path, config)
+    elements = {int(z) for s in train for z in s.atomic_numbers}
+    used, unused = isolated.without_unused(own, elements, {s.head for s in train})
+    return isolated.merge(marked, used, path), (found, *unused)
 
 
 def _split_remarks(config: data_config.DataConfig, counts: splits.Counts) -> list[str]:

@@ -23,8 +23,14 @@ def resolve(name: str | pathlib.Path) -> pathlib.Path:
     """
     text = str(name)
     path = _shipped(text.removeprefix(SCHEME)) if text.startswith(SCHEME) else pathlib.Path(text)
-    path = path.expanduser()
-    if not path.exists():
+    try:
+        path = path.expanduser()
+        is_there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a zero
+        raise errors.DataError(
+            f"{text[:80]}: cannot be the name of a file or folder: {str(error)[:80]}"
+        ) from error
+    if not is_there:
         raise errors.DataError(f"{text}: no such file or folder ({path.absolute()}){_near(path)}")
     return path
 

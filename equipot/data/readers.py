@@ -10,7 +10,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from equipot import errors
-from equipot.data import cache, contents, labels, paths, structure
+from equipot.data import cache, contents, label_keys, label_units, labels, numbers, paths, structure
 from equipot.data import config as data_config
 from equipot.data.formats import ase_files, deepmd, frame, npz
 
@@ -18,6 +18,7 @@ ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"}
 """Values of ``config_type`` that mark an isolated atom, but for case and what stands between."""
 
 _SAME_ENERGY = 1e-6  # eV
+_LARGEST_WEIGHT = 1e9
 _FLAT = 1e-12  # squared volume relative to that of a right-angled cell
 
 
@@ -53,7 +54,7 @@ def read_file(path: str | pathlib.Path, config: data_config.DataConfig) -> conte
     if cached is not None:
         return cached
     start = time.perf_counter()
-    made = _convert(_read_frames(resolved, config), config, _name(resolved))
+    made = convert(read_frames(resolved, config.format), config, _name(resolved))
     if key and time.perf_counter() - start > cache.WORTHWHILE_SECONDS:
         cache.save(key, made)
     return made
@@ -63,8 +64,17 @@ def _name(path: pathlib.Path) -> str:
     return path.resolve().name if path.name in ("", ".", "..") else path.name
 
 
-def _read_frames(path: pathlib.Path, config: data_config.DataConfig) -> frame.FrameFile:
-    chosen = config.format
+def read_frames(path: pathlib.Path, chosen: str | None) -> frame.FrameFile:
+    """Reads the frames of a file or folder as they stand in it.
+
+    Args:
+      path: An existing file or folder.
+      chosen: Its format; None tells it by the name.
+
+    Raises:
+      DataError: If the file cannot be read.
+    """
+    given = chosen
     if chosen is None:
         chosen = "deepmd" if deepmd.is_system(path) else path.suffix.removeprefix(".")
     if chosen == "deepmd":
@@ -72,17 +82,28 @@ def _read_frames(path: pathlib.Path, config: data_config.DataConfig) -> frame.Fr
     elif chosen == "npz":
         content = npz.read(path)
     else:
-        content = ase_files.read(path, config.format)
+        content = ase_files.read(path, given)
     if not content.frames:
         raise errors.DataError(f"{path}: expected at least one frame, but the file holds none")
     return content
 
 
-def _convert(
+def convert(
     content: frame.FrameFile, config: data_config.DataConfig, name: str
 ) -> contents.FileContents:
-    keys = labels.find_keys(content, config, name)
-    scales = labels.scales(content, config, keys, name)
+    """Turns the frames of a file into structures in eV and Å.
+
+    Args:
+      content: Frames as they stand in the file.
+      config: Keys and units.
+      name: The file, for messages.
+
+    Raises:
+      DataError: If a label is wrong or ambiguous.
+    """
+    keys = label_keys.find_keys(content, config, name)
+    scales = label_units.scales(content, config, keys, name)
+    stated = label_units.stated(content, config, keys, name)
     _check_info_keys(content, config, name)
     isolated: dict[str, dict[int, float]] = {"": {}}
     structures: list[structure.Structure] = []
@@ -91,7 +112,7 @@ def _convert(
         if _is_isolated(item) and config.energy_key == data_config.IGNORED:
             continue
         if _is_isolated(item):
-            add_isolated(isolated.setdefault(made.head, {}), _isolated(made))
+            add_isolated(isolated.setdefault(made.head, {}), made)
         else:
             structures.append(made)
     known = {z for energies in isolated.values() for z in energies}
@@ -100,12 +121,12 @@ def _convert(
         isolated_atoms=isolated.pop(""),
         isolated_by_head=isolated,
         found=(_summary(structures, known, keys, name), *_remarks(content, config, keys, name)),
-        keys_present=tuple(labels.present_keys(content.frames)),
-        length_unit_given=bool(config.length_unit or content.stated_units.get("length")),
+        keys_present=tuple(label_keys.present_keys(content.frames)),
+        length_unit_given=bool(config.length_unit) or "length" in stated,
         units_given=tuple(
-            name
-            for name in ("energy", "forces")
-            if getattr(config, f"{name}_unit") or content.stated_units.get(name)
+            quantity
+            for quantity in ("energy", "forces")
+            if getattr(config, f"{quantity}_unit") or quantity in stated
         ),
     )
 
@@ -117,7 +138,7 @@ def _is_isolated(item: frame.Frame) -> bool:
 
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:
     frames = [item for item in content.frames if not _is_isolated(item)]
-    present = labels.present_keys(frames)
+    present = label_keys.present_keys(frames)
     for option in ("group_key", "head_key", "weight_key"):
         key = getattr(config, option)
         if frames and key is not None and key not in present:
@@ -130,14 +151,15 @@ def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, n
 def _structure(
     item: frame.Frame,
     config: data_config.DataConfig,
-    keys: labels.LabelKeys,
-    scales: labels.Scales,
+    keys: label_keys.LabelKeys,
+    scales: label_units.Scales,
     name: str,
 ) -> structure.Structure:
     """One frame in eV and Å; a label that is absent gets a weight of zero."""
     where = f"{name}, {item.where}"
     values, count = item.values, len(item.atomic_numbers)
-    cell = np.asarray(item.cell, np.float64) * scales.length
+    cell = _lengths(item.cell, "cell", scales.length, where)
+    positions = _lengths(item.positions, "positions", scales.length, where)
     pbc = np.asarray(item.pbc, bool)
     _check_atoms_and_cell(count, cell[pbc], where)
     weight = _weight(values, config.weight_key, where)
@@ -150,11 +172,11 @@ def _structure(
         forces = labels.forces(values[key], key, count, where)
         fields |= {"forces": forces * scales.forces, "forces_weight": weight}
     if (key := keys.stress) is not None and key in values and volume > 0.0:
-        stress = labels.stress(values[key], key, volume, where)
-        fields |= {"stress": stress * scales.stress, "stress_weight": weight}
+        stress = labels.stress(values[key], key, volume, where, scales.stress)
+        fields |= {"stress": stress, "stress_weight": weight}
     return structure.Structure(
-        positions=np.asarray(item.positions, np.float64) * scales.length,
-        atomic_numbers=np.asarray(item.atomic_numbers, np.int64),
+        positions=positions,
+        atomic_numbers=numbers.whole(item.atomic_numbers, "atomic numbers", where),
         cell=cell,
         pbc=pbc,
         source=where,
@@ -162,6 +184,12 @@ def _structure(
         head=_head(values, config.head_key, where),
         **fields,
     )
+
+
+def _lengths(value: Any, what: str, scale: float, where: str) -> np.ndarray:
+    array = numbers.real(value, what, where) * scale
+    structure.check_array(what, array, where)
+    return array
 
 
 def _check_atoms_and_cell(count: int, vectors: np.ndarray, where: str) -> None:
@@ -180,8 +208,11 @@ def _weight(values: Mapping[str, Any], key: str | None, where: str) -> float:
     if key is None or key not in values:
         return 1.0
     weight = labels.scalar(values[key], key, where)
-    if weight < 0.0:
-        raise errors.DataError(f"{where}: the weight '{key}' is {weight}, expected 0 or more")
+    if not 0.0 <= weight <= _LARGEST_WEIGHT:
+        raise errors.DataError(
+            f"{where}: the weight '{key}' is {weight}, expected 0 or more, up to "
+            f"{_LARGEST_WEIGHT:g}"
+        )
     return weight
 
 
@@ -200,41 +231,44 @@ def _head(values: Mapping[str, Any], key: str | None, where: str) -> str:
     return head
 
 
-def _isolated(made: structure.Structure) -> tuple[int, float]:
-    """Element and energy of a frame that is marked as an isolated atom."""
+def add_isolated(known: dict[int, float], made: structure.Structure) -> None:
+    """Adds the energy of an isolated atom, in eV, to those known.
+
+    Raises:
+      DataError: If the frame has several atoms or no energy, or its element another energy already.
+    """
     if len(made.atomic_numbers) != 1:
         raise errors.DataError(
-            f"{made.where}: config_type=IsolatedAtom marks one atom, "
-            f"but the frame has {len(made.atomic_numbers)}"
+            f"{made.where}: expected an isolated atom, one atom alone, but the frame has "
+            f"{len(made.atomic_numbers)} atoms; take it out, or its mark config_type"
         )
     if made.energy_weight == 0.0:
         raise errors.DataError(f"{made.where}: an isolated atom needs an energy; it has none")
-    return int(made.atomic_numbers[0]), made.energy
+    add_energy(known, int(made.atomic_numbers[0]), made.energy, made.where)
 
 
-def add_isolated(known: dict[int, float], new: tuple[int, float]) -> None:
-    """Adds the energy of an isolated atom, in eV, to those known.
+def add_energy(known: dict[int, float], number: int, energy: float, where: str) -> None:
+    """Adds the energy in eV of an isolated atom to those known.
 
     Raises:
       DataError: If the same element has another energy already.
     """
-    number, energy = new
     if abs(known.setdefault(number, energy) - energy) > _SAME_ENERGY:
         raise errors.DataError(
-            f"isolated {chemical_symbols[number]} has two energies, {known[number]} and {energy} "
-            f"eV; keep one frame of it"
+            f"{where}: isolated {chemical_symbols[number]} has two energies, {known[number]} and "
+            f"{energy} eV; keep one frame of it"
         )
 
 
 def _summary(
     structures: Sequence[structure.Structure],
     isolated: Collection[int],
-    keys: labels.LabelKeys,
+    keys: label_keys.LabelKeys,
     name: str,
 ) -> str:
     """One sentence on the frames and labels of a file."""
     parts = []
-    for label in dataclasses.fields(labels.LabelKeys)[:3]:
+    for label in dataclasses.fields(label_keys.LabelKeys)[:3]:
         key = getattr(keys, label.name)
         count = sum(getattr(s, f"{label.name}_weight") > 0.0 for s in structures)
         parts.append(f"{label.name} from '{key}' ({count})" if key else f"no {label.name}")
@@ -246,18 +280,12 @@ def _summary(
 def _remarks(
     content: frame.FrameFile,
     config: data_config.DataConfig,
-    keys: labels.LabelKeys,
+    keys: label_keys.LabelKeys,
     name: str,
 ) -> list[str]:
     """Sentences on labels that were chosen among several, converted or left out."""
     remarks = [f"{name}: {remark}" for remark in keys.remarks]
-    for quantity, stated in content.stated_units.items():
-        wanted = getattr(config, f"{quantity}_unit")
-        if wanted is not None and wanted.casefold() != stated.casefold():
-            remarks.append(
-                f"{name}: the file states {stated} for {quantity}, the configuration says "
-                f"{wanted}: {wanted} is used"
-            )
+    remarks += [f"{name}: {remark}" for remark in label_units.overruled(content, config)]
     if keys.stress is not None and labels.is_virial(keys.stress):
         remarks.append(f"{name}: '{keys.stress}' is read as -stress x volume")
     open_cells = sum(keys.stress in item.values and not np.all(item.pbc) for item in content.frames)

@@ -9,6 +9,16 @@ from ase.formula import Formula
 
 from equipot import errors
 
+# Beyond anything physical: a uranium atom with all its electrons has −8e5 eV, two bare nuclei of it
+# 0.05 Å apart repel each other by 5e7 eV/Å.
+_LARGEST_ENERGY = 1e7  # eV per atom
+_LARGEST = {
+    "positions": (1e9, "Å"),
+    "cell": (1e9, "Å"),
+    "forces": (1e8, "eV/Å"),
+    "stress": (1e8, "eV/Å³"),
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Structure:
@@ -65,13 +75,15 @@ class Structure:
                 raise errors.DataError(
                     f"{self.where}: {name} has shape {value.shape}, expected {shape}"
                 )
-            if not np.all(np.isfinite(value)):
-                raise errors.DataError(
-                    f"{self.where}: {name} holds NaN or infinity; mend or remove the frame"
-                )
+            check_array(name, value, self.where)
         if not np.isfinite(self.energy):
             raise errors.DataError(
                 f"{self.where}: energy is {self.energy}; mend or remove the frame"
+            )
+        if abs(self.energy) > _LARGEST_ENERGY * max(1, count):
+            raise errors.DataError(
+                f"{self.where}: energy is {self.energy:g} eV, beyond {_LARGEST_ENERGY:g} eV for "
+                f"each atom; mend or remove the frame, or give the unit of energy"
             )
         if np.any(self.atomic_numbers < 1) or np.any(self.atomic_numbers >= len(chemical_symbols)):
             raise errors.DataError(
@@ -82,6 +94,9 @@ class Structure:
     @property
     def formula(self) -> str:
         """Chemical formula in Hill order, as in ``H64O32``."""
+        known = (self.atomic_numbers > 0) & (self.atomic_numbers < len(chemical_symbols))
+        if not known.all():
+            return "not of elements"
         return Formula.from_list([chemical_symbols[z] for z in self.atomic_numbers]).format("hill")
 
     @property
@@ -93,6 +108,28 @@ class Structure:
     def volume(self) -> float:
         """Volume of the cell in Å³; 0 unless all three directions are periodic."""
         return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else 0.0
+
+
+def check_array(name: str, value: np.ndarray, where: str) -> None:
+    """Stops at NaN, infinity, and what is too large to be physical.
+
+    Args:
+      name: What it is: "positions", "cell", "forces" or "stress" have a largest value.
+      value: In eV and Å.
+      where: File and frame, for messages.
+
+    Raises:
+      DataError: With the largest number.
+    """
+    if not np.all(np.isfinite(value)):
+        raise errors.DataError(f"{where}: {name} holds NaN or infinity; mend or remove the frame")
+    limit, unit = _LARGEST.get(name, (np.inf, ""))
+    largest = float(np.max(np.abs(value), initial=0.0)) if value.dtype.kind == "f" else 0.0
+    if largest > limit:
+        raise errors.DataError(
+            f"{where}: {name} reaches {largest:g} {unit}, beyond {limit:g} {unit}, which nothing "
+            f"physical does; mend or remove the frame, or give its unit"
+        )
 
 
 def symbol(atomic_number: int) -> str:

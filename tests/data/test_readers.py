@@ -100,7 +100,7 @@ def test_isolated_atoms_must_be_single_and_have_one_energy(write, make_water):
         _read(write("a.extxyz", [_isolated("H", -13.6), _isolated("H", -13.5)]))
     molecule = make_water(0, energy=-1.0)
     molecule.info["config_type"] = "IsolatedAtom"
-    with pytest.raises(errors.DataError, match="marks one atom, but the frame has 3"):
+    with pytest.raises(errors.DataError, match="one atom alone, but the frame has 3 atoms"):
         _read(write("b.extxyz", molecule))
     bare = ase.Atoms("H", info={"config_type": "IsolatedAtom"})
     with pytest.raises(errors.DataError, match=r"frame 0 .H.: an isolated atom needs an energy"):

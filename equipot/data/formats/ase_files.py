@@ -4,25 +4,26 @@ ASE moves labels it recognises from ``info`` and ``arrays`` into a calculator, w
 zeroes the forces of constrained atoms; so the calculator's results are read, never its methods.
 """
 
-import bz2
-import contextlib
-import gzip
+import binascii
 import lzma
 import pathlib
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ase
 import ase.db
 import ase.io
 import numpy as np
-from ase.io.formats import UnknownFileTypeError
+from ase.io import formats as ase_formats
+from ase.io.aims import AimsParseError
+from ase.io.vasp_parsers.vasp_outcar_parsers import NoNonEmptyLines, UnableToLocateDelimiter
+from ase.spacegroup.spacegroup import SpacegroupError
 
 from equipot import errors
-from equipot.data.formats import frame
+from equipot.data.formats import databases, extxyz, frame, packed, vasp
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset(
@@ -41,20 +42,14 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "stress": ("stress_unit",),
 }
 _DATABASES = frozenset({"db", "json"})
-_OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+_XYZ = frozenset({"extxyz", "xyz"})
+_EXTENSIONS = {".xyz": "extxyz", ".extxyz": "extxyz", ".db": "db", ".json": "json"}
 _PARSE_ERRORS = (
-    UnknownFileTypeError,
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    StopIteration,
-    RuntimeError,
-    lzma.LZMAError,
-    sqlite3.Error,
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
+    *(NameError, OSError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError),
+    *(struct.error, zlib.error, lzma.LZMAError, sqlite3.Error, binascii.Error),
+    *(ase_formats.UnknownFileTypeError, ase.io.ParseError, SpacegroupError),
+    *(AimsParseError, NoNonEmptyLines, UnableToLocateDelimiter),
 )
 
 
@@ -70,62 +65,78 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
     """
     images = read_images(path, ase_format)
     frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(images)]
-    return frame.FrameFile(
-        frames=frames, known_keys=KNOWN_KEYS, stated_units=_stated_units(frames, path.name)
-    )
+    return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
 
 
 def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.Atoms]:
-    """Reads every frame of a file as ASE gives it.
+    """Reads every frame of a file, as ASE's structures.
 
     Args:
       path: A file ASE reads; may end in .gz, .xz or .bz2.
       ase_format: ASE's name of the format; None lets ASE guess.
 
     Raises:
-      DataError: If ASE cannot read it.
+      DataError: If it cannot be read whole.
     """
-    try:
-        with _plain_file(path) as plain:
-            return _read_images(plain, ase_format)
-    except _PARSE_ERRORS as error:
+    if path.is_dir():
         raise errors.DataError(
-            f"{path}: ASE could not read it as {ase_format or 'a format guessed from its name'}: "
-            f"{type(error).__name__}: {error}. Mend the file or set data.format"
+            f"{path}: expected a file, found a folder that is no system of DeePMD; name a file"
+        )
+    images: list[ase.Atoms] = []
+    try:
+        with packed.plain_file(path.absolute()) as plain:
+            for image in _images(plain, path.name, ase_format):
+                images.append(image)
+    except errors.DataError:
+        raise
+    except _PARSE_ERRORS as error:
+        where = f", after frame {len(images) - 1}" if images else ""
+        reason = " ".join(str(error).split())[:200]
+        raise errors.DataError(
+            f"{path}{where}: ASE could not read it as {ase_format or 'what its name says'}: "
+            f"{type(error).__name__}: {reason}. Mend the file, or set data.format if it is of "
+            f"another"
         ) from error
+    return images
 
 
-@contextlib.contextmanager
-def _plain_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields the file itself, or a decompressed copy; ASE seeks back in an .xz, which is slow."""
-    opener = _OPENERS.get(path.suffix)
-    if opener is None:
-        yield path
+def _images(path: pathlib.Path, name: str, ase_format: str | None) -> Iterator[ase.Atoms]:
+    kind = ase_format or _EXTENSIONS.get(path.suffix.casefold())
+    kind = kind or ase_formats.filetype(str(path))
+    if kind in _XYZ:
+        yield from extxyz.read(path, name)
         return
-    with tempfile.TemporaryDirectory(prefix="equipot-") as folder:
-        plain = pathlib.Path(folder) / path.stem
-        with opener(path, "rb") as source, plain.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-        yield plain
+    check = databases.CHECKS.get(kind) or vasp.CHECKS.get(kind)
+    expected = check(path, name) if check else None
+    count = 0
+    for image in _by_ase(path, kind):
+        yield image
+        count += 1
+    if expected is not None and count != expected:
+        raise errors.DataError(
+            f"{name}: holds {expected} frames, but ASE reads {count} of them; mend the file"
+        )
 
 
-def _read_images(path: pathlib.Path, ase_format: str | None) -> list[ase.Atoms]:
-    if ase_format in _DATABASES or (ase_format is None and path.suffix in (".db", ".json")):
-        # ase.io.read leaves out the keys a user has given the rows.
-        rows = ase.db.connect(path, serial=True).select()
-        return [row.toatoms(add_additional_information=True) for row in rows]
-    images = ase.io.read(path, index=":", format=ase_format)
-    return [images] if isinstance(images, ase.Atoms) else images
+def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
+    if kind not in _DATABASES:
+        yield from ase.io.iread(str(path), ":", format=kind, do_not_split_by_at_sign=True)
+        return
+    # ase.io.read leaves out the keys a user has given the rows.
+    for row in ase.db.connect(str(path), type=kind, serial=True).select():
+        yield row.toatoms(add_additional_information=True)
 
 
 def _frame(atoms: ase.Atoms, where: str, name: str) -> frame.Frame:
+    values = _values(atoms, f"{name}, {where}")
     return frame.Frame(
         atomic_numbers=atoms.numbers,
         positions=atoms.positions,
         cell=np.array(atoms.cell),
         pbc=np.array(atoms.pbc),
-        values=_values(atoms, f"{name}, {where}"),
+        values=values,
         where=where,
+        stated_units=_stated_units(values, f"{name}, {where}"),
     )
 
 
@@ -155,15 +166,15 @@ def _equal(first: Any, second: Any) -> bool:
     return bool(np.array_equal(np.asarray(first), np.asarray(second)))
 
 
-def _stated_units(frames: Sequence[frame.Frame], name: str) -> dict[str, str]:
-    """Units that the frames themselves name, as in ``forces_unit=eV/A``."""
+def _stated_units(values: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Units that a frame names, as in ``forces_unit=eV/A``."""
     stated: dict[str, str] = {}
     for quantity, keys in UNIT_KEYS.items():
-        found = {str(f.values[key]) for f in frames for key in keys if key in f.values}
+        found = {str(values[key]) for key in keys if key in values}
         if len(found) > 1:
             raise errors.DataError(
-                f"{name}: its frames name different units of {quantity}: "
-                f"{', '.join(sorted(found))}; convert them to one"
+                f"{where}: names two units of {quantity}, {' and '.join(sorted(found))}; take one "
+                f"out"
             )
         if found:
             stated[quantity] = found.pop()

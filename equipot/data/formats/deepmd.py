@@ -9,11 +9,12 @@ are fill).
 import pathlib
 from collections.abc import Mapping
 
-import ase.data
 import numpy as np
 
 from equipot import errors
-from equipot.data.formats import frame
+from equipot.data import numbers as data_numbers
+from equipot.data import structure
+from equipot.data.formats import frame, npy
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset({"energy"}),
@@ -44,16 +45,35 @@ def read(path: pathlib.Path) -> frame.FrameFile:
 
 
 def _read_system(system: pathlib.Path) -> list[frame.Frame]:
-    try:
-        types = np.loadtxt(system / "type.raw", dtype=np.int64, ndmin=1)
-    except ValueError as error:
-        raise errors.DataError(f"{system}/type.raw: expected whole numbers: {error}") from error
+    types = _types(system / "type.raw")
     elements = _element_table(system)
-    sets = sorted(p for p in system.glob("set.*") if p.is_dir())
+    sets = sorted(system.glob("set.*"))
     if not sets:
         raise errors.DataError(f"{system}: expected folders set.000, set.001, …; found none")
+    for folder in sets:
+        if not folder.is_dir():
+            raise errors.DataError(f"{folder}: expected a folder of npy files, found a file")
     periodic = not (system / "nopbc").exists()
     return [f for folder in sets for f in _read_set(folder, types, elements, periodic)]
+
+
+def _words(path: pathlib.Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.DataError(f"{path}: could not be read as text: {error}") from error
+
+
+def _types(path: pathlib.Path) -> np.ndarray:
+    """The type of every atom; fill of systems of mixed composition stands elsewhere."""
+    words = _words(path)
+    wrong = [word for word in words if not (word.isascii() and word.isdigit() and len(word) < 10)]
+    if wrong or not words:
+        found = f"'{wrong[0][:40]}'" if wrong else "an empty file"
+        raise errors.DataError(
+            f"{path}: expected the type of every atom as a whole number from 0 on, found {found}"
+        )
+    return np.array([int(word) for word in words], np.int64)
 
 
 def _element_table(system: pathlib.Path) -> np.ndarray:
@@ -61,32 +81,33 @@ def _element_table(system: pathlib.Path) -> np.ndarray:
     path = system / "type_map.raw"
     if not path.exists():
         raise errors.DataError(f"{system}: expected type_map.raw with the element of each type")
-    symbols = path.read_text().split()
-    unknown = [s for s in symbols if s not in ase.data.atomic_numbers]
-    if unknown:
-        raise errors.DataError(f"{path}: '{unknown[0]}' is not the symbol of an element")
-    return np.array([ase.data.atomic_numbers[s] for s in symbols], np.int64)
+    numbers = []
+    for symbol in _words(path):
+        number = structure.atomic_number(symbol)
+        if number is None:
+            raise errors.DataError(f"{path}: '{symbol[:40]}' is not the symbol of an element")
+        numbers.append(number)
+    return np.array(numbers, np.int64)
 
 
 def _read_set(
     folder: pathlib.Path, types: np.ndarray, elements: np.ndarray, periodic: bool
 ) -> list[frame.Frame]:
     count = len(types)
-    coord = _load(folder, "coord", (3 * count,))
+    coord = _load(folder, "coord", 3 * count)
     if coord is None:
         raise errors.DataError(f"{folder}: expected coord.npy; it is not there")
     num = len(coord)
-    box = _load(folder, "box", (9,), num) if periodic else None
+    box = _load(folder, "box", 9, num) if periodic else None
     if periodic and box is None:
         raise errors.DataError(f"{folder}: expected box.npy, or a file nopbc beside type.raw")
-    shapes = {"energy": (1,), "force": (3 * count,), "virial": (9,)}
-    labels = {key: _load(folder, key, shapes[key], num) for key in _LABELS}
-    mixed = _load(folder, "real_atom_types", (count,), num)
-    frame_types = np.broadcast_to(types, (num, count)) if mixed is None else mixed.astype(np.int64)
-    if frame_types.size and frame_types.max() >= len(elements):
-        raise errors.DataError(
-            f"{folder}: atoms have type {frame_types.max()}, but type_map.raw names {len(elements)}"
-        )
+    sizes = {"energy": 1, "force": 3 * count, "virial": 9}
+    labels = {key: _load(folder, key, sizes[key], num) for key in _LABELS}
+    mixed = _load(folder, "real_atom_types", count, num)
+    frame_types = np.broadcast_to(types, (num, count))
+    if mixed is not None:
+        frame_types = data_numbers.whole(mixed, "types", f"{folder}/real_atom_types.npy")
+    _check_types(folder, frame_types, len(elements))
     return [
         _frame(
             elements,
@@ -98,6 +119,17 @@ def _read_set(
         )
         for i in range(num)
     ]
+
+
+def _check_types(folder: pathlib.Path, types: np.ndarray, known: int) -> None:
+    if types.size and types.max() >= known:
+        raise errors.DataError(
+            f"{folder}: atoms have type {types.max()}, but type_map.raw names {known}"
+        )
+    if types.size and types.min() < -1:
+        raise errors.DataError(
+            f"{folder}: atoms have type {types.min()}, expected 0 and more, or -1 for fill"
+        )
 
 
 def _frame(
@@ -121,21 +153,21 @@ def _frame(
     )
 
 
-def _load(
-    folder: pathlib.Path, name: str, shape: tuple[int, ...], num: int | None = None
-) -> np.ndarray | None:
-    """Returns an array [frames, *shape] in float64, or None where there is no such file."""
+def _load(folder: pathlib.Path, name: str, size: int, num: int | None = None) -> np.ndarray | None:
+    """Returns an array [frames, size] in float64, or None where there is no such file."""
     path = folder / f"{name}.npy"
     if not path.exists():
         return None
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise errors.DataError(f"{path}: could not be read as npy: {error}") from error
-    num = len(array) if num is None else num
-    size = int(np.prod(shape))
-    if array.size != num * size:
+        with path.open("rb") as file:
+            array = npy.read(file, path.stat().st_size, str(path))
+    except OSError as error:
+        raise errors.DataError(f"{path}: could not be read: {error}") from error
+    if array is None:
+        raise errors.DataError(f"{path}: holds Python objects, expected numbers")
+    num = num if num is not None else len(array) if array.ndim else 0
+    if array.size != num * size or array.shape[:1] != (num,):
         raise errors.DataError(
             f"{path}: has shape {array.shape}, expected {num} frames of {size} numbers"
         )
-    return array.reshape(num, *shape).astype(np.float64)
+    return data_numbers.real(array, "the array", str(path)).reshape(num, size)

@@ -18,6 +18,7 @@ class Frame:
       pbc: Which directions are periodic, [3].
       values: Whatever else the frame holds, by key: labels among it, untouched.
       where: Its place in the file, for messages: ``"frame 17"``.
+      stated_units: What the frame itself says of "energy", "length", "forces" and "stress".
     """
 
     atomic_numbers: np.ndarray
@@ -26,6 +27,7 @@ class Frame:
     pbc: np.ndarray
     values: Mapping[str, Any]
     where: str
+    stated_units: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +38,8 @@ class FrameFile:
       frames: In the order of the file.
       known_keys: Names under which this format keeps "energy", "forces" and "stress", in small
         letters.
-      stated_units: What the file or the format says of "energy", "length", "forces" and "stress".
+      stated_units: What the file as a whole or the format says of "energy", "length", "forces" and
+        "stress".
       needs_energy_unit: True where the format leaves the unit open and eV would be a guess.
     """
 

@@ -1,14 +1,18 @@
 """The npz layouts of revised MD17 (``nuclear_charges``, ``coords``) and sGDML (``z``, ``R``)."""
 
-import contextlib
+import io
+import lzma
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 
 from equipot import errors
-from equipot.data.formats import frame
+from equipot.data import numbers as data_numbers
+from equipot.data.formats import frame, npy
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset({"energies", "energy", "e"}),
@@ -17,90 +21,173 @@ KNOWN_KEYS: Mapping[str, frozenset[str]] = {
 }
 _ATOMIC_NUMBERS = ("nuclear_charges", "z")
 _POSITIONS = ("coords", "R")
+_LATTICE = "lattice"
+_UNITS = {"energy": "e_unit", "length": "r_unit"}
+_LARGEST_RATIO = 1100  # bytes that one byte of deflate can stand for, and some
+_DAMAGE = (OSError, EOFError, ValueError, TypeError, NotImplementedError, RuntimeError, KeyError)
+_DAMAGE += (OverflowError, IndexError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 def read(path: pathlib.Path) -> frame.FrameFile:
     """Reads every frame of an npz file.
 
     Raises:
-      DataError: If it is no npz file of one of the two layouts, or its arrays disagree in shape.
+      DataError: If it is no npz file of one of the two layouts, its arrays disagree in shape, or
+        one of them holds anything but numbers where numbers are expected.
     """
+    name = path.name
     arrays = _load(path)
-    numbers = _first(path, arrays, _ATOMIC_NUMBERS, "atomic numbers")
-    positions = np.asarray(_first(path, arrays, _POSITIONS, "positions"), np.float64)
-    if positions.ndim != 3 or numbers.shape[-1:] != positions.shape[1:2] or numbers.ndim > 2:
-        raise errors.DataError(
-            f"{path.name}: positions have shape {positions.shape} and atomic numbers "
-            f"{numbers.shape}, expected (frames, atoms, 3) and (atoms,) or (frames, atoms)"
-        )
-    numbers = np.broadcast_to(numbers.astype(np.int64), positions.shape[:2])
-    # sGDML keeps lattice vectors in columns.
-    cell = np.asarray(arrays["lattice"], np.float64).T if "lattice" in arrays else np.zeros((3, 3))
+    positions = _first(name, arrays, _POSITIONS, "positions")
+    positions = data_numbers.real(positions, "the array of positions", name)
+    numbers = _first(name, arrays, _ATOMIC_NUMBERS, "atomic numbers")
+    numbers = data_numbers.whole(numbers, "the array of atomic numbers", name)
+    _check_shapes(name, positions, numbers)
+    numbers = np.broadcast_to(numbers, positions.shape[:2])
+    cell = _cell(name, arrays)
+    count = len(positions)
+    _check_labels_cover(name, arrays, count)
+    geometry = (*_ATOMIC_NUMBERS, *_POSITIONS, _LATTICE, *_UNITS.values())
     per_frame = {
-        key: value for key, value in arrays.items() if value.shape[:1] == positions.shape[:1]
+        key: value
+        for key, value in arrays.items()
+        if value.shape[:1] == (count,) and key not in geometry
     }
-    per_frame = {k: v for k, v in per_frame.items() if k not in (*_ATOMIC_NUMBERS, *_POSITIONS)}
-    _check_labels_cover(path, arrays, len(positions))
     frames = [
         frame.Frame(
             atomic_numbers=numbers[i],
             positions=positions[i],
-            cell=cell,
-            pbc=np.full(3, "lattice" in arrays),
+            cell=np.zeros((3, 3)) if cell is None else cell,
+            pbc=np.full(3, cell is not None),
             values={key: value[i] for key, value in per_frame.items()},
             where=f"frame {i}",
         )
-        for i in range(len(positions))
+        for i in range(count)
     ]
     return frame.FrameFile(
         frames=frames,
         known_keys=KNOWN_KEYS,
-        stated_units=_stated_units(arrays),
+        stated_units=_stated_units(name, arrays),
         needs_energy_unit=True,
     )
 
 
 def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of the file but those of Python objects, which cannot be labels."""
-    arrays = {}
-    if not zipfile.is_zipfile(path):
-        raise errors.DataError(f"{path}: could not be read as npz: it is no such archive")
+    """Returns the arrays of the file but those of Python objects that are no label."""
+    arrays: dict[str, np.ndarray] = {}
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for key in archive.files:
-                with contextlib.suppress(ValueError):
-                    arrays[key] = archive[key]
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise errors.DataError(f"{path}: could not be read as npz: {error}") from error
+        with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive)
+            for info in archive.infolist():
+                key = info.filename.removesuffix(".npy")
+                if key == info.filename:
+                    continue  # a note, say; numpy reads no array from it either
+                array = _member(path, archive, info)
+                if array is not None:
+                    arrays[key] = array
+                elif key.casefold() in _expected_keys():
+                    raise errors.DataError(
+                        f"{path.name}: '{key}' holds Python objects, expected numbers; save it as "
+                        f"an array of numbers"
+                    )
+    except errors.DataError:
+        raise
+    except _DAMAGE as error:
+        reason = str(error)[:100] or type(error).__name__
+        raise errors.DataError(
+            f"{path.name}: could not be read as npz ({reason}); it is damaged or no such archive, "
+            f"fetch or make it again"
+        ) from error
     return arrays
 
 
+def _member(
+    path: pathlib.Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> np.ndarray | None:
+    with archive.open(info) as file:
+        array = npy.read(
+            cast(io.BufferedIOBase, file), info.file_size, f"{path.name}, '{info.filename}'"
+        )
+        while file.read(1 << 20):  # to the end, where the checksum is compared
+            pass
+    return array
+
+
+def _check_members(path: pathlib.Path, archive: zipfile.ZipFile) -> None:
+    """Stops where a name stands twice, or more is promised than the bytes can hold."""
+    seen: set[str] = set()
+    most = _LARGEST_RATIO * path.stat().st_size
+    for info in archive.infolist():
+        if info.filename in seen:
+            raise errors.DataError(
+                f"{path.name}: '{info.filename}' stands there twice; take one out"
+            )
+        seen.add(info.filename)
+        if info.file_size > most:
+            raise errors.DataError(
+                f"{path.name}: '{info.filename}' is said to have {info.file_size} bytes, more than "
+                f"the file can hold; it is damaged, fetch or make it again"
+            )
+
+
+def _expected_keys() -> frozenset[str]:
+    geometry = {key.casefold() for key in (*_ATOMIC_NUMBERS, *_POSITIONS, _LATTICE)}
+    return frozenset(geometry).union(*KNOWN_KEYS.values())
+
+
 def _first(
-    path: pathlib.Path, arrays: Mapping[str, np.ndarray], keys: tuple[str, ...], what: str
+    name: str, arrays: Mapping[str, np.ndarray], keys: tuple[str, ...], what: str
 ) -> np.ndarray:
-    for key in keys:
-        if key in arrays:
-            return arrays[key]
+    found = [key for key in keys if key in arrays]
+    if len(found) == 1:
+        return arrays[found[0]]
+    if found:
+        raise errors.DataError(
+            f"{name}: holds {what} twice, under {' and '.join(map(repr, found))}; take one out"
+        )
     raise errors.DataError(
-        f"{path.name}: expected {what} under {' or '.join(repr(k) for k in keys)}; "
+        f"{name}: expected {what} under {' or '.join(repr(k) for k in keys)}; "
         f"the file holds {', '.join(arrays) or 'nothing'}"
     )
 
 
-def _check_labels_cover(path: pathlib.Path, arrays: Mapping[str, np.ndarray], count: int) -> None:
+def _check_shapes(name: str, positions: np.ndarray, numbers: np.ndarray) -> None:
+    if positions.ndim == 3 and positions.shape[2] == 3:
+        allowed = (positions.shape[1:2], positions.shape[:2])
+        if numbers.shape in allowed:
+            return
+    raise errors.DataError(
+        f"{name}: positions have shape {positions.shape} and atomic numbers {numbers.shape}, "
+        f"expected (frames, atoms, 3) and (atoms,) or (frames, atoms)"
+    )
+
+
+def _cell(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Lattice vectors in rows; sGDML keeps them in columns."""
+    if _LATTICE not in arrays:
+        return None
+    cell = data_numbers.real(arrays[_LATTICE], f"'{_LATTICE}'", name)
+    if cell.shape != (3, 3):
+        raise errors.DataError(f"{name}: '{_LATTICE}' has shape {cell.shape}, expected (3, 3)")
+    return cell.T
+
+
+def _check_labels_cover(name: str, arrays: Mapping[str, np.ndarray], count: int) -> None:
     known = frozenset().union(*KNOWN_KEYS.values())
     for key, value in arrays.items():
         if key.casefold() in known and value.shape[:1] != (count,):
             raise errors.DataError(
-                f"{path.name}: '{key}' has shape {value.shape}, expected {count} frames first"
+                f"{name}: '{key}' has shape {value.shape}, expected {count} frames first"
             )
 
 
-def _stated_units(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    keys = {"energy": "e_unit", "length": "r_unit"}
-    return {quantity: _text(arrays[key]) for quantity, key in keys.items() if key in arrays}
+def _stated_units(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    return {q: _text(name, key, arrays[key]) for q, key in _UNITS.items() if key in arrays}
 
 
-def _text(value: np.ndarray) -> str:
-    item = value.item()
-    return item.decode() if isinstance(item, bytes) else str(item)
+def _text(name: str, key: str, value: np.ndarray) -> str:
+    if value.size != 1 or value.dtype.kind not in "SU":
+        raise errors.DataError(
+            f"{name}: '{key}' is {data_numbers.brief(value)}, expected the name of a unit"
+        )
+    item = value.reshape(()).item()
+    return item.decode("latin-1") if isinstance(item, bytes) else str(item)

@@ -1,0 +1,163 @@
+"""Extended xyz and plain xyz, frame by frame, with everything in the file read or refused.
+
+ASE parses a frame; what it would pass over in silence is looked for before: lines between frames,
+columns that ``Properties`` does not name, logical values that are none, elements given twice.
+"""
+
+import io
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+import ase
+import ase.io.extxyz
+import numpy as np
+
+from equipot import errors
+from equipot.data.formats import xyz_header
+
+_PLAIN = "species:S:1:pos:R:3"
+_LOGICAL = frozenset({"T", "F", "True", "False"})
+_TYPES = "RISL"
+_RESULTS = frozenset({"energies", "forces", "stresses", "charges", "magmoms"})  # ASE casts these
+_FAULTS = (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError)
+_FAULTS += (AttributeError, NotImplementedError)
+
+
+def read(path: pathlib.Path, name: str) -> Iterator[ase.Atoms]:
+    """Yields the frames of an unpacked file.
+
+    Args:
+      path: The file.
+      name: What messages call it.
+
+    Raises:
+      DataError: At the first thing that is no frame, with its number and line.
+    """
+    with path.open(encoding="utf-8") as file:
+        try:
+            yield from _frames(file, os.fstat(file.fileno()).st_size, name)
+        except UnicodeDecodeError as error:
+            raise errors.DataError(
+                f"{name}: expected text in UTF-8, found the byte {error.object[error.start]:#x}; "
+                f"mend the file or set data.format"
+            ) from error
+
+
+def _frames(file: TextIO, size: int, name: str) -> Iterator[ase.Atoms]:
+    number, line = 0, 1
+    text = file.readline()
+    while text:
+        if not text.strip():
+            text, line = file.readline(), line + 1
+            continue
+        where = f"{name}, frame {number}"
+        count = _count(text, size, f"{where}, line {line}")
+        header = file.readline()
+        rows = [file.readline() for _ in range(count)] if count else []
+        if not header or (rows and not rows[-1]):
+            there = sum(bool(row) for row in rows)
+            raise errors.DataError(
+                f"{where}: line {line} announces {count} atoms, but the file ends after {there} "
+                f"of them; mend the number, or take the frame out"
+            )
+        text = file.readline()
+        vectors = []
+        while text.lstrip().startswith("VEC"):
+            vectors.append(text)
+            text = file.readline()
+        yield _atoms(count, header, rows, vectors, where, line)
+        number, line = number + 1, line + 2 + count + len(vectors)
+
+
+def _count(text: str, size: int, where: str) -> int:
+    """The number of atoms, no more than there are bytes in the file."""
+    word = text.strip()
+    if not (word.isascii() and word.isdigit()):
+        raise errors.DataError(
+            f"{where}: expected the number of atoms of a frame, found {word[:60]!r}; mend the "
+            f"number of atoms before it, or take the line out"
+        )
+    if len(word) > 18 or int(word) > size:
+        raise errors.DataError(
+            f"{where}: announces {word[:20]} atoms, more than a file of {size} bytes can hold; "
+            f"mend the number"
+        )
+    return int(word)
+
+
+def _atoms(
+    count: int, header: str, rows: Sequence[str], vectors: Sequence[str], where: str, line: int
+) -> ase.Atoms:
+    try:
+        info = {} if vectors else xyz_header.parse(header)
+        columns = _columns(info.get("Properties", _PLAIN))
+        _check_pbc(info.get("pbc"))
+        _check_rows(rows, columns, line + 2)
+        text = "".join([f"{count}\n", header, *rows, *vectors])
+        (atoms,) = ase.io.extxyz.read_xyz(io.StringIO(text), 0, properties_parser=lambda _: info)
+        return atoms
+    except _FAULTS as error:
+        reason = f"'{error.args[0]}' is no element" if isinstance(error, KeyError) else str(error)
+        raise errors.DataError(f"{where}: {reason or type(error).__name__}. Mend it") from error
+
+
+def _columns(properties: Any) -> list[tuple[str, str]]:
+    """Name and type of every column.
+
+    Raises:
+      ValueError: If ``Properties`` is no list of names, types and numbers, names one twice, or
+        leaves out the elements or the positions.
+    """
+    fields = str(properties).split(":")
+    sound = len(fields) % 3 == 0 and all(
+        kind in tuple(_TYPES) and number.isascii() and number.isdigit() and 0 < int(number) < 1000
+        for kind, number in zip(fields[1::3], fields[2::3], strict=False)
+    )
+    if not sound:
+        raise ValueError(
+            f"expected Properties such as {_PLAIN}, with types R, I, S or L, found '{properties}'"
+        )
+    names = fields[::3]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"Properties names '{repeated[0]}' twice")
+    triples = list(zip(names, fields[1::3], map(int, fields[2::3]), strict=True))
+    shapes = {name: (kind, number) for name, kind, number in triples}
+    elements = {name: shapes[name] for name in ("species", "Z") if name in shapes}
+    if elements not in ({"species": ("S", 1)}, {"Z": ("I", 1)}):
+        raise ValueError(
+            f"expected the elements as species:S:1 or as Z:I:1 in Properties, found '{properties}'"
+        )
+    if shapes.get("pos") != ("R", 3):
+        raise ValueError(f"expected pos:R:3 in Properties, found '{properties}'")
+    for name in _RESULTS & set(shapes):
+        if shapes[name][0] not in "RI":
+            raise ValueError(f"expected {name}:R:{shapes[name][1]} in Properties")
+    return [(name, kind) for name, kind, number in triples for _ in range(number)]
+
+
+def _check_rows(rows: Sequence[str], columns: Sequence[tuple[str, str]], first: int) -> None:
+    """Stops at a row of too few or too many columns, or a logical or numerical one that is none."""
+    logical = [i for i, (_, kind) in enumerate(columns) if kind == "L"]
+    numerical = [i for i, (_, kind) in enumerate(columns) if kind in "RI"]
+    for line, row in enumerate(rows, first):
+        words = row.split()
+        if len(words) != len(columns):
+            raise ValueError(
+                f"line {line} has {len(words)} columns, expected {len(columns)}: {row.strip()[:80]}"
+            )
+        wrong = [words[i] for i in logical if words[i] not in _LOGICAL]
+        if "_" in row:  # Python would take 1_0 for 10
+            wrong += [words[i] for i in numerical if "_" in words[i]]
+        if wrong:
+            raise ValueError(f"line {line} has {wrong[0]!r} in a column of other type")
+
+
+def _check_pbc(pbc: Any) -> None:
+    if pbc is None:
+        return
+    flags = np.asarray(pbc)
+    if flags.shape not in ((), (3,)) or not np.isin(flags, (True, False)).all():
+        raise ValueError(f"expected pbc as three of T and F, found '{pbc}'")

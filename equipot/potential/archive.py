@@ -4,18 +4,15 @@ The bytes depend on the parts alone (no clock, no compression, names sorted), so
 parts give the same file. Nothing is ever unpickled, and nothing is extracted to disk.
 """
 
-import contextlib
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipot import errors
+from equipot import errors, files
 
 MANIFEST = "manifest.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
@@ -34,8 +31,8 @@ def write_archive(
       manifest: Further JSON values of the manifest.
 
     Raises:
-      OSError: If the disk does not take it; the file that stood there stays, and nothing is left
-        beside it.
+      ArtefactError: If the disk does not take it; the file that stood there stays, and nothing is
+        left beside it.
     """
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     head = {"format": kind, "format_version": version, **manifest, "sha256": checksums}
@@ -44,7 +41,7 @@ def write_archive(
         _add(archive, MANIFEST, write_json(head))
         for name in sorted(parts):
             _add(archive, name, parts[name])
-    _write_whole(path, buffer.getvalue())
+    files.write(path, buffer.getvalue(), errors.ArtefactError)
 
 
 def read_archive(path: Path, kind: str, newest_version: int) -> tuple[int, dict[str, bytes]]:
@@ -132,34 +129,6 @@ def _read_part(archive: zipfile.ZipFile, path: Path, name: str, checksum: str) -
             f"{path}: the part {name} is damaged (its checksum differs); copy the file anew"
         )
     return data
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes beside the target and renames: readers see the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _nearest_file(path: Path) -> str:

@@ -98,12 +98,7 @@ def save(path: str | Path, potential: Potential) -> Path:
         **_probe_to_parts(probe.make_probe(potential)),
     }
     versions = {"equipot": equipot.__version__, "jax": jax.__version__}
-    try:
-        archive.write_archive(path, KIND, FORMAT_VERSION, parts, versions=versions)
-    except OSError as error:
-        raise errors.ArtefactError(
-            f"{path}: could not be written ({error.strerror}); what stood there before is as it was"
-        ) from error
+    archive.write_archive(path, KIND, FORMAT_VERSION, parts, versions=versions)
     return path
 
 

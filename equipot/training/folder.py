@@ -15,7 +15,6 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ import jax
 import yaml
 
 from equipot import config as configuration
-from equipot import errors
+from equipot import errors, files
 from equipot.data.config import DataConfig
 from equipot.training.config import TrainConfig
 
@@ -177,17 +176,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
       CheckpointError: If the disk refuses.
     """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as failure:
-        raise errors.CheckpointError(
-            f"{path}: could not be written ({failure.strerror})"
-        ) from failure
+    files.write(path, text, errors.CheckpointError)
 
 
 def _lock_file(path: Path) -> TextIO:

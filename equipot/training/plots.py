@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equipot import errors, files
 from equipot.data.structure import Structure
 from equipot.potential.evaluate import HostPrediction
 from equipot.training import reports
@@ -32,8 +33,10 @@ def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
 
     Returns:
       The files.
+
+    Raises:
+      CheckpointError: If the disk does not take one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     pairs = {
         quantity: {
             split: reports.labels_and_predictions(*content, quantity)
@@ -48,7 +51,8 @@ def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
         "learning_curve": _learning_curve(metrics),
     }
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        with files.whole(folder / f"{name}.png", errors.CheckpointError) as draft:
+            figure.savefig(draft, dpi=150)
     return [folder / f"{name}.png" for name in figures]
 
 

@@ -118,5 +118,6 @@ def test_two_runs_cannot_share_a_folder(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(errors.CheckpointError, match=r"nowhere/x.json: could not be written"):
-        folder.write_json(tmp_path / "nowhere" / "x.json", {})
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(errors.CheckpointError, match=r"file/x.json: could not be written"):
+        folder.write_json(tmp_path / "file" / "x.json", {})

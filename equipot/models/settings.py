@@ -27,22 +27,22 @@ def check_settings(config: Any, most: dict[str, int] | None = None, **least: int
     """
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     for name, value in values.items():
-        _check(all(map(math.isfinite, _numbers(value))), name, "finite numbers", value)
+        _check(all(map(math.isfinite, _floats(value))), name, "finite numbers", value)
         if name.endswith("_widths"):
-            _check(min(value, default=1) >= 1, name, "widths of at least 1", list(value))
+            _check(min(value, default=1) >= 1, name, "positive widths", value)
     for name, smallest in least.items():
         _check(values[name] >= smallest, name, f"at least {smallest}", values[name])
     for name, largest in (_MOST | (most or {})).items():
         _check(values.get(name, 0) <= largest, name, f"at most {largest}", values.get(name))
-    cutoff = config.cutoff
-    _check(0 < cutoff <= _LONGEST, "cutoff", f"a positive length up to {_LONGEST:g} Å", cutoff)
+    _check(config.cutoff > 0, "cutoff", "a positive length", config.cutoff)
+    _check(config.cutoff <= _LONGEST, "cutoff", f"at most {_LONGEST:g} Å", config.cutoff)
 
 
-def _numbers(value: Any) -> Iterator[int | float]:
+def _floats(value: Any) -> Iterator[float]:
     if isinstance(value, tuple):
         for item in value:
-            yield from _numbers(item)
-    elif isinstance(value, int | float):
+            yield from _floats(item)
+    elif isinstance(value, float):
         yield value
 
 

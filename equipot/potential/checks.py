@@ -6,6 +6,8 @@ minutes and gigabytes.
 """
 
 import dataclasses
+import math
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,7 +36,8 @@ def check_spec(spec: PotentialSpec) -> None:
         unknown word.
     """
     for place, value in _numbers(config.to_mapping(spec), "potential"):
-        _require(bool(np.isfinite(value)), place, "a finite number", value)
+        finite = isinstance(value, int) or math.isfinite(value)
+        _require(finite, place, "a finite number", value)
     table = spec.species_table
     elements = all(0 < number < len(chemical_symbols) for number in table)
     ascending = bool(table) and list(table) == sorted(set(table))
@@ -148,4 +151,5 @@ def _numbers(value: Any, place: str) -> Iterator[tuple[str, int | float]]:
 
 def _require(holds: bool, place: str, expected: str, received: Any) -> None:
     if not holds:
-        raise errors.ArtefactError(f"{place}: expected {expected}, received {received}")
+        shown = reprlib.repr(received)
+        raise errors.ArtefactError(f"{place}: expected {expected}, received {shown}")

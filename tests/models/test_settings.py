@@ -12,7 +12,8 @@ from equipot.models import registry
         ("cutoff", 0.0, "cutoff: expected a positive length"),
         ("cutoff", float("inf"), "cutoff: expected finite numbers"),
         ("cutoff", float("nan"), "cutoff: expected a number, received nan"),
-        ("cutoff", 5000.0, "cutoff: expected a positive length up to 100 Å"),
+        ("cutoff", 5000.0, "cutoff: expected at most 100 Å"),
+        ("num_radial_basis", -(10**400), "num_radial_basis: expected at least"),
         ("num_layers", 0, "num_layers: expected at least 1"),
         ("num_channels", 0, "num_channels: expected"),
         ("num_radial_basis", 0, "num_radial_basis: expected at least"),
@@ -30,7 +31,7 @@ from equipot.models import registry
         ("correlation", [], "correlation: expected one number"),
         ("num_channels", [], "num_channels: expected"),
         ("pair_cutoffs", [[-1.0]], "pair_cutoffs: expected radii"),
-        *((f"{part}_widths", [8, 0], f"{part}_widths: expected widths of at least 1")
+        *((f"{part}_widths", [8, 0], f"{part}_widths: expected positive widths")
           for part in ("radial", "readout", "embedding", "latent")),
     ],
 )  # fmt: skip

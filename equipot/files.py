@@ -18,7 +18,8 @@ from equipot import errors
 
 _PREFIX = ".draft-"
 _LONGEST_SUFFIX = 20  # characters; writers choose a format by the end of the name
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the system's errors that say that there is no room."""
 
 
 @contextlib.contextmanager
@@ -107,7 +108,7 @@ def cause(error: OSError) -> str:
 
 def is_full(error: BaseException) -> bool:
     """Whether the disk, a quota or a limit of file sizes is the cause."""
-    return isinstance(error, OSError) and error.errno in _FULL
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def _claim(target: Path) -> tuple[int, Path]:

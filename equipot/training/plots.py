@@ -1,6 +1,5 @@
 """Pictures of a run: parity, learning curve, distribution of errors; drawn without a display."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ import numpy as np
 from equipot import errors, files
 from equipot.data.structure import Structure
 from equipot.potential.evaluate import HostPrediction
-from equipot.training import reports
+from equipot.training import logging, reports
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,7 +100,7 @@ def _distribution(pairs: Pairs) -> "Figure":
 
 
 def _learning_curve(metrics: Path) -> "Figure":
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines, _ = logging.read_lines(metrics)
     figure, axes = _panels(3)
     for axis, (name, factor, unit) in zip(
         axes,

@@ -85,3 +85,22 @@ def test_wandb_is_not_imported_unless_asked_for(tmp_path):
     with logging.RunLog(tmp_path, {}) as log:
         log.start_tracker(LoggerConfig(), {"name": "water"}, tmp_path)
     assert not (tmp_path / "wandb").exists()
+
+
+def test_damaged_lines_of_metrics_are_named_and_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    sound = b'{"step": 1, "loss": 0.5, "grad_norm": null}'
+    damaged = (
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"loss": 1}',
+        b'{"step": 1, "loss": "a"}',
+        b"\xff",
+    )
+    damaged += (b'{"step": 1, "loss": 1e999}', b'{"step": 1, "loss": true}')
+    path.write_bytes(b"\n".join((sound, *damaged, sound)) + b"\n")
+    lines, numbers = logging.read_lines(path)
+    assert lines == [{"step": 1, "loss": 0.5}] * 2
+    assert numbers == list(range(2, 2 + len(damaged)))

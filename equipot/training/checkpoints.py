@@ -10,10 +10,12 @@ one is moved away, the one before it can go on.
 
 import dataclasses
 import errno
+import gc
 import logging
 import math
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ from equipot.typing import PyTree
 # Orbax and TensorStore raise these for whatever goes wrong with files.
 _FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 _FULL = tuple(errno.errorcode[number] for number in files.FULL)
+_LOGGERS = ("absl", "asyncio")
 _OVERHEAD = 100_000  # bytes of names and shapes beside the arrays, generously
 _when = ocp.training.save_decision_policies
 
@@ -58,7 +61,8 @@ class Checkpoints:
         self.lost_best: int | None = None
         self._kept = _Kept(keep)
         self._quiet = _Quiet()
-        logging.getLogger("absl").addFilter(self._quiet)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._quiet)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
@@ -70,7 +74,7 @@ class Checkpoints:
                 str(folder.absolute()), save_decision_policy=always, preservation_policy=kept
             )
         except _FAILURES as failure:
-            logging.getLogger("absl").removeFilter(self._quiet)
+            self._quiet.leave()
             raise self._cannot_open(failure) from failure
         self._last = self.latest_step
 
@@ -89,7 +93,7 @@ class Checkpoints:
             if error is None:
                 raise self._cannot_write(failure) from failure
         finally:
-            logging.getLogger("absl").removeFilter(self._quiet)
+            self._quiet.leave()
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -232,7 +236,10 @@ class Checkpoints:
         try:
             return self._checkpointer.load_checkpointables(step, target)
         except _FAILURES as failure:
-            raise self._damaged(step, _first_line(failure)) from failure
+            why = _first_line(failure)
+        # Without the failure as its cause, which would keep what Orbax left undone.
+        _collect_quietly()
+        raise self._damaged(step, why)
 
     def _damaged(self, step: int, why: str) -> errors.CheckpointError:
         """With what to do: whatever is advised here goes on."""
@@ -299,7 +306,21 @@ class _Quiet(logging.Filter):
     """Keeps Orbax's own log lines away: what goes wrong is raised, once, as a sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname
+        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
+
+    def leave(self) -> None:
+        """Stops filtering."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+
+def _collect_quietly() -> None:
+    """Clears away what Orbax was still reading when one part failed, which complains of it."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 def _rest(state: TrainState) -> dict[str, PyTree]:

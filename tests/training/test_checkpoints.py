@@ -96,8 +96,6 @@ def test_a_foreign_checkpoint_is_refused(tmp_path, small_state):
         saved.load(small_state)
 
 
-# Orbax closes its event loop while other parts are still read, and these complain when collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_refused(tmp_path, small_state):
     with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
         saved.save(small_state, state.Progress(step=1))
@@ -245,7 +243,6 @@ def test_a_checkpoint_without_checksums_must_agree_with_itself(older, small_stat
         begin_again(older, small_state)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "data",
     [
@@ -267,7 +264,6 @@ def test_a_description_that_is_none_is_refused_with_advice_that_works(three, sma
     assert (progress.step, progress.best_step, lost) == (2, 1, None)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_after_a_damaged_best_checkpoint_the_latest_takes_its_place(three, small_state):
     move_away(three, 3)
     shutil.rmtree(three / "1" / "ema" / "ocdbt.process_0")

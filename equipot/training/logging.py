@@ -4,6 +4,7 @@ The length of each file is part of every checkpoint; a resumed run cuts its file
 line appears twice. Numbers are in eV, Å and seconds; the screen shows meV.
 """
 
+import contextlib
 import csv
 import hashlib
 import importlib
@@ -51,9 +52,12 @@ class RunLog:
           lengths: Bytes to keep of each file; a file that is not named is emptied.
         """
         self.console = rich_console.Console(highlight=False, soft_wrap=True)
-        self._files = {
-            name: _cut(folder / name, lengths.get(name, 0)) for name in (JSONL, CSV, TEXT)
-        }
+        with contextlib.ExitStack() as opened:
+            self._files = {
+                name: opened.enter_context(_cut(folder / name, lengths.get(name, 0)))
+                for name in (JSONL, CSV, TEXT)
+            }
+            opened.pop_all()  # all are there: closed by ``__exit__``
         if not lengths.get(CSV):
             self._write(CSV, ",".join(COLUMNS) + "\n")
         self._bar = _bar(self.console)

@@ -8,12 +8,13 @@ import pathlib
 import tempfile
 from collections.abc import Mapping
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
 
 from equipot.models import registry
-from equipot.potential import archive, arrays, artefact, checks
+from equipot.potential import archive, arrays, artefact, checks, evaluate, probe
 from equipot.potential import potential as potentials
 from equipot.potential.repulsion import between_covalent_radii
 from tests.fuzz import harness, mutations
@@ -53,7 +54,7 @@ def attempt(subject: str, seed: int) -> harness.Outcome:
 
 @functools.cache
 def _saved(name: str) -> bytes:
-    """A small potential with random parameters; its probe is not evaluated, but a made-up one."""
+    """A small potential with random parameters and a made-up probe: nothing is compiled."""
     model_name, model_config = registry.config_from_mapping(
         {"name": name, "cutoff": 3.5, **_MODELS[name]}
     )
@@ -65,13 +66,29 @@ def _saved(name: str) -> bytes:
         avg_num_neighbors=12.0,
         repulsion=between_covalent_radii((1, 8)),
     )
-    ones = jax.numpy.ones(2, "float32")
-    params = potentials.init_params(spec, jax.random.key(0), ones, ones)
+    rng, ones = np.random.default_rng(0), jax.numpy.ones(2, "float32")
+    shapes = jax.eval_shape(
+        lambda key: potentials.init_params(spec, key, ones, ones), jax.random.key(0)
+    )
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype), shapes)
+    structure = probe.make_structure(spec.species_table, spec.cutoff)
+    count = len(structure.positions)
+    prediction = evaluate.HostPrediction(
+        energy=0.0,
+        energies=rng.normal(size=count),
+        forces=rng.normal(size=(count, 3)),
+        stress=rng.normal(size=(3, 3)),
+        has_stress=True,
+    )
+    made_up = probe.Probe(structure=structure, prediction=prediction, dtype=spec.dtype)
     potential = potentials.Potential(
-        spec=spec, params=jax.tree.map(np.asarray, params), provenance={"config": {"seed": 0}}
+        spec=spec, params=params, provenance={"config": {"seed": 0, "data": ["a", "b"]}}
     )
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-        return artefact.save(pathlib.Path(folder) / "a.equipot", potential).read_bytes()
+        path = pathlib.Path(folder) / "a.equipot"
+        with mock.patch.object(probe, "make_probe", lambda potential: made_up):
+            artefact.save(path, potential)
+        return path.read_bytes()
 
 
 @functools.cache

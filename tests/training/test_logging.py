@@ -1,4 +1,5 @@
 import csv
+import gc
 import json
 
 import jax
@@ -104,3 +105,11 @@ def test_damaged_lines_of_metrics_are_named_and_left_out(tmp_path):
     lines, numbers = logging.read_lines(path)
     assert lines == [{"step": 1, "loss": 0.5}] * 2
     assert numbers == list(range(2, 2 + len(damaged)))
+
+
+def test_files_are_closed_where_a_later_one_is_too_short(tmp_path):
+    (tmp_path / logging.JSONL).write_text("{}\n")
+    (tmp_path / logging.CSV).write_text("")
+    with pytest.raises(errors.CheckpointError, match=r"metrics\.csv: has 0 bytes"):
+        logging.RunLog(tmp_path, {logging.CSV: 100})
+    gc.collect()  # warns of a file that is open

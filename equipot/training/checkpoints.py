@@ -34,7 +34,8 @@ from equipot.typing import PyTree
 # Orbax and TensorStore raise these for whatever goes wrong with files.
 _FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 _FULL = tuple(errno.errorcode[number] for number in files.FULL)
-_LOGGERS = ("absl", "asyncio")
+_LOGGERS = ("absl", "asyncio", "concurrent.futures")
+_LEFT_UNDONE = ("never retrieved", "exception calling callback")
 _OVERHEAD = 100_000  # bytes of names and shapes beside the arrays, generously
 _when = ocp.training.save_decision_policies
 
@@ -306,7 +307,8 @@ class _Quiet(logging.Filter):
     """Keeps Orbax's own log lines away: what goes wrong is raised, once, as a sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname and "never retrieved" not in record.getMessage()
+        undone = any(words in record.getMessage() for words in _LEFT_UNDONE)
+        return "orbax" not in record.pathname and not undone
 
     def leave(self) -> None:
         """Stops filtering."""

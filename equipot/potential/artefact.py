@@ -51,7 +51,12 @@ _PROBE = {  # kind of number and count of axes
     "forces": ("f", 2),
     "stress": ("f", 2),
 }
-_PARTS = {"potential.json", "provenance.json", DISTANCE_RANGE, *(f"probe/{name}.npy" for name in _PROBE)}
+_PARTS = {
+    "potential.json",
+    "provenance.json",
+    DISTANCE_RANGE,
+    *(f"probe/{name}.npy" for name in _PROBE),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

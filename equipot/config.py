@@ -6,6 +6,8 @@ such dataclass.
 """
 
 import dataclasses
+import reprlib
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -83,12 +85,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is not None and isinstance(value, Mapping):
         return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _number(value, where)
     if hint is Any or (isinstance(hint, type) and type(value) is hint):
         return value
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)  # 1e5 is a float to YAML
     raise errors.ConfigError(f"{where}: expected {_describe(hint)}, received {value!r}")
+
+
+def _number(value: int | float, where: str) -> float:
+    if value != value or (isinstance(value, int) and abs(value) > sys.float_info.max):
+        raise errors.ConfigError(f"{where}: expected a number, received {reprlib.repr(value)}")
+    return float(value)
 
 
 def _convert_union(options: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -18,7 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.fuzz import harness
 
-SUBJECTS = {"data": "tests.fuzz.data_cases"}
+SUBJECTS = {
+    "data": "tests.fuzz.data_cases",
+    "artefacts": "tests.fuzz.artefact_cases",
+    "runs": "tests.fuzz.run_cases",
+}
 
 
 def main() -> int:

@@ -90,3 +90,13 @@ def test_a_choice_that_is_not_offered_is_answered_with_those_that_are():
 def test_a_place_may_be_given_for_a_part_read_alone():
     with pytest.raises(errors.ConfigError, match=r"^model\.nequip\.rate: expected float"):
         config.from_mapping(Inner, {"rate": "x"}, "model.nequip")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 10**400])
+def test_what_is_no_number_of_the_computer_is_refused(value):
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        rate: float
+
+    with pytest.raises(errors.ConfigError, match="rate: expected a number, received"):
+        config.from_mapping(Settings, {"rate": value})

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from equipot import errors
+from equipot import errors, files
 from equipot.calculators.dynamics import DynamicsReport
 
 
@@ -38,6 +38,9 @@ def save_dynamics_plot(path: str | pathlib.Path, report: DynamicsReport, num_ato
         axis.set_ylabel(label)
     axes[-1].set_xlabel("time, ps")
     try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
+        with files.whole(path, errors.ConfigError) as draft:
+            figure.savefig(draft, dpi=150)
+    except errors.ConfigError:
+        raise
+    except ValueError as error:  # a format that matplotlib does not write
         raise errors.ConfigError(f"{path}: the picture could not be written ({error})") from error

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from equipot import errors
+from equipot.cli import compile_cache
 from equipot.data import paths
 
 TRAIN = "equipot-train"
@@ -75,11 +76,12 @@ def _keep_compiled_programs() -> None:
     Anything the user has set in the environment (``JAX_COMPILATION_CACHE_DIR`` …) stays.
     """
     folder = paths.cache_folder() / "jax" / _processor()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault(compile_cache.FOLDER_VARIABLE, str(folder))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     # Without it, each program from the cache comes with a page on what this processor prefers.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    compile_cache.replace_torn_entries()
 
 
 def _processor() -> str:

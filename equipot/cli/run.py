@@ -3,7 +3,6 @@
 Hydra's launchers start it in other processes too, which import this module and nothing before it.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +33,9 @@ def run(composed: Any) -> float:
         if job.mode == RunMode.MULTIRUN and mapping.get("run_dir") is None:
             mapping["run_dir"] = os.path.relpath(job.runtime.output_dir)
         folder = train(mapping)
-    valid = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["valid"] or {}
+        from equipot.training import folder as folders  # imports jax
+
+        valid = folders.read_metrics(folders.RunFolder(folder, folder.name))["valid"] or {}
     found = valid.get("forces") or valid.get("energy") or {}
     return float(found.get("rmse", "nan"))
 

@@ -7,14 +7,13 @@ and only the latest few.
 
 import hashlib
 import json
-import os
 import pathlib
-import tempfile
 import zipfile
 import zlib
 
 import numpy as np
 
+from equipot import errors, files
 from equipot.data import config as data_config
 from equipot.data import contents, paths, structure
 
@@ -54,16 +53,10 @@ def save(digest: str, made: contents.FileContents) -> bool:
     """Saves what a file gave; returns False where the folder cannot be written."""
     folder = paths.cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
-            try:
-                np.savez(file, allow_pickle=False, **_pack(made))
-                os.replace(file.name, folder / f"{digest}.npz")
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        with files.whole(folder / f"{digest}.npz") as draft:
+            np.savez(draft, allow_pickle=False, **_pack(made))
         _prune(folder)
-    except OSError:
+    except (OSError, errors.DataError):
         return False
     return True
 

@@ -114,22 +114,18 @@ class Config:
             num_channels=1,
             num_radial_basis=1,
             polynomial_cutoff=2,
+            spline_span=0,
         )
         if self.embedding_dim < 1 or (self.radial_basis == "bessel" and self.embedding_dim % 2):
             raise errors.ConfigError(
                 "model.embedding_dim: expected an even number, half of it for each end of a pair, "
                 f"received {self.embedding_dim}"
             )
-        if self.radial_basis == "spline" and not 0 <= self.spline_span <= self.num_radial_basis:
+        if self.radial_basis == "spline" and self.spline_span > self.num_radial_basis:
             raise errors.ConfigError(
                 f"model.spline_span: expected 0 to {self.num_radial_basis}, the number of splines, "
                 f"received {self.spline_span}"
             )
-        for name in ("embedding_widths", "latent_widths", "readout_widths"):
-            if min(getattr(self, name), default=1) < 1:
-                raise errors.ConfigError(
-                    f"model.{name}: expected positive widths, received {getattr(self, name)}"
-                )
         if not all(0 < r <= self.cutoff for row in self.pair_cutoffs for r in row):
             raise errors.ConfigError(
                 f"model.pair_cutoffs: expected radii above 0 and up to the cutoff {self.cutoff}, "

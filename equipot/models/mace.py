@@ -82,6 +82,7 @@ class Config:
             num_radial_basis=1,
             polynomial_cutoff=2,
             readout_width=0,
+            most={"lmax": 6, "message_lmax": 6},
         )
         if isinstance(self.correlation, tuple) and len(self.correlation) != self.num_layers:
             raise errors.ConfigError(

@@ -15,14 +15,11 @@ It is checked when it is loaded: the checksums of all parts, and the prediction 
 """
 
 import dataclasses
-import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import equipot
@@ -31,8 +28,8 @@ from equipot.data.distance_range import DistanceRange
 from equipot.data.structure import Structure
 from equipot.graphs import host_graph
 from equipot.models import registry
-from equipot.potential import archive, evaluate, probe
-from equipot.potential.potential import Potential, PotentialSpec, init_params
+from equipot.potential import archive, arrays, checks, evaluate, probe
+from equipot.potential.potential import Potential, PotentialSpec
 from equipot.typing import PyTree
 
 KIND = "equipot potential"
@@ -44,6 +41,21 @@ UNITS = {
     "energy": "eV",
     "forces": "eV/Å",
     "stress": "eV/Å³, (1/V) ∂E/∂ε, tension positive",
+}
+
+_PROBE = {  # kind of number and count of axes
+    "positions": ("f", 2),
+    "atomic_numbers": ("i", 1),
+    "cell": ("f", 2),
+    "energies": ("f", 1),
+    "forces": ("f", 2),
+    "stress": ("f", 2),
+}
+_PARTS = {
+    "potential.json",
+    "provenance.json",
+    DISTANCE_RANGE,
+    *(f"probe/{name}.npy" for name in _PROBE),
 }
 
 
@@ -98,12 +110,7 @@ def save(path: str | Path, potential: Potential) -> Path:
         **_probe_to_parts(probe.make_probe(potential)),
     }
     versions = {"equipot": equipot.__version__, "jax": jax.__version__}
-    try:
-        archive.write_archive(path, KIND, FORMAT_VERSION, parts, versions=versions)
-    except OSError as error:
-        raise errors.ArtefactError(
-            f"{path}: could not be written ({error.strerror}); what stood there before is as it was"
-        ) from error
+    archive.write_archive(path, KIND, FORMAT_VERSION, parts, versions=versions)
     return path
 
 
@@ -136,23 +143,30 @@ def read(path: str | Path) -> Artefact:
     """
     path = Path(path)
     version, parts = archive.read_archive(path, KIND, FORMAT_VERSION)
+    unknown = [name for name in parts if name not in _PARTS and not name.startswith("params/")]
+    if unknown:
+        raise errors.ArtefactError(
+            f"{path}: the part {unknown[0]} is unknown to this version of equipot; upgrade with pip"
+            " install --upgrade equipot"
+        )
     try:
-        spec = _spec_from_json(_read_json(parts, "potential.json"))
+        spec = _spec_from_parts(parts)
+        checks.check_spec(spec)
         potential = Potential(
             spec=spec,
             params=_params_from_parts(parts),
-            provenance=_read_json(parts, "provenance.json"),
+            provenance=_json_part(parts, "provenance.json"),
             distance_range=_range_from_parts(parts, spec),
         )
         stored = _probe_from_parts(parts, spec)
+        checks.check_probe(stored, spec)
+        checks.check_params(spec, potential.params)
     except errors.ConfigError as error:
         raise errors.ArtefactError(f"{path}: {error}; was it made by another version?") from error
-    except (KeyError, ValueError, TypeError) as error:
+    except (errors.ArtefactError, errors.DataError) as error:
         raise errors.ArtefactError(
-            f"{path}: a part does not hold what it should ({error}); the file was not written by"
-            " equipot"
+            f"{path}: {error}; the file does not hold what it should"
         ) from error
-    _check_params(potential, path)
     return Artefact(potential=potential, probe=stored, path=path, format_version=version)
 
 
@@ -169,11 +183,21 @@ def _describe(spec: PotentialSpec) -> dict[str, Any]:
     return {**config.to_mapping(fields), "model": model, "cutoff": spec.cutoff, "units": UNITS}
 
 
-def _spec_from_json(mapping: Mapping[str, Any]) -> PotentialSpec:
+def _spec_from_parts(parts: Mapping[str, bytes]) -> PotentialSpec:
+    mapping = _json_part(parts, "potential.json")
     fields = {key: value for key, value in mapping.items() if key not in ("cutoff", "units")}
-    name, model_config = registry.config_from_mapping(fields.pop("model"))
+    model = fields.pop("model", None)
+    if not isinstance(model, dict):
+        raise errors.ArtefactError(f"potential.json: expected the group 'model', found {model!r}")
+    name, model_config = registry.config_from_mapping(model)
     fields |= {"model_name": name, "model_config": model_config}
-    return config.from_mapping(PotentialSpec, fields, "potential")
+    spec = config.from_mapping(PotentialSpec, fields, "potential")
+    for key, own in {"cutoff": spec.cutoff, "units": UNITS}.items():
+        if mapping.get(key, own) != own:
+            raise errors.ArtefactError(
+                f"potential.json: {key} is {mapping[key]!r}, the model has {own!r}"
+            )
+    return spec
 
 
 def _range_to_parts(potential: Potential) -> dict[str, bytes]:
@@ -184,7 +208,7 @@ def _range_to_parts(potential: Potential) -> dict[str, bytes]:
 def _range_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> DistanceRange | None:
     if DISTANCE_RANGE not in parts:
         return None
-    span = DistanceRange.from_mapping(_read_json(parts, DISTANCE_RANGE))
+    span = DistanceRange.from_mapping(_json_part(parts, DISTANCE_RANGE))
     if not span.elements or not set(span.elements) <= set(spec.species_table):
         raise errors.DataError(
             f"range of distances: expected elements among {list(spec.species_table)}, those of the"
@@ -196,53 +220,31 @@ def _range_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> Distan
 def _params_to_parts(params: PyTree) -> dict[str, bytes]:
     """Flattens a tree of mappings; the path of a leaf becomes the name of its part."""
     parts = {}
-    for name, leaf in _leaves(params).items():
+    for name, leaf in checks.leaves(params).items():
         array = np.asarray(leaf)
         if not np.isfinite(array).all():
             raise errors.NonFiniteError(f"params/{name} holds NaN or infinity; nothing was saved")
-        parts[f"params/{name}.npy"] = _write_array(array)
+        parts[f"params/{name}.npy"] = arrays.to_bytes(array)
     return parts
 
 
 def _params_from_parts(parts: Mapping[str, bytes]) -> PyTree:
     tree: dict[str, Any] = {}
-    for part, data in parts.items():
+    for part in parts:
         if not part.startswith("params/"):
             continue
         *folders, name = part.removeprefix("params/").removesuffix(".npy").split("/")
         branch = tree
         for folder in folders:
             branch = branch.setdefault(folder, {})
-        branch[name] = _read_array(data)
+            if not isinstance(branch, dict):
+                raise errors.ArtefactError(f"{part}: {folder} is an array and a folder")
+        branch[name] = _array_part(parts, part)
     return tree
 
 
-def _check_params(potential: Potential, path: Path) -> None:
-    """Compares the parameters with those that the model of this version has; compiles nothing."""
-    spec = potential.spec
-    with jax.enable_x64(spec.dtype == "float64"):
-        ones = jnp.ones(spec.table_shape, spec.dtype)
-        expected = _leaves(
-            jax.eval_shape(lambda key: init_params(spec, key, ones, ones), jax.random.key(0))
-        )
-    found = _leaves(potential.params)
-    for name in sorted(expected.keys() | found.keys()):
-        shapes = [leaves[name].shape if name in leaves else None for leaves in (expected, found)]
-        if shapes[0] != shapes[1]:
-            raise errors.ArtefactError(
-                f"{path}: params/{name} has shape {shapes[1]}, expected {shapes[0]} (None is for"
-                f" none); the model {spec.model_name} of this version of equipot is another one"
-            )
-
-
-def _leaves(tree: PyTree) -> dict[str, Any]:
-    """The leaves of a tree of mappings by their path."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {"/".join(str(key.key) for key in path): leaf for path, leaf in leaves}
-
-
 def _probe_to_parts(stored: probe.Probe) -> dict[str, bytes]:
-    arrays = {
+    contents = {
         "positions": stored.structure.positions,
         "atomic_numbers": stored.structure.atomic_numbers,
         "cell": stored.structure.cell,
@@ -250,40 +252,47 @@ def _probe_to_parts(stored: probe.Probe) -> dict[str, bytes]:
         "forces": stored.prediction.forces,
         "stress": stored.prediction.stress,
     }
-    return {f"probe/{name}.npy": _write_array(array) for name, array in arrays.items()}
+    return {f"probe/{name}.npy": arrays.to_bytes(array) for name, array in contents.items()}
 
 
 def _probe_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> probe.Probe:
-    def array(name: str) -> np.ndarray:
-        return _read_array(parts[f"probe/{name}.npy"])
-
+    found = {}
+    for name, (kind, num_axes) in _PROBE.items():
+        array = found[name] = _array_part(parts, f"probe/{name}.npy")
+        if array.dtype.kind != kind or array.ndim != num_axes:
+            raise errors.ArtefactError(
+                f"probe/{name}.npy holds {array.dtype}{list(array.shape)}, which is something else"
+            )
     structure = Structure(
-        positions=array("positions"),
-        atomic_numbers=array("atomic_numbers"),
-        cell=array("cell"),
+        positions=found["positions"],
+        atomic_numbers=found["atomic_numbers"],
+        cell=found["cell"],
         pbc=np.ones(3, bool),
         source="probe of the potential",
         head=spec.heads[0],
     )
     prediction = evaluate.HostPrediction(
-        energy=float(array("energies").sum()),
-        energies=array("energies"),
-        forces=array("forces"),
-        stress=array("stress"),
+        energy=float(found["energies"].sum()),
+        energies=found["energies"],
+        forces=found["forces"],
+        stress=found["stress"],
         has_stress=True,
     )
     return probe.Probe(structure=structure, prediction=prediction, dtype=spec.dtype)
 
 
-def _write_array(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asarray(array, order="C"), (1, 0), allow_pickle=False)
-    return buffer.getvalue()
+def _array_part(parts: Mapping[str, bytes], name: str) -> np.ndarray:
+    try:
+        return arrays.from_bytes(_part(parts, name))
+    except ValueError as error:
+        raise errors.ArtefactError(f"{name} is no array as equipot writes it ({error})") from error
 
 
-def _read_array(data: bytes) -> np.ndarray:
-    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+def _json_part(parts: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    return archive.read_json(_part(parts, name), name)
 
 
-def _read_json(parts: Mapping[str, bytes], name: str) -> dict[str, Any]:
-    return json.loads(parts[name])
+def _part(parts: Mapping[str, bytes], name: str) -> bytes:
+    if name not in parts:
+        raise errors.ArtefactError(f"the part {name} is missing")
+    return parts[name]

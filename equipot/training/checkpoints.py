@@ -1,14 +1,23 @@
 """Checkpoints of a run, by Orbax: the latest few and the best, written while training goes on.
 
 Each step is a folder with four parts: ``params``, ``ema``, ``opt`` (the optimiser and what belongs
-to the step) and ``meta`` (``Progress`` and the shapes of all arrays, as JSON). A checkpoint is
+to the step) and ``meta`` (``Progress``, and shapes and digests of all arrays). A checkpoint is
 complete or not there: Orbax writes under another name and renames last.
+
+The latest few are kept, and for each of them the one that was the best at its time: when a damaged
+one is moved away, the one before it can go on.
 """
 
-import json
+import dataclasses
+import errno
+import gc
 import logging
+import math
 import os
 import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,21 +25,28 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from equipot import config as configuration
-from equipot import errors
+from equipot import errors, files
+from equipot.training import checkpoint_meta
 from equipot.training import state as states
 from equipot.training.state import Progress, TrainState
 from equipot.typing import PyTree
 
 # Orbax and TensorStore raise these for whatever goes wrong with files.
-_FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError)
+_FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
+_FULL = tuple(errno.errorcode[number] for number in files.FULL)
+_LOGGERS = ("absl", "asyncio", "concurrent.futures")
+_LEFT_UNDONE = ("never retrieved", "exception calling callback")
 _OVERHEAD = 100_000  # bytes of names and shapes beside the arrays, generously
-_policies = ocp.training.preservation_policies
 _when = ocp.training.save_decision_policies
 
 
 class Checkpoints:
-    """The checkpoints of one run folder."""
+    """The checkpoints of one run folder.
+
+    Attributes:
+      folder: Where they are.
+      lost_best: The step that a loaded run called its best and that is not there any more.
+    """
 
     def __init__(self, folder: Path, keep: int) -> None:
         """Opens the folder, making it if needed; what a killed run left half-written is removed.
@@ -38,24 +54,29 @@ class Checkpoints:
         Args:
           folder: Where they are.
           keep: How many of the latest are kept beside the best.
+
+        Raises:
+          CheckpointError: If the folder cannot be used, or a checkpoint is damaged.
         """
         self.folder = folder
-        for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
-            shutil.rmtree(unfinished)
+        self.lost_best: int | None = None
+        self._kept = _Kept(keep)
         self._quiet = _Quiet()
-        logging.getLogger("absl").addFilter(self._quiet)
-        best = _policies.BestN(
-            get_metric_fn=lambda metrics: metrics["loss"],
-            reverse=True,
-            n=1,
-            keep_checkpoints_without_metrics=False,
-        )
-        # Orbax's policies do not match its own protocols in the eyes of a type checker.
-        always: Any = _when.ContinuousCheckpointingPolicy()
-        kept: Any = _policies.AnyPreservationPolicy([_policies.LatestN(keep), best])
-        self._checkpointer = ocp.training.Checkpointer(
-            str(folder.absolute()), save_decision_policy=always, preservation_policy=kept
-        )
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._quiet)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
+                shutil.rmtree(unfinished)
+            # Orbax's policies do not match its own protocols in the eyes of a type checker.
+            always: Any = _when.ContinuousCheckpointingPolicy()
+            kept: Any = self._kept
+            self._checkpointer = ocp.training.Checkpointer(
+                str(folder.absolute()), save_decision_policy=always, preservation_policy=kept
+            )
+        except _FAILURES as failure:
+            self._quiet.leave()
+            raise self._cannot_open(failure) from failure
         self._last = self.latest_step
 
     def __enter__(self) -> "Checkpoints":
@@ -73,13 +94,17 @@ class Checkpoints:
             if error is None:
                 raise self._cannot_write(failure) from failure
         finally:
-            logging.getLogger("absl").removeFilter(self._quiet)
+            self._quiet.leave()
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps of all complete checkpoints, ascending."""
+        return tuple(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
     @property
     def latest_step(self) -> int | None:
         """The step of the latest complete checkpoint."""
-        latest = self._checkpointer.latest
-        return None if latest is None else latest.step
+        return max(self.steps, default=None)
 
     def save(self, state: TrainState, progress: Progress) -> None:
         """Copies the state and begins to write it; returns while the disk is still busy.
@@ -88,7 +113,7 @@ class Checkpoints:
 
         Args:
           state: What to save.
-          progress: Where the run stands; kept as the best if its best step is this one.
+          progress: Where the run stands; the checkpoint of its best step is kept.
 
         Raises:
           CheckpointError: If this or the previous checkpoint cannot be written.
@@ -97,16 +122,12 @@ class Checkpoints:
             return
         host = states.to_host(state)
         parts = {"params": host.params, "ema": host.ema_params, "opt": _rest(host)}
-        meta = {"progress": configuration.to_mapping(progress), "shapes": _shapes(parts)}
-        is_best = progress.best_step == progress.step
+        meta = checkpoint_meta.to_strings(progress, parts)
+        self._kept.best[progress.step] = progress.best_step
         try:
             self._checkpointer.wait()
             self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
-            self._checkpointer.save_checkpointables_async(
-                progress.step,
-                {**parts, "meta": {"json": json.dumps(meta)}},
-                metrics={"loss": progress.best_loss} if is_best else None,
-            )
+            self._checkpointer.save_checkpointables_async(progress.step, {**parts, "meta": meta})
         except _FAILURES as failure:
             raise self._cannot_write(failure) from failure
         self._last = progress.step
@@ -125,6 +146,8 @@ class Checkpoints:
     def load(self, like: TrainState) -> tuple[TrainState, Progress]:
         """Reads the latest checkpoint into NumPy arrays.
 
+        Where the best is not there any more, this one takes its place.
+
         Args:
           like: A state of the same shape.
 
@@ -136,10 +159,19 @@ class Checkpoints:
             raise errors.CheckpointError(f"{self.folder}: expected a checkpoint, found none")
         host = states.to_host(like)
         target = {"params": host.params, "ema": host.ema_params, "opt": _rest(host)}
-        meta = self._meta(step, target)
-        loaded = self._load(step, target)
+        meta = self._meta(step)
+        self._check_shapes(step, meta, target)
+        loaded = self._load(step, target, meta)
         restored = TrainState(params=loaded["params"], ema_params=loaded["ema"], **loaded["opt"])
-        return restored, Progress.from_mapping(meta["progress"])
+        if not meta.digests and restored.step != step:
+            raise self._damaged(step, f"its optimiser is at step {restored.step}")
+        progress = meta.progress
+        if progress.best_step >= 0 and progress.best_step not in self.steps:
+            self.lost_best = progress.best_step
+            progress = dataclasses.replace(progress, best_step=step, best_loss=math.inf)
+        self._kept.best = {own: self._best_step(own) for own in self.steps[:-1]}
+        self._kept.best[step] = progress.best_step
+        return restored, progress
 
     def load_ema(self, step: int, like: TrainState) -> PyTree:
         """Reads the averaged parameters of one checkpoint, the best say, into NumPy arrays.
@@ -147,7 +179,8 @@ class Checkpoints:
         Raises:
           CheckpointError: If it is damaged or was made by another program.
         """
-        return self._load(step, {"ema": states.to_host(like.ema_params)})["ema"]
+        target = {"ema": states.to_host(like.ema_params)}
+        return self._load(step, target, self._meta(step))["ema"]
 
     def _check_room(self, size: int) -> None:
         """Claims room for a checkpoint and gives it back: where that fails Orbax would wait."""
@@ -162,52 +195,134 @@ class Checkpoints:
         finally:
             shutil.rmtree(probe)
 
-    def _meta(self, step: int, target: dict[str, PyTree]) -> dict:
-        """Reads the JSON part and compares shapes, which Orbax reports misleadingly."""
-        text = self._load(step, {"meta": None})["meta"]
-        if not isinstance(text, dict) or "json" not in text:
-            raise errors.CheckpointError(
-                f"{self.folder / str(step)}: not a checkpoint of equipot; move it away, or take"
-                " another run_dir"
-            )
-        meta = json.loads(text["json"])
-        found, expected = meta["shapes"], _shapes(target)
+    def _meta(self, step: int) -> checkpoint_meta.Meta:
+        strings = self._read(step, {"meta": None})["meta"]
+        try:
+            return checkpoint_meta.from_strings(strings, step)
+        except errors.CheckpointError as error:
+            raise self._damaged(step, str(error)) from error
+
+    def _best_step(self, step: int) -> int:
+        """The best step by the account of a checkpoint; its own step where it says nothing."""
+        try:
+            return self._meta(step).progress.best_step
+        except errors.CheckpointError:
+            return step  # damaged: it will be said when somebody needs it
+
+    def _check_shapes(
+        self, step: int, meta: checkpoint_meta.Meta, target: dict[str, PyTree]
+    ) -> None:
+        """Compares shapes, which Orbax reports misleadingly."""
+        found, expected = meta.shapes, checkpoint_meta.shapes(target)
         for path in sorted(found.keys() | expected.keys()):
             if found.get(path) != expected.get(path):
                 raise errors.CheckpointError(
                     f"{self.folder / str(step)}: {path} is {found.get(path, 'missing')}, expected"
                     f" {expected.get(path, 'nothing of that name')}; it was made for another model"
                 )
-        return meta
 
-    def _load(self, step: int, target: dict[str, PyTree]) -> dict[str, PyTree]:
+    def _load(
+        self, step: int, target: dict[str, PyTree], meta: checkpoint_meta.Meta
+    ) -> dict[str, PyTree]:
+        """Reads parts and compares them with their digests."""
+        loaded = self._read(step, target)
+        for name in target:
+            found = checkpoint_meta.digest(loaded[name])
+            if meta.digests.get(name, found) != found:
+                raise self._damaged(step, f"the checksum of '{name}' differs")
+        return loaded
+
+    def _read(self, step: int, target: dict[str, PyTree]) -> dict[str, PyTree]:
         self.wait()
         try:
             return self._checkpointer.load_checkpointables(step, target)
         except _FAILURES as failure:
-            raise errors.CheckpointError(
-                f"{self.folder / str(step)}: expected a checkpoint of equipot, found a damaged or"
-                f" foreign one ({_first_line(failure)}); move that folder away to go on from the"
-                " one before"
-            ) from failure
+            why = _first_line(failure)
+        # Without the failure as its cause, which would keep what Orbax left undone.
+        _collect_quietly()
+        raise self._damaged(step, why)
+
+    def _damaged(self, step: int, why: str) -> errors.CheckpointError:
+        """With what to do: whatever is advised here goes on."""
+        others = [own for own in self.steps if own != step]
+        if not others:
+            advice = f"move {self.folder} away, and the same command begins anew"
+        elif step > others[-1]:
+            advice = f"move that folder away, and the same command goes on from step {others[-1]}"
+        else:
+            advice = (
+                "move that folder away, and the same command goes on with the latest,"
+                f" step {others[-1]}, in its place"
+            )
+        return errors.CheckpointError(
+            f"{self.folder / str(step)}: expected a checkpoint of equipot, found a damaged or"
+            f" foreign one ({why}); {advice}"
+        )
+
+    def _cannot_open(self, failure: BaseException) -> errors.CheckpointError:
+        """Names the checkpoint whose description Orbax could not read, if it is that."""
+        steps = (path for path in self.folder.glob("*") if path.name.isdecimal())
+        damaged = next((path for path in sorted(steps) if not _opens_alone(path)), self.folder)
+        goes_on = "begins anew" if damaged == self.folder else "goes on from what is left"
+        return errors.CheckpointError(
+            f"{damaged}: expected a checkpoint of equipot, found a damaged or foreign one"
+            f" ({_first_line(failure)}); move that folder away, and the same command {goes_on}"
+        )
 
     def _cannot_write(self, failure: BaseException) -> errors.CheckpointError:
-        self._checkpointer.reload()
-        latest = self.latest_step
+        try:
+            self._checkpointer.reload()
+            latest = self.latest_step
+        except _FAILURES:
+            latest = None
         good = (
             "there is none before it" if latest is None else f"the last good one is step {latest}"
         )
+        free = "Free some space and start" if _is_full(failure) else "Mend that and start"
         return errors.CheckpointError(
             f"{self.folder}: the checkpoint could not be written ({_first_line(failure)}); {good}."
-            " Free some space and start again with the same command"
+            f" {free} again with the same command"
         )
+
+
+class _Kept:
+    """Orbax's policy of what stays: the latest, and the best by the account of each of them.
+
+    Attributes:
+      best: The best step by the account of each checkpoint.
+    """
+
+    def __init__(self, latest: int) -> None:
+        self._latest = latest
+        self.best: dict[int, int] = {}
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        latest = sorted(steps)[-self._latest :]
+        wanted = {*latest, *(self.best.get(step, step) for step in latest)}
+        return [step in wanted for step in steps]
 
 
 class _Quiet(logging.Filter):
     """Keeps Orbax's own log lines away: what goes wrong is raised, once, as a sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname
+        undone = any(words in record.getMessage() for words in _LEFT_UNDONE)
+        return "orbax" not in record.pathname and not undone
+
+    def leave(self) -> None:
+        """Stops filtering."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
+
+
+def _collect_quietly() -> None:
+    """Clears away what Orbax was still reading when one part failed, which complains of it."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 def _rest(state: TrainState) -> dict[str, PyTree]:
@@ -219,10 +334,24 @@ def _rest(state: TrainState) -> dict[str, PyTree]:
     }
 
 
-def _shapes(tree: PyTree) -> dict[str, str]:
-    """``float32[64, 64]`` and the like for each leaf, by its path."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
+def _opens_alone(checkpoint: Path) -> bool:
+    """Whether Orbax opens a folder that holds nothing but this checkpoint."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / checkpoint.name).symlink_to(checkpoint.absolute())
+        try:
+            ocp.training.Checkpointer(folder).close()
+        except _FAILURES:
+            return False
+    return True
+
+
+def _is_full(failure: BaseException | None) -> bool:
+    """Whether the disk is full, by the number of the system or by TensorStore's words."""
+    while failure is not None:
+        if files.is_full(failure) or any(word in str(failure) for word in _FULL):
+            return True
+        failure = failure.__cause__ or failure.__context__
+    return False
 
 
 def _first_line(failure: BaseException) -> str:

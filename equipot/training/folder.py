@@ -15,8 +15,8 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import json
-import os
 import platform
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -25,7 +25,7 @@ import jax
 import yaml
 
 from equipot import config as configuration
-from equipot import errors
+from equipot import errors, files
 from equipot.data.config import DataConfig
 from equipot.training.config import TrainConfig
 
@@ -42,6 +42,18 @@ _PACKAGES = (
 )
 # What may change between the parts of a run: where it lies and who is told.
 _FREE_KEYS = ("run_dir", "logger")
+_LARGEST = 2**20  # bytes of any of the files that are read
+_DEEPEST = 20  # levels of a configuration
+# What PyYAML raises, for syntax and for values that are none of their type.
+_YAML_FAILURES = (
+    yaml.YAMLError,
+    ValueError,
+    RecursionError,
+    LookupError,
+    AttributeError,
+    TypeError,
+)
+_AGAIN = "remove {}, and the same command measures the potential again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +178,39 @@ def versions() -> dict[str, Any]:
     return {**found, "devices": devices}
 
 
+def read_metrics(folder: RunFolder) -> dict[str, Any]:
+    """The final errors of a finished run, by split.
+
+    Raises:
+      CheckpointError: If the file is damaged.
+    """
+    found = _read_json(folder.metrics, _AGAIN.format(folder.metrics.name))
+    for split in ("train", "valid", "test"):
+        errors_ = found.get(split, "")
+        for quantity in ("energy", "forces", "stress") if errors_ is not None else ():
+            own = errors_.get(quantity, "") if isinstance(errors_, dict) else ""
+            if own is not None and not (isinstance(own, dict) and _is_float(own.get("rmse"))):
+                raise errors.CheckpointError(
+                    f"{folder.metrics}: expected the RMSE of '{quantity}' in '{split}', found none;"
+                    f" {_AGAIN.format(folder.metrics.name)}"
+                )
+    return found
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool)
+
+
+def read_table(folder: RunFolder) -> str:
+    """The final errors of a finished run, for people.
+
+    Raises:
+      CheckpointError: If one of the files that make a run finished is missing or damaged.
+    """
+    read_metrics(folder)
+    return _read_text(folder.table, _AGAIN.format(folder.metrics.name))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON so that the file is complete or not there."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -177,17 +222,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
       CheckpointError: If the disk refuses.
     """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as failure:
-        raise errors.CheckpointError(
-            f"{path}: could not be written ({failure.strerror})"
-        ) from failure
+    files.write(path, text, errors.CheckpointError)
 
 
 def _lock_file(path: Path) -> TextIO:
@@ -203,18 +238,46 @@ def _lock_file(path: Path) -> TextIO:
 
 
 def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
-    before = json.loads(folder.dataset.read_text(encoding="utf-8"))
+    advice = (
+        "restore it, or remove it: the same command then writes it anew, and cannot tell whether"
+        " data have changed"
+    )
+    before = _read_json(folder.dataset, advice)
     compared = {
         "fingerprint": "dataset",
         "num_devices": "number of devices",
         "init_from": "potential to start from",
     }
     for key, what in compared.items():
+        if key in facts and key not in before and key != "init_from":
+            raise errors.CheckpointError(f"{folder.dataset}: lacks '{key}'; {advice}")
         if before.get(key) != facts.get(key):
             raise errors.CheckpointError(
                 f"{folder.path}: the {what} was {before.get(key)} when the run began, now it is"
                 f" {facts[key]}; restore it, or take another name or run_dir"
             )
+
+
+def _read_json(path: Path, advice: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_read_text(path, advice))
+    except (ValueError, RecursionError) as failure:
+        raise errors.CheckpointError(f"{path}: expected JSON ({failure}); {advice}") from failure
+    if not isinstance(found, dict):
+        raise errors.CheckpointError(
+            f"{path}: expected a mapping, found {reprlib.repr(found)}; {advice}"
+        )
+    return found
+
+
+def _read_text(path: Path, advice: str) -> str:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise errors.CheckpointError(f"{path}: is larger than any of equipot; {advice}")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as failure:
+        why = files.cause(failure) if isinstance(failure, OSError) else str(failure)
+        raise errors.CheckpointError(f"{path}: could not be read ({why}); {advice}") from failure
 
 
 def _listing(path: Path) -> list[Path]:
@@ -224,11 +287,7 @@ def _listing(path: Path) -> list[Path]:
 
 
 def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
-    try:
-        before = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    except yaml.YAMLError as failure:
-        raise errors.CheckpointError(f"{folder.config}: expected YAML ({failure})") from failure
-    old, new = _flat(before), _flat(configuration.to_mapping(config))
+    old, new = _flat(_read_config(folder)), _flat(configuration.to_mapping(config))
     # A key that the version which began the run did not know acted as its default does.
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
     old = {**known, **old}
@@ -238,6 +297,36 @@ def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
                 f"{folder.path}: holds a run with {key}={old.get(key)}, now it is {new.get(key)};"
                 " take another name or run_dir, or remove the folder"
             )
+
+
+def _read_config(folder: RunFolder) -> Mapping[str, Any]:
+    """The settings that the run began with."""
+    advice = "restore it, or take another name or run_dir"
+    text = _read_text(folder.config, advice)
+    try:
+        _check_yaml(text)
+        before = yaml.safe_load(text)
+    except _YAML_FAILURES as failure:
+        shown = " ".join(str(failure).split())
+        raise errors.CheckpointError(
+            f"{folder.config}: expected YAML as equipot writes it ({shown}); {advice}"
+        ) from failure
+    if not isinstance(before, dict):
+        found = "an empty file" if before is None else reprlib.repr(before)
+        raise errors.CheckpointError(
+            f"{folder.config}: expected the settings of a run, found {found}; {advice}"
+        )
+    return before
+
+
+def _check_yaml(text: str) -> None:
+    """Refuses what takes PyYAML forever; our own files have no aliases and few levels."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
+            raise yaml.YAMLError("an alias, or too many levels")
 
 
 def _defaults(config: TrainConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The length of each file is part of every checkpoint; a resumed run cuts its file
 line appears twice. Numbers are in eV, Å and seconds; the screen shows meV.
 """
 
+import contextlib
 import csv
 import hashlib
 import importlib
@@ -11,6 +12,7 @@ import io
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +22,7 @@ import jax
 from rich import console as rich_console
 from rich import progress as rich_progress
 
-from equipot import errors
+from equipot import errors, files
 from equipot.training.config import LoggerConfig
 
 JSONL, CSV, TEXT = "metrics.jsonl", "metrics.csv", "train.log"
@@ -50,13 +52,19 @@ class RunLog:
           lengths: Bytes to keep of each file; a file that is not named is emptied.
         """
         self.console = rich_console.Console(highlight=False, soft_wrap=True)
-        self._files = {
-            name: _cut(folder / name, lengths.get(name, 0)) for name in (JSONL, CSV, TEXT)
-        }
+        with contextlib.ExitStack() as opened:
+            self._files = {
+                name: opened.enter_context(_cut(folder / name, lengths.get(name, 0)))
+                for name in (JSONL, CSV, TEXT)
+            }
+            opened.pop_all()  # all are there: closed by ``__exit__``
         if not lengths.get(CSV):
             self._write(CSV, ",".join(COLUMNS) + "\n")
         self._bar = _bar(self.console)
         self._tracker: Any = None
+        damaged = read_lines(folder / JSONL)[1]
+        if damaged:
+            self.say(f"{JSONL}: lines {damaged} are damaged, and left out of the learning curve")
 
     def __enter__(self) -> "RunLog":
         return self
@@ -148,6 +156,26 @@ class RunLog:
             ) from failure
 
 
+def read_lines(path: Path) -> tuple[list[dict[str, float | int]], list[int]]:
+    """The lines of metrics.jsonl, and the numbers of those that are damaged.
+
+    Args:
+      path: The file.
+    """
+    lines, damaged = [], []
+    for number, text in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        values = line if isinstance(line, dict) else {}
+        if "step" in values and all(_is_number(value) for value in values.values()):
+            lines.append({key: value for key, value in values.items() if value is not None})
+        else:
+            damaged.append(number)
+    return lines, damaged
+
+
 class Compilations:
     """Counts compilations by the name of the function, through ``jax.monitoring``.
 
@@ -182,9 +210,21 @@ class Compilations:
             self.counts[name] = self.counts.get(name, 0) + 1
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is what ``RunLog.record`` writes: a finite number, or null for one that is not."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return abs(value) <= sys.float_info.max
+    return value is None
+
+
 def _cut(path: Path, length: int) -> io.FileIO:
     """Opens a file for writing after its first ``length`` bytes; what stood behind them is gone."""
-    file = io.FileIO(path, "r+" if path.exists() else "w+")
+    try:
+        file = io.FileIO(path, "r+" if path.exists() else "w+")
+    except OSError as failure:
+        raise errors.CheckpointError(
+            f"{path}: could not be written ({files.cause(failure)})"
+        ) from failure
     if os.fstat(file.fileno()).st_size < length:
         file.close()
         raise errors.CheckpointError(

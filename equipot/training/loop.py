@@ -1,6 +1,7 @@
 """The loop: ``fit`` reads as the table of contents of a training run."""
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -54,7 +55,7 @@ def fit(config: TrainConfig) -> Path:
     registry.config_from_mapping(config.model)
     place = folder.find_folder(config)
     if place.is_finished:
-        print(f"{place.path}: this run is finished.\n{place.table.read_text(encoding='utf-8')}")
+        print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.enable_x64(config.potential.dtype == "float64"))
@@ -76,6 +77,11 @@ def fit(config: TrainConfig) -> Path:
         log = stack.enter_context(logging.RunLog(place.path, progress.logs))
         log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
         _introduce(log, report, parts, progress)
+        if saved.lost_best is not None:
+            log.say(
+                f"The best checkpoint, step {saved.lost_best}, is not there any more: step"
+                f" {progress.step} takes its place until a validation finds a better one"
+            )
 
         run = runs.Run(config, parts, mesh, begun, progress, saved, log, began)
         log.start_bar(run.num_steps, progress.step)
@@ -164,7 +170,7 @@ def _provenance(run: runs.Run, dataset: datasets.Dataset) -> dict[str, Any]:
         "config": configuration.to_mapping(run.config),
         "dataset": dataset.fingerprint,
         "step": run.progress.best_step,
-        "valid_loss": run.progress.best_loss,
+        "valid_loss": run.progress.best_loss if math.isfinite(run.progress.best_loss) else None,
         "seconds": round(run.seconds, 3),
         "versions": folder.versions(),
     }

@@ -1,15 +1,15 @@
 """Pictures of a run: parity, learning curve, distribution of errors; drawn without a display."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equipot import errors, files
 from equipot.data.structure import Structure
 from equipot.potential.evaluate import HostPrediction
-from equipot.training import reports
+from equipot.training import logging, reports
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,10 @@ def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
 
     Returns:
       The files.
+
+    Raises:
+      CheckpointError: If the disk does not take one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     pairs = {
         quantity: {
             split: reports.labels_and_predictions(*content, quantity)
@@ -48,7 +50,8 @@ def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
         "learning_curve": _learning_curve(metrics),
     }
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        with files.whole(folder / f"{name}.png", errors.CheckpointError) as draft:
+            figure.savefig(draft, dpi=150)
     return [folder / f"{name}.png" for name in figures]
 
 
@@ -97,7 +100,7 @@ def _distribution(pairs: Pairs) -> "Figure":
 
 
 def _learning_curve(metrics: Path) -> "Figure":
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines, _ = logging.read_lines(metrics)
     figure, axes = _panels(3)
     for axis, (name, factor, unit) in zip(
         axes,

@@ -159,8 +159,9 @@ class Run:
         good = self.saved.latest_step
         raise errors.NonFiniteError(
             f"step {int(tally.bad_step) + 1}: the {what} is not finite; the last good checkpoint is"
-            f" {'none' if good is None else f'step {good}'} in {self.saved.folder}. Lower"
-            " optimizer.learning_rate, set optimizer.clip_norm, or look for strange labels"
+            f" {'none' if good is None else f'step {good}'} in {self.saved.folder}. Look"
+            " for strange labels, or begin again with a lower optimizer.learning_rate or with"
+            " optimizer.clip_norm under another name: this folder keeps its settings"
         )
 
     def _validate(self) -> dict[str, float | int]:
@@ -177,7 +178,8 @@ class Run:
         if not np.isfinite(value):
             raise errors.NonFiniteError(
                 f"step {self.progress.step}: the validation loss is not finite; the last good"
-                f" checkpoint is in {self.saved.folder}. Lower optimizer.learning_rate"
+                f" checkpoint is in {self.saved.folder}. Begin again with a lower"
+                " optimizer.learning_rate under another name: this folder keeps its settings"
             )
         plateau = self.progress.plateau.after(value, self.config.optimizer)
         if plateau.factor != self.progress.plateau.factor:

@@ -12,7 +12,7 @@ import pytest
 from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
-from equipot.potential import archive, artefact, evaluate, probe
+from equipot.potential import archive, arrays, artefact, evaluate, probe
 
 SYMBOLLESS_WATER = Structure(
     positions=np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]),
@@ -174,8 +174,8 @@ def test_parameters_of_another_shape_are_named(saved, tmp_path):
 def test_other_numbers_than_at_saving_are_found_by_the_probe(saved, tmp_path):
     def mistrain(parts):
         name = "params/scale.npy"
-        changed = artefact._read_array(parts[name]) * (1 + 1e-6)
-        parts[name] = artefact._write_array(changed)
+        changed = arrays.from_bytes(parts[name]) * (1 + 1e-6)
+        parts[name] = arrays.to_bytes(changed)
 
     changed = rewrite(saved, tmp_path / "changed.equipot", mistrain)
     with pytest.raises(errors.ArtefactError, match="energies of the stored probe differ by"):

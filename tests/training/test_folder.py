@@ -118,5 +118,88 @@ def test_two_runs_cannot_share_a_folder(tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(errors.CheckpointError, match=r"nowhere/x.json: could not be written"):
-        folder.write_json(tmp_path / "nowhere" / "x.json", {})
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(errors.CheckpointError, match=r"file/x.json: could not be written"):
+        folder.write_json(tmp_path / "file" / "x.json", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b"", "found an empty file"),
+        (b"hello", "found 'hello'"),
+        (b"[1, 2]", r"found \[1, 2\]"),
+        (b"[" * 100_000, "expected YAML as equipot writes it"),
+        (b"- " * 100_000, "expected YAML as equipot writes it"),
+        (b"a: [1,", "expected YAML as equipot writes it"),
+        (b"a: 2024-99-99", "expected YAML as equipot writes it"),
+        (b"a: !!int ''", "expected YAML as equipot writes it"),
+        (b"a: &a [1]\nb: [*a, *a]", "expected YAML as equipot writes it .an alias"),
+        (b"\xff\xfe\x00", "could not be read"),
+        (b"\x00", "expected YAML as equipot writes it"),
+    ],
+)
+def test_a_damaged_configuration_is_called_so(tmp_path, text, found):
+    place = begin(tmp_path / "run")
+    place.config.write_bytes(text)
+    with pytest.raises(errors.CheckpointError, match=rf"config\.yaml: .*{found}.*restore it"):
+        folder.find_folder(configured(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "{", '{"num_devices": 1}'])
+def test_damaged_facts_are_called_so_and_removing_them_helps(tmp_path, text):
+    place = begin(tmp_path / "run")
+    place.dataset.write_text(text)
+    with pytest.raises(errors.CheckpointError, match=r"dataset\.json: .*restore it, or remove it"):
+        begin(tmp_path / "run")
+    place.dataset.unlink()
+    begin(tmp_path / "run")
+    assert json.loads(place.dataset.read_text()) == FACTS
+
+
+SPLIT = {"energy": {"rmse": 1.0}, "forces": {"rmse": 2.0, "relative": float("nan")}, "stress": None}
+METRICS = {"train": SPLIT, "valid": SPLIT, "test": None, "seconds": 3.0}
+
+
+def finish(path, metrics, table="the errors"):
+    place = begin(path)
+    place.metrics.write_text(metrics)
+    if table is not None:
+        place.table.write_text(table)
+    return place
+
+
+def test_the_errors_of_a_finished_run_are_read(tmp_path):
+    place = finish(tmp_path / "run", json.dumps(METRICS))
+    assert folder.read_metrics(place)["valid"]["forces"]["rmse"] == 2.0
+    assert folder.read_table(place) == "the errors"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "table"),
+    [
+        ("", "x"),
+        ("null", "x"),
+        ("[" * 100_000, "x"),
+        ('{"train": null}', "x"),
+        (json.dumps(METRICS | {"valid": 5}), "x"),
+        (json.dumps(METRICS | {"valid": SPLIT | {"forces": {}}}), "x"),
+        (json.dumps(METRICS | {"valid": SPLIT | {"forces": {"rmse": "small"}}}), "x"),
+        (json.dumps(METRICS), None),
+    ],
+)
+def test_damaged_errors_of_a_finished_run_are_called_so_and_made_anew(tmp_path, metrics, table):
+    place = finish(tmp_path / "run", metrics, table)
+    with pytest.raises(errors.CheckpointError, match=r"remove metrics\.json, and the same command"):
+        folder.read_table(place)
+    place.metrics.unlink()
+    assert not place.is_finished
+
+
+def test_another_rate_is_refused_in_the_folder_and_taken_under_another_name(tmp_path):
+    """What is advised after a loss that is not finite."""
+    begin(tmp_path / "run")
+    slower = {"optimizer": {"learning_rate": 1e-4}}
+    with pytest.raises(errors.CheckpointError, match=r"learning_rate=0.01, now it is 0.0001"):
+        folder.find_folder(configured(tmp_path / "run", **slower))
+    assert folder.find_folder(configured(tmp_path / "slower", **slower)).path.name == "slower"

@@ -1,4 +1,5 @@
 import csv
+import gc
 import json
 
 import jax
@@ -85,3 +86,30 @@ def test_wandb_is_not_imported_unless_asked_for(tmp_path):
     with logging.RunLog(tmp_path, {}) as log:
         log.start_tracker(LoggerConfig(), {"name": "water"}, tmp_path)
     assert not (tmp_path / "wandb").exists()
+
+
+def test_damaged_lines_of_metrics_are_named_and_left_out(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    sound = b'{"step": 1, "loss": 0.5, "grad_norm": null}'
+    damaged = (
+        b"",
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"loss": 1}',
+        b'{"step": 1, "loss": "a"}',
+        b"\xff",
+    )
+    damaged += (b'{"step": 1, "loss": 1e999}', b'{"step": 1, "loss": true}')
+    path.write_bytes(b"\n".join((sound, *damaged, sound)) + b"\n")
+    lines, numbers = logging.read_lines(path)
+    assert lines == [{"step": 1, "loss": 0.5}] * 2
+    assert numbers == list(range(2, 2 + len(damaged)))
+
+
+def test_files_are_closed_where_a_later_one_is_too_short(tmp_path):
+    (tmp_path / logging.JSONL).write_text("{}\n")
+    (tmp_path / logging.CSV).write_text("")
+    with pytest.raises(errors.CheckpointError, match=r"metrics\.csv: has 0 bytes"):
+        logging.RunLog(tmp_path, {logging.CSV: 100})
+    gc.collect()  # warns of a file that is open

@@ -1,7 +1,8 @@
-"""Makes `data/water/clusters.extxyz`: H2O and its clusters of two to six, relaxed with GFN1-xTB.
+"""Makes `data/water/clusters.extxyz`: water molecules on their own, labelled with GFN1-xTB.
 
-They are no training data. They show what a potential of the liquid says of molecules on their own:
-see docs/benchmarks.md, and scripts/isolated_molecules.py, which compares.
+`kind=relaxed` is H2O and its clusters of two to six, `kind=stretched` H2O with one O–H pulled until
+it is broken. They are no training data: they show what a potential of the liquid says of molecules,
+and scripts/compare_molecules.py compares.
 
     python scripts/make_water_clusters.py
 
@@ -30,6 +31,7 @@ from tblite.ase import TBLite
 FILE = Path(__file__).resolve().parents[1] / "data" / "water" / "clusters.extxyz"
 SIZES = range(1, 7)
 OXYGEN_DISTANCE = 2.8  # Å, between neighbors of a starting ring
+STRETCHES = np.arange(0.80, 2.81, 0.10)  # Å, of one O–H
 METHOD = "GFN1-xTB"
 
 
@@ -46,9 +48,10 @@ def main() -> None:
         rng = np.random.default_rng(size)
         found = [relax(ring(size, rng)) for _ in range(arguments.starts)]
         best = min(found, key=lambda atoms: atoms.get_potential_energy())
-        best.info["molecules"] = size
+        best.info |= {"kind": "relaxed", "molecules": size}
         frames.append(best)
         print(f"{best.get_chemical_formula()}: {best.get_potential_energy():.6f} eV", flush=True)
+    frames += [stretched(frames[0], distance) for distance in STRETCHES]
     ase.io.write(arguments.output, frames)
 
 
@@ -74,10 +77,26 @@ def relax(atoms: Atoms) -> Atoms:
     """The nearest minimum of the method, labelled."""
     atoms.calc = TBLite(method=METHOD, accuracy=0.1, verbosity=0)
     BFGS(atoms, logfile=None).run(fmax=0.005, steps=400)
-    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-    relaxed = Atoms(atoms.numbers, atoms.positions)
-    relaxed.calc = SinglePointCalculator(relaxed, energy=energy, forces=forces)
-    return relaxed
+    return labelled(atoms)
+
+
+def stretched(water: Atoms, distance: float) -> Atoms:
+    """H2O with its first O–H pulled to a distance in Å, the rest as it was."""
+    pulled = Atoms(water.numbers, water.positions)
+    pulled.set_distance(0, 1, distance, fix=0)
+    found = labelled(pulled)
+    found.info |= {"kind": "stretched", "distance": round(float(distance), 2)}
+    return found
+
+
+def labelled(atoms: Atoms) -> Atoms:
+    """The same atoms with energy and forces of the method."""
+    atoms.calc = TBLite(method=METHOD, accuracy=0.1, verbosity=0)
+    found = Atoms(atoms.numbers, atoms.positions)
+    found.calc = SinglePointCalculator(
+        found, energy=atoms.get_potential_energy(), forces=atoms.get_forces()
+    )
+    return found
 
 
 if __name__ == "__main__":

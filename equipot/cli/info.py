@@ -37,12 +37,20 @@ def describe(found: Any) -> dict[str, Any]:
 
     from equipot import config
     from equipot.data import structure
+    from equipot.potential import isolated
 
     spec = found.potential.spec
     network = found.potential.params["model"]
-    references = zip(spec.heads, spec.references.tolist(), strict=True)
     symbols = [structure.chemical_symbols[number] for number in spec.species_table]
-    energies = {head: dict(zip(symbols, own, strict=True)) for head, own in references}
+
+    def by_element(table: Any) -> dict[str, Any]:
+        rows = np.asarray(table, np.float64).reshape(len(spec.heads), -1).tolist()
+        found = {
+            h: dict(zip(symbols, r, strict=True)) for h, r in zip(spec.heads, rows, strict=True)
+        }
+        return found if len(found) > 1 else found[spec.heads[0]]
+
+    params = found.potential.params
     return {
         "file": str(found.path),
         "format version": found.format_version,
@@ -53,9 +61,32 @@ def describe(found: Any) -> dict[str, Any]:
         "average neighbours": spec.avg_num_neighbors,
         "repulsion": "none" if spec.repulsion is None else config.to_mapping(spec.repulsion),
         "distances in training in Å": _distances(found.potential.distance_range),
-        "reference energies in eV": energies[spec.heads[0]] if len(energies) == 1 else energies,
+        "reference energies in eV": by_element(spec.references),
+        "shift in eV": by_element(params["shift"]),
+        "scale in eV": by_element(params["scale"]),
+        "isolated atoms in eV": by_element(isolated.isolated_energies(found.potential)),
+        "not determined by the data": _undetermined(found.potential),
         "training": config.to_mapping(found.potential.provenance),
     }
+
+
+def _undetermined(potential: Any) -> str:
+    """What of the energies above is a choice, in a sentence.
+
+    Args:
+      potential: A ``Potential``.
+    """
+    sentences = []
+    if open_ := potential.provenance.get("undetermined"):
+        sentences.append(
+            f"how the energy is shared among {', '.join(open_)}, as in all of training"
+        )
+    if not potential.spec.anchor_isolated:
+        sentences.append(
+            "isolated atoms, which have a constant energy of the model's own making: take energies"
+            " of dissociation from elsewhere, or train with potential.shift=bonds"
+        )
+    return "; ".join(sentences) or "nothing"
 
 
 def _distances(span: Any) -> dict[str, Any] | str:

@@ -27,6 +27,7 @@ import yaml
 from equipot import config as configuration
 from equipot import errors, files
 from equipot.data.config import DataConfig
+from equipot.potential.config import PotentialConfig
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -107,6 +108,23 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether the run has ended; the final errors are written last."""
         return self.metrics.exists()
+
+
+def as_begun(config: TrainConfig) -> TrainConfig:
+    """The configuration of a run that goes on, where a default has changed since it began.
+
+    A run of an earlier version whose shift is switched by neighbors keeps that switch.
+
+    Raises:
+      CheckpointError: If the configuration in the folder cannot be read.
+    """
+    folder, given = RunFolder(Path(config.folder), config.name), config.potential
+    if given.shift != PotentialConfig().shift or not folder.config.exists():
+        return config
+    potential = _read_config(folder).get("potential")
+    if not isinstance(potential, dict) or potential.get("shift") != "neighbors":
+        return config
+    return dataclasses.replace(config, potential=dataclasses.replace(given, shift="neighbors"))
 
 
 def find_folder(config: TrainConfig) -> RunFolder:
@@ -316,7 +334,17 @@ def _read_config(folder: RunFolder) -> Mapping[str, Any]:
         raise errors.CheckpointError(
             f"{folder.config}: expected the settings of a run, found {found}; {advice}"
         )
-    return before
+    return _renamed(before)
+
+
+def _renamed(before: dict[str, Any]) -> dict[str, Any]:
+    """Settings of earlier versions under their names of today."""
+    potential = before.get("potential")
+    if not isinstance(potential, dict) or "anchor_isolated" not in potential:
+        return before
+    rest = {key: value for key, value in potential.items() if key != "anchor_isolated"}
+    rest["shift"] = "neighbors" if potential["anchor_isolated"] else "constant"
+    return {**before, "potential": rest}
 
 
 def _check_yaml(text: str) -> None:

@@ -53,6 +53,7 @@ def fit(config: TrainConfig) -> Path:
     """
     began = time.monotonic()
     registry.config_from_mapping(config.model)
+    config = folder.as_begun(config)
     place = folder.find_folder(config)
     if place.is_finished:
         print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
@@ -173,6 +174,7 @@ def _provenance(run: runs.Run, dataset: datasets.Dataset) -> dict[str, Any]:
         "valid_loss": run.progress.best_loss if math.isfinite(run.progress.best_loss) else None,
         "seconds": round(run.seconds, 3),
         "versions": folder.versions(),
+        "undetermined": run.parts.facts["undetermined"],
     }
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
-from equipot.data.structure import Structure
+from equipot.data.structure import Structure, symbol
 from equipot.graphs import batching, loader, statistics
 from equipot.potential import binding, repulsion
 from equipot.potential import potential as potentials
@@ -153,6 +153,7 @@ def _facts(
         "heads": list(spec.heads),
         "shift": begun.references.shift.tolist(),
         "scale": begun.references.scale.tolist(),
+        "undetermined": [symbol(z) for z in begun.references.undetermined],
         "init_from": begun.fingerprint,
         "avg_num_neighbors": spec.avg_num_neighbors,
         "budgets": {k: configuration.to_mapping(own.budget) for k, own in loaders.items()},

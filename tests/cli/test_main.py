@@ -7,7 +7,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from equipot import EquipotCalculator
+from equipot import EquipotCalculator, OutOfRangeWarning
 from equipot.cli import main
 
 
@@ -27,6 +27,17 @@ def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFix
     facts = json.loads(capsys.readouterr().out)
     assert facts["cutoff in Å"] == 3.5 and facts["repulsion"] == "none"
     assert facts["training"]["config"]["model"]["num_channels"] == 4
+
+
+def test_info_states_the_energy_of_an_isolated_atom(potential: str, capsys: pytest.CaptureFixture):
+    main.main(["info", potential, "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    atom = ase.Atoms("Cu", calculator=EquipotCalculator(potential))
+    with pytest.warns(OutOfRangeWarning):
+        energy = atom.get_potential_energy()
+    assert facts["isolated atoms in eV"]["Cu"] == pytest.approx(energy, abs=1e-5)
+    assert facts["shift in eV"].keys() == facts["scale in eV"].keys() == {"Cu"}
+    assert "isolated atoms" in facts["not determined by the data"]
 
 
 @pytest.mark.filterwarnings("ignore::equipot.OutOfRangeWarning")  # some frames are not of training

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.potential import archive, arrays, artefact, evaluate, probe
+from equipot.testing import structures
 
 SYMBOLLESS_WATER = Structure(
     positions=np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]]),
@@ -226,3 +228,17 @@ def test_the_probe_is_small_and_covers_the_species(species_table, cutoff):
     assert graph.num_nodes == probe.MAX_ATOMS
     assert 8 * 4 < graph.num_edges <= probe.MAX_EDGES
     assert len(set(structure.atomic_numbers)) == min(len(species_table), 8)
+
+
+def test_a_potential_of_the_first_versions_keeps_its_switch_and_its_numbers():
+    path = pathlib.Path(__file__).parents[1] / "data/potentials/switched_by_neighbors.equipot"
+    potential = artefact.load(path)
+    assert potential.spec.anchor_isolated and potential.spec.bond_radii is None
+    made = [structures.cluster(3.0, (1, 6, 8)), structures.atom(8), structures.pair(2.0, 1, 8)]
+    cluster, atom, pair = evaluate.evaluate(potential, made, 1)
+    # As written beside the file by the version that saved it.
+    assert cluster.energy == pytest.approx(-6164.078310628756, abs=1e-9)
+    assert np.abs(cluster.forces).sum() == pytest.approx(9.373515053936327, abs=1e-9)
+    assert atom.energy == -2041.8397
+    assert pair.energy == pytest.approx(-2054.361701236632, abs=1e-9)
+    assert np.abs(pair.forces).max() == pytest.approx(1.0181832566182276, abs=1e-9)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -58,6 +60,8 @@ def test_only_structures_periodic_in_all_directions_have_stress(make_potential):
 
 def test_an_isolated_atom_has_its_reference_energy_exactly(make_potential):
     potential = make_potential("float32")
+    anchored = dataclasses.replace(potential.spec, anchor_isolated=True)
+    potential = dataclasses.replace(potential, spec=anchored)
     atom = Structure(positions=np.zeros((1, 3)), atomic_numbers=np.array([8]))
     prediction = evaluate.evaluate(potential, [atom])[0]
     assert prediction.energy == potential.spec.atomic_energies[1]

@@ -37,6 +37,7 @@ SPEC = PotentialSpec(
     atomic_energies=(-13.6, -2041.8, -10.7, -102.6),
     avg_num_neighbors=10.0,
     dtype="float64",
+    anchor_isolated=True,
     heads=HEADS,
 )
 POTENTIAL = Potential(spec=SPEC, params=testing.random_params(SPEC))

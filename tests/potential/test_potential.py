@@ -26,6 +26,7 @@ SPEC = PotentialSpec(
     atomic_energies=ENERGIES,
     avg_num_neighbors=10.0,
     dtype="float64",
+    anchor_isolated=True,
 )
 PARAMS = testing.random_params(SPEC)
 CLUSTER = structures.cluster(3.0, SPEC.species_table)

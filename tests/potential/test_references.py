@@ -106,3 +106,34 @@ def test_notes_say_where_the_numbers_come_from():
     text = "\n".join(compute().notes)
     assert "Reference energies (isolated): H -13.6000, O -432.0000 eV" in text
     assert "Mean binding energies: H -1.5000, O -2.5000 eV" in text
+
+
+def test_elements_share_evenly_what_one_composition_leaves_open():
+    found = compute([bound([8, 1, 1]), bound([8, 1, 1, 8, 1, 1])])
+    mean = (BINDING[8] + 2 * BINDING[1]) / 3
+    np.testing.assert_allclose(found.shift, [mean, mean], atol=1e-9)
+    assert found.undetermined == (1, 8)
+    assert any(
+        "do not determine how the binding energy is shared among H, O" in n for n in found.notes
+    )
+
+
+def test_what_compositions_determine_is_not_shared():
+    assert compute().undetermined == ()
+    assert not any("determine" in note for note in compute().notes)
+
+
+def test_only_the_elements_that_always_come_together_are_left_open():
+    energies = {1: -1.0, 6: -2.0, 8: -3.0}
+    frames = [
+        molecule(numbers, sum(2 * energies[z] for z in numbers))
+        for numbers in ([6, 8, 1], [6, 8, 1, 1], [6, 8, 6, 8, 1])
+    ]
+    found = references.compute_references(frames, (1, 6, 8), energies, PotentialConfig())
+    assert found.undetermined == (6, 8)
+    np.testing.assert_allclose(found.shift, [-1.0, -2.5, -2.5], atol=1e-9)
+
+
+def test_an_element_without_labelled_energies_is_left_open():
+    frames = [bound([8, 8]), molecule([8, 1], 0.0, weight=0.0)]
+    assert compute(frames).undetermined == (1,)

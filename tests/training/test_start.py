@@ -129,7 +129,7 @@ def test_a_file_that_is_not_there_is_named(frames):
     [
         ({"repulsion": "zbl"}, r"potential\.repulsion: init_from=.* has none, received zbl"),
         ({"scale": 2.0}, r"potential\.scale: init_from=.* has a scale of its own, received 2"),
-        ({"anchor_isolated": False}, r"potential\.anchor_isolated: .* has true, received false"),
+        ({"shift": "bonds"}, r"potential\.shift: init_from=.* has constant, received bonds"),
     ],
 )
 def test_what_the_potential_does_not_have_is_not_added_silently(saved, frames, setting, message):

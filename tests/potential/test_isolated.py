@@ -1,0 +1,39 @@
+"""The energy that is stated for an atom without neighbors is the one that it has."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from equipot import testing
+from equipot.potential import binding, evaluate, isolated
+from equipot.potential.potential import Potential
+from equipot.testing import structures
+from tests.potential import test_heads, test_potential
+
+
+def of_shift(spec, shift):
+    radii = binding.bond_radii(spec.species_table) if shift == "bonds" else None
+    return dataclasses.replace(spec, anchor_isolated=shift != "constant", bond_radii=radii)
+
+
+@pytest.mark.parametrize("shift", ["constant", "bonds", "neighbors"])
+def test_an_atom_alone_has_the_energy_that_is_stated(shift):
+    spec = of_shift(test_potential.SPEC, shift)
+    potential = Potential(spec=spec, params=test_potential.PARAMS)
+    atoms = [structures.atom(z) for z in spec.species_table]
+    found = [p.energy for p in evaluate.evaluate(potential, atoms, 3)]
+    stated = isolated.isolated_energies(potential)
+    testing.assert_close(np.array(found), stated[0], testing.F64_EXACT, "isolated atoms")
+    differs = np.abs(stated[0] - spec.references[0]) > 1e-3
+    assert differs.all() if shift == "constant" else not differs.any()
+
+
+def test_each_level_of_theory_states_its_own():
+    potential = test_heads.POTENTIAL
+    stated = isolated.isolated_energies(potential)
+    assert stated.shape == (2, 2)
+    for row, head in zip(stated, test_heads.HEADS, strict=True):
+        atoms = [test_heads.of_head(structures.atom(z), head) for z in (1, 8)]
+        found = [p.energy for p in evaluate.evaluate(potential, atoms, 2)]
+        testing.assert_close(np.array(found), row, testing.F64_EXACT, head)

@@ -179,24 +179,6 @@ def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_
     assert saved == ["0"]
 
 
-def test_a_signal_while_the_potential_is_measured_ends_and_the_same_command_finishes(
-    tmp_path, lennard_jones_file, monkeypatch
-):
-    def evaluate_late(*arguments, measure=loop._evaluate):
-        signal.raise_signal(signal.SIGTERM)
-        return measure(*arguments)
-
-    short = settings(tmp_path / "run", lennard_jones_file, trainer={"num_steps": 2})
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "_evaluate", evaluate_late)
-        with pytest.raises(errors.StoppedError, match="stopped by SIGTERM"):
-            loop.fit(short)
-    assert not (tmp_path / "run" / "metrics.json").exists()
-    loop.fit(short)
-    assert "going on after step 2," in (tmp_path / "run" / "train.log").read_text()
-    assert (tmp_path / "run" / "metrics.json").exists()
-
-
 def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):
     optimizer = {"learning_rate": 1e-12}
     trainer = {"num_steps": 200, "valid_every": 2, "early_stopping_patience": 2, "log_every": 100}

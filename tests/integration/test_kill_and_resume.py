@@ -6,12 +6,16 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
+
+from tests.cli.running import TINY
 
 NUM_STEPS = 60
 PATIENCE = 300.0  # seconds until a child that shows nothing counts as hanging
@@ -123,3 +127,49 @@ def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, start_training, name)
     assert f"StoppedError: stopped by {name} after step " in output
     stopped_at = int(output.split("after step ")[1].split()[0])
     assert (run_dir / "checkpoints" / str(stopped_at)).is_dir()
+
+
+@pytest.fixture
+def stop_command(tmp_path, lennard_jones_file):
+    """Starts ``equipot-train``, sends SIGTERM once a file is there; gives its end and its words."""
+    program = [sys.executable, "-c", "from equipot.cli.train import main; main()"]
+    data = f"data.train={lennard_jones_file}", "data.num_valid=30", "data.num_test=6"
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs")}
+
+    def stop(file):
+        process = subprocess.Popen(
+            [*program, *TINY, *data, "run_dir=run"],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while file and not (tmp_path / file).exists() and process.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            sent = time.monotonic()
+            if file:
+                process.send_signal(signal.SIGTERM)
+            words = process.communicate(timeout=PATIENCE)[1]
+            return process.returncode, time.monotonic() - sent, words
+        finally:
+            process.kill()
+
+    return stop
+
+
+def test_the_command_ends_while_it_compiles_and_after_the_last_step_and_goes_on(
+    tmp_path, stop_command
+):
+    code, seconds, words = stop_command("run/checkpoints/0")
+    assert code in (130, 128 + signal.SIGTERM) and seconds < 10
+    assert "stopped by SIGTERM" in words and words.count("\n") == 1
+    code, seconds, words = stop_command("run/lennard_jones.equipot")
+    assert code in (130, 128 + signal.SIGTERM) and seconds < 10
+    assert "stopped by SIGTERM; give the same command to go on" in words
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert stop_command(None)[::2] == (0, "")
+    assert "going on after step 2," in (tmp_path / "run" / "train.log").read_text()
+    assert (tmp_path / "run" / "metrics.json").exists()

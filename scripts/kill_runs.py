@@ -84,12 +84,15 @@ class Watched:
         return time.time() - self._began
 
     def is_reading(self) -> bool:
+        """Whether Python has had time to start."""
         return self.age > 1.0
 
     def is_compiling(self) -> bool:
+        """Whether its first checkpoint is there, or the one it goes on from."""
         return self._has_begun() and self._is_new("train.log") and bool(self._steps())
 
     def is_stepping(self) -> bool:
+        """Whether it has taken steps."""
         return self._is_new("metrics.jsonl") and len(self._lines()) > 1
 
     def is_saving(self) -> bool:
@@ -106,12 +109,15 @@ class Watched:
         return self._is_new("metrics.jsonl") and bool(lines) and lines[-1].get("step", 0) % 10 == 5
 
     def is_exporting(self) -> bool:
+        """Whether it has taken the last step."""
         return self._is_new("checkpoints") and NUM_STEPS in self._steps()
 
     def is_measuring(self) -> bool:
+        """Whether it has written the potential."""
         return self._is_new("small.equipot")
 
     def is_drawing(self) -> bool:
+        """Whether it has begun to draw."""
         return self._is_new("plots/parity.png") or any((self.run / "plots").glob(".draft-*"))
 
     def _has_begun(self) -> bool:
@@ -307,10 +313,12 @@ def digests(checkpoint: Path) -> dict[str, str]:
 
 
 def log_of_steps(run: Path) -> list[str]:
+    """Lines of train.log on validations."""
     return [x for x in (run / "train.log").read_text().splitlines() if x.startswith("step ")]
 
 
 def without_clocks(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines of metrics without what depends on the clock."""
     return [{k: v for k, v in line.items() if k not in CLOCKS} for line in lines]
 
 

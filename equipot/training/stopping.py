@@ -137,21 +137,25 @@ class _Watcher:
         self._reader.close()
 
     def _wait(self) -> None:
-        while (number := self._next(None)) not in SIGNALS:
-            if number is None:
+        number = 0
+        while number not in SIGNALS:
+            received = self._next(None)
+            if not received:
                 return
+            number = received[0]
         began, interrupts = time.monotonic(), int(number == signal.SIGINT)
         while (left := began + self.patience - time.monotonic()) > 0 and interrupts < 2:
-            again = self._next(min(left, 1.0))
-            interrupts += again == signal.SIGINT
+            with contextlib.suppress(TimeoutError):
+                received = self._next(min(left, 1.0))
+                if not received:
+                    return
+                interrupts += received[0] == signal.SIGINT
         self._end(number)
 
-    def _next(self, seconds: float | None) -> int | None:
-        """The number of the next signal; None if it has not come, or nobody will send one."""
-        if not select.select([self._reader], [], [], seconds)[0]:
-            return None
-        received = self._reader.recv(1)
-        return received[0] if received else None
+    def _next(self, seconds: float | None) -> bytes:
+        """The number of the next signal as a byte; none when nobody is watched any more."""
+        self._reader.settimeout(seconds)
+        return self._reader.recv(1)
 
     def _end(self, number: int) -> None:
         cursor = _SHOW_CURSOR if self._show_cursor else ""

@@ -96,8 +96,8 @@ class Watched:
         return self._is_new("metrics.jsonl") and len(self._lines()) > 1
 
     def is_saving(self) -> bool:
-        """Whether a checkpoint is half-written that this process began."""
-        for unfinished in (self.run / "checkpoints").glob("*.orbax-checkpoint-tmp"):
+        """Whether a checkpoint behind step 0 is half-written that this process began."""
+        for unfinished in (self.run / "checkpoints").glob("[1-9]*.orbax-checkpoint-tmp"):
             with contextlib.suppress(FileNotFoundError):
                 if unfinished.stat().st_mtime > self._began:
                     return True
@@ -147,9 +147,16 @@ PHASES: dict[str, Callable[[Watched], bool]] = {
     "export": Watched.is_exporting,
     "final evaluation": Watched.is_measuring,
     "pictures": Watched.is_drawing,
+    "any time": lambda _: True,
 }
 # How long after its beginning a phase is hit, at most, in seconds.
-SPREAD = {"start": 2.0, "reading": 3.0, "compilation": 3.0, "final evaluation": 1.5}
+SPREAD = {
+    "any time": 15.0,
+    "start": 2.0,
+    "reading": 3.0,
+    "compilation": 3.0,
+    "final evaluation": 1.5,
+}
 
 
 def main() -> int:
@@ -158,6 +165,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--signals", action="store_true", help="each signal in each phase")
     parser.add_argument("--only", nargs="+", choices=PHASES, default=list(PHASES))
+    parser.add_argument("--send", nargs="+", choices=SIGNALS, default=list(SIGNALS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/kills"))
@@ -169,7 +177,7 @@ def main() -> int:
     done = read_lines(options.log)
     with options.log.open("a", encoding="utf-8") as log:
         attempts = (
-            send_signals(work, reference, options.only, done)
+            send_signals(work, reference, options, done)
             if options.signals
             else kill(work, reference, options, done)
         )
@@ -179,7 +187,8 @@ def main() -> int:
             log.flush()
             print(line, flush=True)
     bad = [line for line in done if line["verdict"] != "same"]
-    print(f"{len(done) - len(bad)} of {len(done)} ended in the same bits")
+    late = sum(not line["hit"] for line in done)
+    print(f"{len(done) - len(bad)} of {len(done)} good; {late} came after the end of the run")
     return int(bool(bad))
 
 
@@ -190,31 +199,31 @@ def kill(
     for number in range(-(-options.kills // KILLS_PER_RUN)):
         first = number * KILLS_PER_RUN
         count = min(KILLS_PER_RUN, options.kills - first)
-        if sum(line["run"] == number for line in done) == count:
+        if sum((line["seed"], line["run"]) == (options.seed, number) for line in done) >= count:
             continue
         rng = random.Random(f"{options.seed} {number}")
-        order = list(PHASES)
         aims = [options.only[(first + i) % len(options.only)] for i in range(count)]
         run = new_run(work / f"killed-{options.seed}-{number}")
         lines = []
-        for phase in sorted(aims, key=order.index):
+        for phase in sorted(aims, key=list(PHASES).index):
             watched = Watched(work, run, programs_for(work, run, phase))
             hit = wait_for(watched, phase, rng.random() * SPREAD.get(phase, 0.3))
             age = watched.age
             watched.process.kill()
             watched.process.wait()
-            lines.append({"run": number, "phase": phase, "hit": hit, "after": round(age, 2)})
+            seen = {"hit": hit, "after": round(age, 2)}
+            lines.append({"seed": options.seed, "run": number, "phase": phase, **seen})
         verdict = finish_and_compare(work, run, reference)
         yield from ({**line, "verdict": verdict} for line in lines)
 
 
 def send_signals(
-    work: Path, reference: Path, phases: Sequence[str], done: Sequence[dict[str, Any]]
+    work: Path, reference: Path, options: argparse.Namespace, done: Sequence[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Every signal in every phase; the run that was stopped is finished and compared."""
     known = {(line["signal"], line["phase"]) for line in done}
-    for name in SIGNALS:
-        aims = [phase for phase in phases if (name, phase) not in known]
+    for name in options.send:
+        aims = [p for p in PHASES if p in options.only and (name, p) not in known]
         if not aims:
             continue
         run = new_run(work / f"stopped-{name}")
@@ -306,7 +315,7 @@ def digests(checkpoint: Path) -> dict[str, str]:
 
     from equipot.training import checkpoint_meta
 
-    with ocp.training.Checkpointer(checkpoint.parent.absolute()) as saved:
+    with ocp.training.Checkpointer(str(checkpoint.parent.absolute())) as saved:
         parts = saved.load_checkpointables(int(checkpoint.name))
     meta = checkpoint_meta.from_strings(parts["meta"], int(checkpoint.name))
     return dict(meta.digests)

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from equipot import errors
 from equipot.cli import console
 from equipot.training import config as training_config
+from equipot.training import stopping
 
 
 def run(composed: Any) -> float:
@@ -55,9 +56,10 @@ def train(mapping: Mapping[str, Any]) -> Path:
     _check_composed(mapping)
     config = training_config.train_config(mapping)
     console.prepare_process()
-    from equipot.training import loop  # imports jax
+    with stopping.Stop(watch=True) as stop:
+        from equipot.training import loop  # imports jax
 
-    return loop.fit(config)
+        return loop.fit(config, stop)
 
 
 def name_from(train: Any) -> str:

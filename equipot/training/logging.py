@@ -202,7 +202,7 @@ class Compilations:
         steps = {k: n for k, n in self.counts.items() if "_step" in k}
         own = [f"{name} {count} time(s)" for name, count in steps.items()]
         others = sum(self.counts.values()) - sum(steps.values())
-        return f"{', '.join(own)}, {others} other programs"
+        return ", ".join([*own, f"{others} other programs"])
 
     def _listen(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event == "/jax/core/compile/backend_compile_duration":

@@ -2,12 +2,9 @@
 
 import contextlib
 import math
-import signal
-import threading
 import time
 from collections.abc import Generator
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any
 
 import jax
@@ -30,16 +27,18 @@ from equipot.training import (
     setup,
     sharding,
     state,
+    stopping,
 )
 from equipot.training import run as runs
 from equipot.training.config import TrainConfig
 
 
-def fit(config: TrainConfig) -> Path:
+def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
     """Trains a potential, or goes on with a run that was interrupted.
 
     Args:
       config: The run; its folder is resumed when it holds the same, unfinished run.
+      stop: Entered, of a program that watches for signals itself.
 
     Returns:
       The run folder, see ``equipot.training.folder`` for what it holds.
@@ -49,7 +48,8 @@ def fit(config: TrainConfig) -> Path:
       DataError: If the data cannot be trained on.
       CheckpointError: If the run folder belongs to another run, or cannot be written.
       NonFiniteError: If the loss or its gradient is not finite.
-      StoppedError: After SIGINT, SIGTERM or SIGUSR1, when a checkpoint has been written.
+      StoppedError: After SIGINT, SIGTERM, SIGHUP or SIGUSR1; while steps are taken, when a
+        checkpoint has been written.
     """
     began = time.monotonic()
     registry.config_from_mapping(config.model)
@@ -67,17 +67,21 @@ def fit(config: TrainConfig) -> Path:
         parts = setup.prepare(config, dataset, mesh.size)
         stack.enter_context(folder.occupied(place, config, parts.facts))
 
-        stop = stack.enter_context(_StopSignals())
+        stop = stop or stack.enter_context(stopping.Stop())
         saved = stack.enter_context(
             checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints)
         )
         begun = state.init_state(parts.params, optimizer.make_optimizer(config.optimizer))
         progress = state.Progress(seed=config.seed)
-        if saved.latest_step is not None:
+        goes_on = saved.latest_step is not None
+        if goes_on:
             begun, progress = saved.load(begun)
         log = stack.enter_context(logging.RunLog(place.path, progress.logs))
         log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
-        _introduce(log, report, parts, progress)
+        if goes_on:
+            log.say(f"going on after step {progress.step}, from the checkpoint")
+        else:
+            log.say("\n".join((*report.lines, *parts.notes)))
         if saved.lost_best is not None:
             log.say(
                 f"The best checkpoint, step {saved.lost_best}, is not there any more: step"
@@ -85,6 +89,7 @@ def fit(config: TrainConfig) -> Path:
             )
 
         run = runs.Run(config, parts, mesh, begun, progress, saved, log, began)
+        run.save()  # before anything is compiled, if it is a new run
         log.start_bar(run.num_steps, progress.step)
         _train(run, stop)
         log.stop_bar()
@@ -92,30 +97,21 @@ def fit(config: TrainConfig) -> Path:
     return place.path
 
 
-def _introduce(
-    log: logging.RunLog, report: audit.AuditReport, parts: setup.Setup, progress: state.Progress
-) -> None:
-    """Says what the data and the model are, or where the run goes on."""
-    if progress.step:
-        log.say(f"going on after step {progress.step}, from the checkpoint")
-        return
-    for line in (*report.lines, *parts.notes):
-        log.say(line)
-
-
-def _train(run: runs.Run, stop: "_StopSignals") -> None:
+def _train(run: runs.Run, stop: stopping.Stop) -> None:
     """Steps until the end, validating and saving on the way."""
-    with contextlib.closing(_stream(run)) as stream:
+    with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         while run.goes_on:
             run.take_step(*next(stream))
             run.look_around()
             if stop.received:
+                stop.saves()
                 run.save()
                 run.saved.wait()
                 raise errors.StoppedError(
                     f"stopped by {stop.received} after step {run.progress.step} of {run.num_steps};"
                     f" a checkpoint is in {run.saved.folder}. The same command goes on from there"
                 )
+        run.saved.wait()
 
 
 def _stream(run: runs.Run) -> Generator[tuple[int, int, Graph], None, None]:
@@ -135,7 +131,6 @@ def _finish(
     compilations: logging.Compilations,
 ) -> None:
     """Saves the best potential, measures it on all splits, and writes tables and pictures."""
-    run.saved.wait()
     best = potentials.Potential(
         spec=run.parts.spec,
         params=run.saved.load_ema(run.progress.best_step, run.state),
@@ -194,35 +189,3 @@ def distance_range_of(
     exact = set.intersection(*map(set, known)) if spec.anchor_isolated else set()
     elements = exact.intersection(spec.species_table)
     return distance_range.measure(dataset.train, spec.cutoff, elements)
-
-
-class _StopSignals:
-    """Remembers SIGINT, SIGTERM and SIGUSR1 while it is entered; a second SIGINT ends at once.
-
-    Attributes:
-      received: Name of the signal; empty if there was none.
-    """
-
-    def __init__(self) -> None:
-        self.received = ""
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_StopSignals":
-        if threading.current_thread() is threading.main_thread():  # Python allows no other
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-                self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
-        if number == signal.SIGINT:
-            signal.signal(number, signal.default_int_handler)

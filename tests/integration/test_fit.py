@@ -171,9 +171,12 @@ def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_
     optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
     trainer = {"log_every": 100, "valid_every": 100}
     wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
-    with pytest.raises(errors.NonFiniteError, match="not finite; the last good checkpoint is none"):
+    with pytest.raises(
+        errors.NonFiniteError, match="not finite; the last good checkpoint is step 0 "
+    ):
         loop.fit(wild)
-    assert not [p for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
+    saved = [p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
+    assert saved == ["0"]
 
 
 def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):

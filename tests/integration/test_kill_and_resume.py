@@ -6,12 +6,16 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
+
+from tests.cli.running import TINY
 
 NUM_STEPS = 60
 PATIENCE = 300.0  # seconds until a child that shows nothing counts as hanging
@@ -88,7 +92,7 @@ def test_a_killed_run_ends_in_the_same_bits_as_one_left_alone(
     run_dir, sabotaged = tmp_path / "killed", tmp_path / "sabotaged"
 
     kill_when(start_training(run_dir), lambda: log_has_begun(run_dir), 0.0)
-    assert not complete_steps(run_dir), "too late to be before the first checkpoint"
+    assert set(complete_steps(run_dir)) <= {0}, "too late to be before the first step"
     process = start_training(run_dir)
     kill_when(process, lambda: max(complete_steps(run_dir), default=0) >= 4 * enough, delays[0])
     print(f"killed with checkpoints {complete_steps(run_dir)}")
@@ -109,12 +113,12 @@ def test_a_killed_run_ends_in_the_same_bits_as_one_left_alone(
     assert not same_bits(parts_of(sabotaged), expected)
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
 def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, start_training, name):
     run_dir = tmp_path / "stopped"
     process = start_training(run_dir)
     deadline = time.monotonic() + PATIENCE
-    while not is_saving(run_dir) and process.poll() is None:
+    while max(complete_steps(run_dir), default=0) == 0 and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     process.send_signal(getattr(signal, name))
@@ -123,3 +127,53 @@ def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, start_training, name)
     assert f"StoppedError: stopped by {name} after step " in output
     stopped_at = int(output.split("after step ")[1].split()[0])
     assert (run_dir / "checkpoints" / str(stopped_at)).is_dir()
+
+
+@pytest.fixture
+def stop_command(tmp_path, lennard_jones_file):
+    """Starts ``equipot-train``, sends SIGTERM once a file is there; gives its end and its words."""
+    program = [sys.executable, "-c", "from equipot.cli.train import main; main()"]
+    words = (f"data.train={lennard_jones_file}", "data.num_valid=6", "data.num_test=32")
+    running = []
+
+    def stop(file, **environment):
+        command = [*program, *TINY, *words, "run_dir=run"]
+        surroundings = {**os.environ, **environment}
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=surroundings, stderr=subprocess.PIPE, text=True
+        )
+        running.append(process)
+        deadline = time.monotonic() + PATIENCE
+        while file and not (tmp_path / file).exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        sent = time.monotonic()
+        if file:
+            process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert time.monotonic() - sent < 10 or not file
+        return process.returncode, said
+
+    yield stop
+    for process in running:
+        process.kill()
+
+
+def test_the_command_ends_while_xla_compiles_with_a_checkpoint_to_go_on_from(
+    tmp_path, stop_command
+):
+    code, said = stop_command(
+        "run/checkpoints/0", JAX_COMPILATION_CACHE_DIR=str(tmp_path / "programs")
+    )
+    assert code in (130, 128 + signal.SIGTERM)
+    assert "stopped by SIGTERM" in said and said.count("\n") == 1
+
+
+def test_the_command_ends_after_the_last_step_and_the_same_command_finishes(tmp_path, stop_command):
+    code, said = stop_command("run/lennard_jones.equipot")
+    assert code in (130, 128 + signal.SIGTERM)
+    assert "stopped by SIGTERM; give the same command to go on" in said
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert stop_command("") == (0, "")
+    assert "going on after step 2," in (tmp_path / "run" / "train.log").read_text()
+    assert (tmp_path / "run" / "metrics.json").exists()

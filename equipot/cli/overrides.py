@@ -17,7 +17,7 @@ from hydra.core.override_parser import overrides_parser, types
 from hydra.errors import OverrideParseException
 
 from equipot import errors
-from equipot.cli import config_files, help_page
+from equipot.cli import config_files, help_page, sweeps
 from equipot.training import config as training_config
 
 
@@ -43,7 +43,8 @@ class CommandLine:
         words = [override.input_line or "" for override in self.overrides]
         unswept = [f"'{o.key_or_group}'" for o in self.overrides if not o.is_sweep_override()]
         exclude = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(unswept)}]"
-        return [*words, exclude, *self.flags]
+        keys = [override.key_or_group for override in self.overrides]
+        return [*words, exclude, *sweeps.settings(keys, words), *self.flags]
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from equipot import errors
-from equipot.cli import console
+from equipot.cli import console, names, sweeps
 from equipot.training import config as training_config
 
 
@@ -27,15 +27,29 @@ def run(composed: Any) -> float:
       What a sweeper that searches makes small: the validation RMSE of the forces in eV/Å, or of the
       energy in eV/atom where there are no forces.
     """
-    with console.clean_errors(console.TRAIN):
-        mapping: Any = OmegaConf.to_container(composed, resolve=True)
-        job = HydraConfig.get()
-        if job.mode == RunMode.MULTIRUN and mapping.get("run_dir") is None:
-            mapping["run_dir"] = os.path.relpath(job.runtime.output_dir)
-        folder = train(mapping)
-        from equipot.training import folder as folders  # imports jax
+    job = HydraConfig.get()
+    if job.mode != RunMode.MULTIRUN:
+        with console.clean_errors(console.TRAIN):
+            return _trained(composed, None)
+    folder = os.path.relpath(job.runtime.output_dir)
+    with sweeps.member(folder):
+        return _trained(composed, folder)
 
-        valid = folders.read_metrics(folders.RunFolder(folder, folder.name))["valid"] or {}
+
+def _trained(composed: Any, folder: str | None) -> float:
+    """Trains, and reads what a sweeper makes small.
+
+    Args:
+      composed: A ``DictConfig``.
+      folder: Of the run, where the configuration names none.
+    """
+    mapping: Any = OmegaConf.to_container(composed, resolve=True)
+    if folder is not None and mapping.get("run_dir") is None:
+        mapping["run_dir"] = folder
+    path = train(mapping)
+    from equipot.training import folder as folders  # imports jax
+
+    valid = folders.read_metrics(folders.RunFolder(path, path.name))["valid"] or {}
     found = valid.get("forces") or valid.get("energy") or {}
     return float(found.get("rmse", "nan"))
 
@@ -60,16 +74,6 @@ def train(mapping: Mapping[str, Any]) -> Path:
     return loop.fit(config)
 
 
-def name_from(train: Any) -> str:
-    """Names a run after its training file: ``data/my.extxyz.xz`` gives ``my``.
-
-    Args:
-      train: A path, a list of paths, or None.
-    """
-    first = train[0] if train and not isinstance(train, str) else train
-    return Path(first).name.split(".")[0] if first else "run"
-
-
 def _check_composed(mapping: Mapping[str, Any]) -> None:
     """Explains the two mistakes that a look at one key cannot explain."""
     if "experiment" in mapping:
@@ -84,4 +88,5 @@ def _check_composed(mapping: Mapping[str, Any]) -> None:
         )
 
 
-OmegaConf.register_new_resolver("name_from", name_from, replace=True)
+OmegaConf.register_new_resolver("name_from", names.name_from, replace=True)
+OmegaConf.register_new_resolver("folder_name", names.folder_name, replace=True)

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from equipot import errors
-from equipot.cli import console, names, sweeps
+from equipot.cli import console, names, sweeps, yaml_errors
 from equipot.training import config as training_config
 
 
@@ -43,9 +43,15 @@ def _trained(composed: Any, folder: str | None) -> float:
       composed: A ``DictConfig``.
       folder: Of the run, where the configuration names none.
     """
-    mapping: Any = OmegaConf.to_container(composed, resolve=True)
+    own = _own_files()
+    with yaml_errors.explained(own):
+        mapping: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     if folder is not None and mapping.get("run_dir") is None:
         mapping["run_dir"] = folder
+    try:
+        checked(mapping)
+    except errors.ConfigError as error:
+        raise yaml_errors.located(error, own) from None
     path = train(mapping)
     from equipot.training import folder as folders  # imports jax
 
@@ -66,12 +72,33 @@ def train(mapping: Mapping[str, Any]) -> Path:
     Raises:
       ConfigError: At a wrong key or value, before any data is read.
     """
-    _check_composed(mapping)
-    config = training_config.train_config(mapping)
+    config = checked(mapping)
     console.prepare_process()
     from equipot.training import loop  # imports jax
 
     return loop.fit(config)
+
+
+def checked(mapping: Mapping[str, Any]) -> training_config.TrainConfig:
+    """The configuration, whose keys and values are right as far as they are known without data.
+
+    Args:
+      mapping: The keys of ``TrainConfig``, nested.
+
+    Raises:
+      ConfigError: At a wrong key or value.
+    """
+    _check_composed(mapping)
+    return training_config.train_config(mapping)
+
+
+def _own_files() -> list[Path]:
+    """The files of the user's own that this configuration was composed from."""
+    runtime = HydraConfig.get().runtime
+    folders = [Path(s.path) for s in runtime.config_sources if s.provider == "command-line"]
+    chosen = [f"{group}/{option}.yaml" for group, option in runtime.choices.items()]
+    paths = [folder / name for folder in folders for name in chosen]
+    return [path for path in paths if path.is_file()]
 
 
 def _check_composed(mapping: Mapping[str, Any]) -> None:

@@ -30,12 +30,12 @@ def _folders(arguments: list[str]) -> list[Path]:
 def _compose_and_train(arguments: list[str]) -> None:
     import hydra
 
-    from equipot.cli import overrides, run, sweeps
+    from equipot.cli import overrides, run, sweeps, yaml_errors
 
     command_line = overrides.parse(arguments)
     overrides.check(command_line)
     sys.argv = [sys.argv[0], *command_line.for_hydra()]
     folder = str(config_files.shipped_folder().resolve())
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # has Hydra raise; else it prints tracebacks
-    with sweeps.reported():
+    with sweeps.reported(), yaml_errors.explained(command_line.own_files):
         hydra.main(config_path=folder, config_name="train", version_base="1.3")(run.run)()

@@ -61,5 +61,5 @@ def test_a_start_is_read_as_in_training(tmp_path):
     path.write_text("".join([*lines[:5], "\n", *lines[5:]]))
     np.testing.assert_allclose(trajectory.read_atoms(path, 1).positions, labelled().positions)
     path.write_text("".join(lines[:-1]))
-    with pytest.raises(errors.DataError, match="a@1.extxyz"):
+    with pytest.raises(errors.DataError, match=r"a@1\.extxyz"):
         trajectory.read_atoms(path, 0)

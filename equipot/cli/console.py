@@ -26,7 +26,8 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 def clean_errors(program: str) -> Iterator[None]:
     """Turns an ``EquipotError`` into one sentence on stderr, without a traceback.
 
-    So it does for a file that the system refuses. The exit code is 2, and 130 for a run that was asked to stop.
+    So it does for a file that the system refuses. The exit code is 2, and 130 for a run that was
+    asked to stop.
     """
     try:
         yield

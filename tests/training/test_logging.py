@@ -1,6 +1,8 @@
 import csv
 import gc
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -116,9 +118,9 @@ def test_files_are_closed_where_a_later_one_is_too_short(tmp_path):
 
 
 LEAVING_READER = """
-import sys
+import pathlib, sys
 from equipot.training import logging
-with logging.RunLog(__import__("pathlib").Path(sys.argv[1]), {}) as log:
+with logging.RunLog(pathlib.Path(sys.argv[1]), {}) as log:
     for _ in range(3):
         log.say("a line")
 print("went on", file=sys.stderr)

@@ -25,6 +25,7 @@ import benchmark_models
 import benchmark_profile
 import jax
 
+from equipot import files
 from equipot.cli import console
 from equipot.training import folder
 
@@ -50,7 +51,7 @@ def main() -> None:
     )
     results = COMMANDS[arguments.command].run(arguments)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"about": about, "results": results}, indent=2))
+        files.write(arguments.json, json.dumps({"about": about, "results": results}, indent=2))
 
 
 def read_arguments() -> argparse.Namespace:

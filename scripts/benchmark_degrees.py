@@ -22,7 +22,7 @@ from flax import linen as nn
 from matplotlib import pyplot
 from timing import Compiled, Timing, compile_once, in_turn
 
-from equipot import graphs
+from equipot import files, graphs
 from equipot.data.structure import Structure
 from equipot.e3 import dense
 from equipot.graphs import geometry
@@ -119,7 +119,8 @@ def plot(results: list[dict], path: Path) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.3)
     axes[0].legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    with files.whole(path) as draft:
+        figure.savefig(draft, dpi=150)
     pyplot.close(figure)
 
 

@@ -11,13 +11,12 @@ fails.
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import water_box
 from ase import Atoms
 
-from equipot import EquipotCalculator, errors
+from equipot import EquipotCalculator, errors, files
 from equipot.calculators import dynamics, relaxation, trajectory
 
 
@@ -71,7 +70,7 @@ def main() -> None:
     except errors.EquipotError as error:
         sys.exit(f"check_md: {error}")
     if options.json:
-        Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
+        files.write(options.json, json.dumps(report, indent=2) + "\n")
     sys.exit(0 if report["passed"] else 1)
 
 

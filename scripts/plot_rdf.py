@@ -21,7 +21,7 @@ import numpy as np
 import water_box
 from ase import Atoms
 
-from equipot import EquipotCalculator, errors
+from equipot import EquipotCalculator, errors, files
 from equipot.calculators import dynamics, relaxation, trajectory
 
 MEASURED = "experiment/exp-goo-T295.1K"
@@ -189,7 +189,8 @@ def plot(
         fontsize=9,
     )
     axes.legend(frameon=False)
-    figure.savefig(options.output, dpi=150)
+    with files.whole(options.output) as draft:
+        figure.savefig(draft, dpi=150)
 
 
 def _half_height(atoms: Atoms) -> float:

@@ -1,11 +1,10 @@
 """Molecular dynamics through ASE: constant energy or temperature, with a log and a trajectory."""
 
 import contextlib
-import csv
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from ase import Atoms, units
@@ -15,7 +14,7 @@ from ase.md.verlet import VelocityVerlet
 from rich import progress as rich_progress
 
 from equipot import errors
-from equipot.calculators import trajectory
+from equipot.calculators import growing, trajectory
 
 COLUMNS = ("step", "time_fs", "T_K", "Epot_eV", "Ekin_eV", "Etot_eV", "P_GPa")
 
@@ -269,15 +268,13 @@ def _log_writer(
     if path is None:
         yield lambda sample: None
         return
-    with trajectory.prepare(path, (".csv",), overwrite).open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+    with growing.appender(trajectory.prepare(path, (".csv",), overwrite)) as append:
 
-        def write(sample: Sample) -> None:
-            writer.writerow([repr(value) for value in dataclasses.astuple(sample)])
-            file.flush()
+        def write_row(row: Sequence[str]) -> None:
+            append(f"{','.join(row)}\r\n".encode())
 
-        yield write
+        write_row(COLUMNS)
+        yield lambda sample: write_row([repr(value) for value in dataclasses.astuple(sample)])
 
 
 @contextlib.contextmanager

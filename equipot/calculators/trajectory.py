@@ -1,34 +1,25 @@
 """Structures from files to start from, and frames written to files on the way."""
 
 import contextlib
+import io
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import cast
 
-import ase.io
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
-from ase.io.formats import UnknownFileTypeError
 from ase.io.trajectory import TrajectoryWriter
 
 from equipot import errors
+from equipot.calculators import growing
+from equipot.data.formats import ase_files
 
 SUFFIXES = (".extxyz", ".xyz", ".traj")
-_READ_ERRORS = (  # what ASE's readers raise at files that are not what they should be
-    UnknownFileTypeError,
-    ase.io.ParseError,
-    AssertionError,
-    IndexError,
-    KeyError,
-    OSError,
-    StopIteration,
-    TypeError,
-    ValueError,
-)
 
 
 def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     """Reads one frame of anything ASE reads, without the labels and notes it carries.
+
+    All of the file is read and must be right, as in training.
 
     Args:
       path: Name of the file; ``.gz`` and ``.xz`` of it too.
@@ -39,10 +30,14 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     """
     if not pathlib.Path(path).is_file():
         raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
+    images = ase_files.read_images(pathlib.Path(path))
     try:
-        found = cast(Atoms, ase.io.read(path, index=index))
-    except _READ_ERRORS as error:
-        raise errors.DataError(f"{path}: cannot read frame {index}: {error!r}") from error
+        found = images[index]
+    except IndexError:
+        raise errors.DataError(
+            f"{path}: cannot read frame {index}: the file holds {len(images)} frames, counted"
+            " from 0, or from -1 backwards"
+        ) from None
     return without_labels(found)
 
 
@@ -76,20 +71,22 @@ def frame_writer(
 
     Raises:
       ConfigError: At another suffix, or if the file stands there already.
+      DataError: If the disk does not take a frame.
     """
     if path is None:
         yield lambda: None
         return
     target = prepare(path, SUFFIXES, overwrite)
-    if target.suffix == ".traj":
-        with TrajectoryWriter(str(target), "w", atoms) as writer:
+    if target.suffix == ".traj":  # frames are counted in its head, after they are written
+        with growing.refused(target), TrajectoryWriter(str(target), "w", atoms) as writer:
             yield writer.write
         return
-    with target.open("w") as file:
+    with growing.appender(target) as append:
 
         def write() -> None:
-            write_extxyz(file, [atoms])
-            file.flush()
+            text = io.StringIO()
+            write_extxyz(text, [atoms])
+            append(text.getvalue().encode())
 
         yield write
 
@@ -111,5 +108,6 @@ def prepare(path: str | pathlib.Path, suffixes: tuple[str, ...], overwrite: bool
             f"{target}: already stands there; move it away, choose another name, or ask for it to"
             " be overwritten"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with growing.refused(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     return target

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from equipot import errors
+from equipot import errors, files
 from equipot.cli import compile_cache
 from equipot.data import paths
 
@@ -26,13 +26,20 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 def clean_errors(program: str) -> Iterator[None]:
     """Turns an ``EquipotError`` into one sentence on stderr, without a traceback.
 
-    The exit code is 2, and 130 for a run that was asked to stop.
+    So it does for a file that the system refuses. The exit code is 2, and 130 for a run that was
+    asked to stop.
     """
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output, head say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise  # it would not say where
+        reason = files.cause(error)
+        print(f"{program}: {error.filename}: cannot be used ({reason})", file=sys.stderr)
+        raise SystemExit(WRONG_INPUT) from None
     except errors.EquipotError as error:
         print(f"{program}: {error}", file=sys.stderr)
         stopped = isinstance(error, errors.StoppedError)

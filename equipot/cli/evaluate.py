@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from equipot import errors
+from equipot import errors, files
 from equipot.cli import structures
 
 
@@ -58,12 +58,7 @@ def run(options: argparse.Namespace) -> None:
         writers.write_predictions(options.output, frames, predictions)
         print(f"predictions: {options.output}")
     if options.json:
-        try:
-            Path(options.json).write_text(json.dumps(table.to_json(), indent=2) + "\n")
-        except OSError as error:
-            raise errors.DataError(
-                f"{options.json}: could not be written ({error.strerror})"
-            ) from error
+        files.write(options.json, json.dumps(table.to_json(), indent=2) + "\n")
         print(f"table: {options.json}")
 
 

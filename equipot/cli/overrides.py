@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.override_parser import overrides_parser, types
 from hydra.errors import OverrideParseException
 
 from equipot import errors
-from equipot.cli import config_files, help_page
+from equipot.cli import config_files, help_page, sweeps, yaml_errors
 from equipot.training import config as training_config
 
 
@@ -35,6 +34,11 @@ class CommandLine:
     flags: tuple[str, ...]
     overrides: tuple[types.Override, ...]
 
+    @property
+    def own_files(self) -> tuple[Path, ...]:
+        """All YAML files in folders of the user's own."""
+        return tuple(path for own in self.folders[1:] for path in sorted(own.rglob("*.yaml")))
+
     def for_hydra(self) -> list[str]:
         """The arguments as Hydra wants them: ``key=value`` in one piece, wherever flags stood.
 
@@ -43,7 +47,8 @@ class CommandLine:
         words = [override.input_line or "" for override in self.overrides]
         unswept = [f"'{o.key_or_group}'" for o in self.overrides if not o.is_sweep_override()]
         exclude = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(unswept)}]"
-        return [*words, exclude, *self.flags]
+        keys = [override.key_or_group for override in self.overrides]
+        return [*words, exclude, *sweeps.settings(keys, words), *self.flags]
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
@@ -94,6 +99,7 @@ def check(command_line: CommandLine) -> None:
             )
         if key in groups:
             _check_option(key, override, groups)
+            _check_files(key, override, groups)
         elif "/" in key:
             raise errors.ConfigError(_unknown("group", key, groups))
         else:
@@ -119,6 +125,16 @@ def _check_option(group: str, override: types.Override, groups: config_files.Gro
     for option in value if isinstance(value, list) else [value]:
         if isinstance(option, str) and option not in groups[group]:
             raise errors.ConfigError(f"{group}: {_unknown('option', option, groups[group])}")
+
+
+def _check_files(group: str, override: types.Override, groups: config_files.Groups) -> None:
+    """Reads the files that were chosen, for mistakes that Hydra does not explain."""
+    swept = override.is_sweep_override() and override.is_discrete_sweep()
+    value = override.value()
+    chosen = override.sweep_string_iterator() if swept else value
+    for option in [chosen] if isinstance(chosen, str) else chosen or ():
+        if str(option) in groups[group]:
+            yaml_errors.load(groups[group][str(option)])
 
 
 def _check_key(
@@ -166,5 +182,5 @@ def _keys_in_files(paths: Iterable[Path]) -> list[str]:
     """Keys of all of these files, each once."""
     keys: dict[str, None] = {}
     for path in paths:
-        keys.update(dict.fromkeys(yaml.safe_load(path.read_text(encoding="utf-8")) or {}))
+        keys.update(dict.fromkeys(yaml_errors.load(path)))
     return list(keys)

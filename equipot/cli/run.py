@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from equipot import errors
-from equipot.cli import console
+from equipot.cli import console, names, sweeps, yaml_errors
 from equipot.training import config as training_config
 from equipot.training import stopping
 
@@ -28,15 +28,35 @@ def run(composed: Any) -> float:
       What a sweeper that searches makes small: the validation RMSE of the forces in eV/Å, or of the
       energy in eV/atom where there are no forces.
     """
-    with console.clean_errors(console.TRAIN):
-        mapping: Any = OmegaConf.to_container(composed, resolve=True)
-        job = HydraConfig.get()
-        if job.mode == RunMode.MULTIRUN and mapping.get("run_dir") is None:
-            mapping["run_dir"] = os.path.relpath(job.runtime.output_dir)
-        folder = train(mapping)
-        from equipot.training import folder as folders  # imports jax
+    job = HydraConfig.get()
+    if job.mode != RunMode.MULTIRUN:
+        with console.clean_errors(console.TRAIN):
+            return _trained(composed, None)
+    folder = os.path.relpath(job.runtime.output_dir)
+    with sweeps.member(folder):
+        return _trained(composed, folder)
 
-        valid = folders.read_metrics(folders.RunFolder(folder, folder.name))["valid"] or {}
+
+def _trained(composed: Any, folder: str | None) -> float:
+    """Trains, and reads what a sweeper makes small.
+
+    Args:
+      composed: A ``DictConfig``.
+      folder: Of the run, where the configuration names none.
+    """
+    own = _own_files()
+    with yaml_errors.explained(own):
+        mapping: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    if folder is not None and mapping.get("run_dir") is None:
+        mapping["run_dir"] = folder
+    try:
+        checked(mapping)
+    except errors.ConfigError as error:
+        raise yaml_errors.located(error, own) from None
+    path = train(mapping)
+    from equipot.training import folder as folders  # imports jax
+
+    valid = folders.read_metrics(folders.RunFolder(path, path.name))["valid"] or {}
     found = valid.get("forces") or valid.get("energy") or {}
     return float(found.get("rmse", "nan"))
 
@@ -53,8 +73,7 @@ def train(mapping: Mapping[str, Any]) -> Path:
     Raises:
       ConfigError: At a wrong key or value, before any data is read.
     """
-    _check_composed(mapping)
-    config = training_config.train_config(mapping)
+    config = checked(mapping)
     console.prepare_process()
     with stopping.Stop(watch=True) as stop:
         from equipot.training import loop  # imports jax
@@ -62,14 +81,26 @@ def train(mapping: Mapping[str, Any]) -> Path:
         return loop.fit(config, stop)
 
 
-def name_from(train: Any) -> str:
-    """Names a run after its training file: ``data/my.extxyz.xz`` gives ``my``.
+def checked(mapping: Mapping[str, Any]) -> training_config.TrainConfig:
+    """The configuration, whose keys and values are right as far as they are known without data.
 
     Args:
-      train: A path, a list of paths, or None.
+      mapping: The keys of ``TrainConfig``, nested.
+
+    Raises:
+      ConfigError: At a wrong key or value.
     """
-    first = train[0] if train and not isinstance(train, str) else train
-    return Path(first).name.split(".")[0] if first else "run"
+    _check_composed(mapping)
+    return training_config.train_config(mapping)
+
+
+def _own_files() -> list[Path]:
+    """The files of the user's own that this configuration was composed from."""
+    runtime = HydraConfig.get().runtime
+    folders = [Path(s.path) for s in runtime.config_sources if s.provider == "command-line"]
+    chosen = [f"{group}/{option}.yaml" for group, option in runtime.choices.items()]
+    paths = [folder / name for folder in folders for name in chosen]
+    return [path for path in paths if path.is_file()]
 
 
 def _check_composed(mapping: Mapping[str, Any]) -> None:
@@ -86,4 +117,5 @@ def _check_composed(mapping: Mapping[str, Any]) -> None:
         )
 
 
-OmegaConf.register_new_resolver("name_from", name_from, replace=True)
+OmegaConf.register_new_resolver("name_from", names.name_from, replace=True)
+OmegaConf.register_new_resolver("folder_name", names.folder_name, replace=True)

@@ -1,6 +1,7 @@
 """``equipot-train``: composes a configuration from YAML and ``key=value``, and trains with it."""
 
 import itertools
+import os
 import sys
 from pathlib import Path
 
@@ -29,10 +30,12 @@ def _folders(arguments: list[str]) -> list[Path]:
 def _compose_and_train(arguments: list[str]) -> None:
     import hydra
 
-    from equipot.cli import overrides, run
+    from equipot.cli import overrides, run, sweeps, yaml_errors
 
     command_line = overrides.parse(arguments)
     overrides.check(command_line)
     sys.argv = [sys.argv[0], *command_line.for_hydra()]
     folder = str(config_files.shipped_folder().resolve())
-    hydra.main(config_path=folder, config_name="train", version_base="1.3")(run.run)()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # has Hydra raise; else it prints tracebacks
+    with sweeps.reported(), yaml_errors.explained(command_line.own_files):
+        hydra.main(config_path=folder, config_name="train", version_base="1.3")(run.run)()

@@ -9,7 +9,7 @@ import ase.io
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from equipot import errors
+from equipot import files
 from equipot.data.structure import Structure
 
 _VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])  # xx, yy, zz, yz, xz, xy
@@ -54,7 +54,7 @@ def write_predictions(
     are any, under ``REF_energy``, ``REF_forces`` and ``REF_stress`` (Voigt, as ASE has it).
 
     Args:
-      path: Name of the file; what stood there is replaced.
+      path: Name of the file; what stood there is replaced, whole or not at all.
       structures: With or without labels.
       predictions: Of these structures, in the same order.
 
@@ -62,10 +62,8 @@ def write_predictions(
       DataError: If the file cannot be written.
     """
     frames = [_atoms(s, p) for s, p in zip(structures, predictions, strict=True)]
-    try:
-        ase.io.write(path, frames, format="extxyz")
-    except OSError as error:
-        raise errors.DataError(f"{path}: could not be written ({error.strerror})") from error
+    with files.whole(path) as draft:
+        ase.io.write(draft, frames, format="extxyz")
 
 
 def to_atoms(structure: Structure) -> ase.Atoms:

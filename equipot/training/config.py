@@ -15,6 +15,9 @@ def _check(holds: bool, key: str, expected: str, received: Any) -> None:
         raise errors.ConfigError(f"{key}: expected {expected}, received {received!r}")
 
 
+_LONGEST_NAME = 200  # bytes; file systems take 255, and endings are added
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """Weights of the terms of the loss, 0 leaving a term out, and how an error is counted.
@@ -187,7 +190,10 @@ class TrainConfig:
     logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)
 
     def __post_init__(self) -> None:
-        _check(bool(self.name) and "/" not in self.name, "name", "a name without '/'", self.name)
+        usable = self.name not in ("", ".", "..") and "/" not in self.name
+        usable = usable and self.name.isprintable() and len(self.name.encode()) <= _LONGEST_NAME
+        expected = f"a name of at most {_LONGEST_NAME} bytes without '/', other than '.' and '..'"
+        _check(usable, "name", expected, self.name[:_LONGEST_NAME])
         _check(self.seed >= 0, "seed", "a number of at least 0", self.seed)
         _check("name" in self.model, "model", "the key 'name'", dict(self.model))
 

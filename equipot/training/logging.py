@@ -41,6 +41,15 @@ COLUMNS = (
 )
 
 
+class _Console(rich_console.Console):
+    """A console whose reader may leave: training goes on, and its log is in the folder."""
+
+    def on_broken_pipe(self) -> None:
+        """Sends what follows nowhere; rich itself would end the process."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class RunLog:
     """The log files of one run, its progress bar, and Weights & Biases if that is configured."""
 
@@ -51,7 +60,7 @@ class RunLog:
           folder: The run folder.
           lengths: Bytes to keep of each file; a file that is not named is emptied.
         """
-        self.console = rich_console.Console(highlight=False, soft_wrap=True)
+        self.console = _Console(highlight=False, soft_wrap=True)
         with contextlib.ExitStack() as opened:
             self._files = {
                 name: opened.enter_context(_cut(folder / name, lengths.get(name, 0)))

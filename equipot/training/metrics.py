@@ -47,10 +47,12 @@ class Tally:
     Attributes:
       sums: Sums of errors, and of ``loss`` and ``grad_norm`` over steps.
       bad_step: First step at which the loss or the gradient was not finite; -1 for none; int32, [].
+      bad_terms: The weighted terms of the loss at that step, by name; 0 for none, [].
     """
 
     sums: Sums
     bad_step: Leaf
+    bad_terms: dict[str, Leaf]
 
 
 @struct.dataclass

@@ -1,6 +1,7 @@
 """A run that goes on: steps, and now and then a look at how it stands."""
 
 import dataclasses
+import itertools
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from equipot.training import (
     checkpoints,
     logging,
     metrics,
+    not_finite,
     optimizer,
     setup,
     sharding,
@@ -76,6 +78,7 @@ class Run:
         self._nothing = sharding.replicate(step.empty_tally(config.loss, parts.spec.dtype), mesh)
         self._tally, self._in_flight = self._nothing, deque()
         self._window = (time.monotonic(), progress.step)
+        self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
 
     @property
     def seconds(self) -> float:
@@ -96,6 +99,7 @@ class Run:
         self.progress = dataclasses.replace(
             self.progress, step=self.progress.step + 1, epoch=epoch, position=position
         )
+        self._places[self.progress.step] = (epoch, position)
         self._in_flight.append(self._tally.bad_step)
         if len(self._in_flight) > _IN_FLIGHT:
             self._in_flight.popleft().block_until_ready()
@@ -137,6 +141,7 @@ class Run:
         done = self.progress.step
         speed = (done - first) * self._structures_per_step / (time.monotonic() - began)
         self._tally = self._nothing
+        self._places.clear()
         self.log.advance(done, speed)
         rate = self._schedule(jnp.asarray(done - 1, jnp.int32)) * self.progress.plateau.factor
         return {
@@ -153,15 +158,19 @@ class Run:
     def _check_finite(self, tally: metrics.Tally) -> None:
         if tally.bad_step < 0:
             return
-        terms = [n for n in self.config.loss.terms if not _finite(tally.sums.get(f"loss_{n}"))]
-        what = f"{terms[0]} loss" if terms else "gradient"
+        bad = int(tally.bad_step) + 1
+        what = not_finite.cause({name: float(value) for name, value in tally.bad_terms.items()})
+        epoch, position = self._places[bad]
+        members = itertools.chain.from_iterable(self.parts.train.steps(epoch)[position - 1])
+        which = not_finite.structures([self.parts.train.graphs[i] for i in members])
         self.saved.wait()
         good = self.saved.latest_step
         raise errors.NonFiniteError(
-            f"step {int(tally.bad_step) + 1}: the {what} is not finite; the last good checkpoint is"
-            f" {'none' if good is None else f'step {good}'} in {self.saved.folder}. Look"
-            " for strange labels, or begin again with a lower optimizer.learning_rate or with"
-            " optimizer.clip_norm under another name: this folder keeps its settings"
+            f"step {bad}: {what}; the last good checkpoint is"
+            f" {'none' if good is None else f'step {good}'} in {self.saved.folder}. Look for"
+            f" strange labels in the structures of that step, the largest forces first: {which};"
+            " or begin again with a lower optimizer.learning_rate or with optimizer.clip_norm under"
+            " another name: this folder keeps its settings"
         )
 
     def _validate(self) -> dict[str, float | int]:
@@ -209,10 +218,6 @@ class Run:
 def _mean(term: metrics.Sum) -> float:
     """As ``Sum.mean``, on the host."""
     return float(term.total) / float(term.weight) if term.weight > 0 else 0.0
-
-
-def _finite(term: metrics.Sum | None) -> bool:
-    return term is None or bool(np.isfinite(term.total))
 
 
 def _errors(sums: metrics.Sums) -> dict[str, float | int]:

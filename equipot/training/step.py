@@ -93,7 +93,8 @@ def make_train_step(
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)
-        return new, _count(tally, state.step, sums, terms, value, norm)
+        shares = {name: loss.terms[name] * term.mean for name, term in terms.items()}
+        return new, _count(tally, state.step, sums, terms, shares, value, norm)
 
     return train_step
 
@@ -104,7 +105,8 @@ def empty_tally(loss: LossConfig, dtype: str) -> Tally:
     names += [f"loss_{name}" for name, weight in loss.terms.items() if weight > 0]
     zero = jnp.zeros((), dtype)
     sums = {name: Sum(total=zero, weight=zero) for name in [*names, "loss", "grad_norm"]}
-    return Tally(sums=sums, bad_step=jnp.asarray(-1, jnp.int32))
+    shares = {name: zero for name, weight in loss.terms.items() if weight > 0}
+    return Tally(sums=sums, bad_step=jnp.asarray(-1, jnp.int32), bad_terms=shares)
 
 
 def _average(state: TrainState, params: PyTree, decay: float | None) -> PyTree:
@@ -117,7 +119,15 @@ def _average(state: TrainState, params: PyTree, decay: float | None) -> PyTree:
     )
 
 
-def _count(tally: Tally, step: Array, sums: Sums, terms: Sums, value: Array, norm: Array) -> Tally:
+def _count(
+    tally: Tally,
+    step: Array,
+    sums: Sums,
+    terms: Sums,
+    shares: dict[str, Array],
+    value: Array,
+    norm: Array,
+) -> Tally:
     """Adds one step to the tally."""
     one = jnp.ones((), value.dtype)
     step_sums = {
@@ -127,5 +137,12 @@ def _count(tally: Tally, step: Array, sums: Sums, terms: Sums, value: Array, nor
         "grad_norm": Sum(total=norm, weight=one),
     }
     bad = ~(jnp.isfinite(value) & jnp.isfinite(norm))
-    first = jnp.where((tally.bad_step < 0) & bad, step, tally.bad_step)
-    return Tally(sums=jax.tree.map(jnp.add, tally.sums, step_sums), bad_step=first)
+    is_first = (tally.bad_step < 0) & bad
+    return Tally(
+        sums=jax.tree.map(jnp.add, tally.sums, step_sums),
+        bad_step=jnp.where(is_first, step, tally.bad_step),
+        bad_terms={
+            name: jnp.where(is_first, shares[name], before)
+            for name, before in tally.bad_terms.items()
+        },
+    )

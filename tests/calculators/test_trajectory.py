@@ -49,5 +49,17 @@ def test_a_missing_file_or_frame_is_named(tmp_path):
     with pytest.raises(errors.DataError, match="cannot read frame 7"):
         trajectory.read_atoms(tmp_path / "a.extxyz", index=7)
     (tmp_path / "c.xyz").write_text("no structure\n")
-    with pytest.raises(errors.DataError, match=r"c\.xyz: cannot read frame"):
+    with pytest.raises(errors.DataError, match=r"c\.xyz"):
         trajectory.read_atoms(tmp_path / "c.xyz")
+
+
+def test_a_start_is_read_as_in_training(tmp_path):
+    path = tmp_path / "a@1.extxyz"
+    ase.io.write(tmp_path / "a.extxyz", [labelled(), labelled()])
+    text = (tmp_path / "a.extxyz").read_text()
+    lines = text.splitlines(keepends=True)
+    path.write_text("".join([*lines[:5], "\n", *lines[5:]]))
+    np.testing.assert_allclose(trajectory.read_atoms(path, 1).positions, labelled().positions)
+    path.write_text("".join(lines[:-1]))
+    with pytest.raises(errors.DataError, match=r"a@1\.extxyz"):
+        trajectory.read_atoms(path, 0)

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from equipot.cli import console, main
+
 FAULTS = """
 import ctypes, resource, sys
 from equipot.cli import console
@@ -42,3 +44,15 @@ def test_a_reader_that_has_seen_enough_is_no_error():
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_a_large_buffer_is_fetched_from_the_system_once():
     assert page_faults("prepared") < 0.1 * page_faults()
+
+
+def test_a_path_the_system_refuses_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    output = str(tmp_path / "file" / "new" / "a.equipot")
+    with pytest.raises(SystemExit) as ended:
+        main.main(["convert", str(tmp_path / "file"), "--output", output])
+    assert ended.value.code == console.WRONG_INPUT
+    message = capsys.readouterr().err
+    assert message.startswith("equipot: ")
+    assert "cannot be used (" in message
+    assert message.count("\n") == 1

@@ -35,7 +35,10 @@ def test_a_configuration_survives_the_way_to_a_mapping_and_back():
         ({"trainer": {"batch_size": 0}}, "trainer.batch_size: expected at least 1"),
         ({"trainer": {"num_epochs": None}}, "needs num_steps or num_epochs"),
         ({"model": {"lmax": 2}}, "model: expected the key 'name'"),
-        ({"name": "a/b"}, "a name without '/'"),
+        ({"name": "a/b"}, "bytes without '/'"),
+        ({"name": ".."}, "other than '.' and '..'"),
+        ({"name": "x" * 300}, "a name of at most 200 bytes"),
+        ({"name": "a\nb"}, "a name of at most 200 bytes"),
     ],
 )
 def test_a_wrong_setting_is_named(change, message):

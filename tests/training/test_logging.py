@@ -1,6 +1,8 @@
 import csv
 import gc
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -113,3 +115,22 @@ def test_files_are_closed_where_a_later_one_is_too_short(tmp_path):
     with pytest.raises(errors.CheckpointError, match=r"metrics\.csv: has 0 bytes"):
         logging.RunLog(tmp_path, {logging.CSV: 100})
     gc.collect()  # warns of a file that is open
+
+
+LEAVING_READER = """
+import pathlib, sys
+from equipot.training import logging
+with logging.RunLog(pathlib.Path(sys.argv[1]), {}) as log:
+    for _ in range(3):
+        log.say("a line")
+print("went on", file=sys.stderr)
+"""
+
+
+def test_a_reader_that_leaves_does_not_end_the_run(tmp_path):
+    program = [sys.executable, "-c", LEAVING_READER, str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b"went on\n"
+    assert (tmp_path / "train.log").read_text().count("a line") == 3

@@ -120,3 +120,7 @@ def test_the_first_step_that_is_not_finite_is_remembered(graphs, potential):
     _, tally = run_steps(potential, broken, 3)
     assert tally.bad_step == 0
     assert not np.isfinite(tally.sums["loss_forces"].total)
+    # Later steps are not finite in any term; at the first only the broken label was.
+    assert not np.isfinite(tally.sums["loss_energy"].total)
+    finite = {name: bool(np.isfinite(value)) for name, value in tally.bad_terms.items()}
+    assert finite == {"energy": True, "forces": False, "stress": True}

@@ -1,0 +1,41 @@
+"""What to say where a step of training was not finite: which term, and of which structures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from equipot.graphs.batching import HostGraph
+
+_MOST_NAMED = 3
+
+
+def cause(terms: Mapping[str, float]) -> str:
+    """Names what was not finite first, from the terms of the loss at that step.
+
+    Args:
+      terms: Weighted terms of the loss.
+    """
+    bad = [name for name, value in terms.items() if not np.isfinite(value)]
+    if not bad:
+        largest = max(terms, key=lambda name: terms[name])
+        return (
+            f"the gradient is not finite; the largest term of the loss is {largest},"
+            f" {terms[largest]:.4g}"
+        )
+    if len(bad) == len(terms) > 1:
+        return f"the losses of {' and '.join(bad)} are not finite: the model itself has run away"
+    rest = ", ".join(f"{n} {value:.4g}" for n, value in terms.items() if n not in bad)
+    return f"the {' and '.join(bad)} loss is not finite{f' ({rest})' if rest else ''}"
+
+
+def structures(graphs: Sequence[HostGraph]) -> str:
+    """Names some structures of a step, those with the largest labels of forces first.
+
+    Args:
+      graphs: Of the step.
+    """
+    sizes = [float(np.abs(graph.forces).max(initial=0.0)) for graph in graphs]
+    order = np.argsort([-size for size in sizes], kind="stable")
+    named = [f"{graphs[i].source} (up to {sizes[i]:.4g} eV/Å)" for i in order[:_MOST_NAMED]]
+    rest = len(graphs) - len(named)
+    return "; ".join(named) + (f"; and {rest} more" if rest else "")

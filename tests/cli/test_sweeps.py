@@ -1,0 +1,45 @@
+import pathlib
+
+import pytest
+
+from equipot import errors
+from equipot.cli import sweeps
+from tests.cli.running import TINY, run_train
+
+
+def test_one_failed_member_does_not_end_a_sweep(tmp_path: pathlib.Path, copper: pathlib.Path):
+    swept = "optimizer.learning_rate=-1,1e-3,-2"
+    done = run_train(tmp_path, "-m", f"data.train={copper}", *TINY, swept, code=2)
+    runs = tmp_path / "multirun" / "copper"
+    assert (runs / "optimizer.learning_rate=0.001" / "copper.equipot").is_file()
+    end = done.stderr[done.stderr.index("2 members of the sweep failed:") :].splitlines()
+    assert len(end) == 3
+    assert "optimizer.learning_rate=-1: optimizer.learning_rate: " in end[1]
+    assert "optimizer.learning_rate=-2: optimizer.learning_rate: " in end[2]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_search_goes_on_after_failed_trials_unless_told_otherwise():
+    chosen = ["hydra/sweeper=optuna"]
+    assert sweeps.settings(["hydra/sweeper"], chosen) == ["++hydra.sweeper.max_failure_rate=1.0"]
+    assert sweeps.settings(["hydra/sweeper", "hydra.sweeper.max_failure_rate"], chosen) == []
+    assert sweeps.settings(["seed"], ["seed=0,1"]) == []
+
+
+def test_failures_that_a_search_swallows_still_give_an_exit_code(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit) as ended, sweeps.reported():
+        for number in range(3):
+            try:  # as a sweeper does
+                with sweeps.member(f"trial {number}"):
+                    if number != 1:
+                        raise errors.DataError("too\nbad")
+            except errors.DataError:
+                pass
+    assert ended.value.code == 2
+    assert "2 members of the sweep failed:" in capsys.readouterr().err
+
+
+def test_a_run_that_was_asked_to_stop_stops_the_sweep():
+    with pytest.raises(SystemExit) as ended, sweeps.reported(), sweeps.member("seed=0"):
+        raise errors.StoppedError("stopped by SIGTERM")
+    assert ended.value.code == 130

@@ -129,10 +129,12 @@ def _check_option(group: str, override: types.Override, groups: config_files.Gro
 
 def _check_files(group: str, override: types.Override, groups: config_files.Groups) -> None:
     """Reads the files that were chosen, for mistakes that Hydra does not explain."""
-    swept = override.is_sweep_override() and override.is_discrete_sweep()
-    value = override.value()
-    chosen = override.sweep_string_iterator() if swept else value
-    for option in [chosen] if isinstance(chosen, str) else chosen or ():
+    if override.is_sweep_override() and override.is_discrete_sweep():
+        chosen = list(override.sweep_string_iterator())
+    else:
+        value = override.value()
+        chosen = value if isinstance(value, list) else [value]
+    for option in chosen:
         if str(option) in groups[group]:
             yaml_errors.load(groups[group][str(option)])
 

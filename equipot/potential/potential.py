@@ -24,6 +24,7 @@ respect to edge vectors: one backward pass gives both.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,10 +79,13 @@ class PotentialSpec:
     bond_radii: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.bond_radii is not None and len(self.bond_radii) != len(self.species_table):
+        radii = self.bond_radii
+        if radii is None:
+            return
+        if len(radii) != len(self.species_table) or not all(0.0 < r < math.inf for r in radii):
             raise errors.ConfigError(
-                f"potential.bond_radii: expected one for each of {len(self.species_table)}"
-                f" elements, received {len(self.bond_radii)}"
+                f"potential.bond_radii: expected a positive length in Å for each of"
+                f" {len(self.species_table)} elements, received {radii}"
             )
 
     @property

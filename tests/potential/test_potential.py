@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equipot import testing
+from equipot import errors, testing
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.models import nequip
@@ -162,3 +162,9 @@ def test_a_graph_whose_mirror_images_are_not_adjacent_is_refused():
         compiled = jax.jit(predict)
         assert np.isfinite(compiled(PARAMS, batch).forces).all()
         assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(compiled(PARAMS, sorted_)))
+
+
+@pytest.mark.parametrize("radii", [(0.3, 0.7), (0.3, 0.7, 0.0), (0.3, 0.7, float("nan"))])
+def test_radii_that_make_no_bonds_are_refused(radii):
+    with pytest.raises(errors.ConfigError, match=r"bond_radii: expected a positive length"):
+        dataclasses.replace(SPEC, bond_radii=radii)

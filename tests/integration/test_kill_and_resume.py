@@ -169,6 +169,7 @@ def test_the_command_ends_while_xla_compiles_with_a_checkpoint_to_go_on_from(
     assert "stopped by SIGTERM" in said and said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_command_ends_after_the_last_step_and_the_same_command_finishes(tmp_path, stop_command):
     code, said = stop_command("run/lennard_jones.equipot")
     assert code in (130, 128 + signal.SIGTERM)

@@ -163,7 +163,7 @@ def test_a_strict_simulation_ends_where_it_leaves_training(
         (["md", "POTENTIAL", "STRUCTURES", "--timestep", "-1"], "expected positive numbers"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--batch-size", "0"], "expected at least 1"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--output", "STRUCTURES"], "is read from"),
-        (["evaluate", "POTENTIAL", "STRUCTURES", "--json", "/no/t.json"], "could not be written"),
+        (["evaluate", "POTENTIAL", "STRUCTURES", "--json", "/dev/null/t.json"], "could not be"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--energy-unit", "meow"], "meow"),
     ],
 )

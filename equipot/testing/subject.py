@@ -16,9 +16,10 @@ from flax import linen as nn
 from equipot.data.structure import Structure
 from equipot.graphs import batching, geometry, masks
 from equipot.graphs.graph import Graph
-from equipot.potential import binding, evaluate, isolated
+from equipot.potential import binding, evaluate
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
+from equipot.testing.structures import atom
 from equipot.typing import Array, Float, PyTree
 
 BUDGET = batching.Budget(nodes=24, edges=512, graphs=7)
@@ -57,9 +58,7 @@ class Subject:
         """Interaction energy stated for an atom of each species without neighbors, eV."""
         if self.anchored:
             return np.zeros(len(self.species_table))
-        return isolated.interactions_alone(
-            self.energy, self.params, self.cutoff, self.species_table, "float64"
-        )[0]
+        return np.array([self.observe(atom(z))[0].energy for z in self.species_table])
 
     def observe(
         self,

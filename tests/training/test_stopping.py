@@ -20,6 +20,15 @@ with stopping.Stop(watch=True) as stop, stop.between_steps():
 """
 
 
+@pytest.fixture
+def hangup():
+    """SIGHUP as a terminal has it, where the tests themselves run below nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_a_signal_is_remembered_between_steps_and_obeyed_elsewhere(number):
     before = signal.getsignal(number)

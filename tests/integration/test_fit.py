@@ -157,7 +157,9 @@ def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
     optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
     trainer = {"log_every": 1, "checkpoint_every": 1, "valid_every": 100}
     wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
-    with pytest.raises(errors.NonFiniteError, match=r"step \d+: .*(not finite|run away).*another name"):
+    with pytest.raises(
+        errors.NonFiniteError, match=r"step \d+: .*(not finite|run away).*another name"
+    ):
         loop.fit(wild)
 
 

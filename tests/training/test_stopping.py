@@ -73,6 +73,7 @@ def test_nothing_is_left_of_a_watcher_that_had_nothing_to_do():
     assert signal.set_wakeup_fd(-1) == -1
 
 
+@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize(
     ("numbers", "grace"),
     [*(([number], 0.3) for number in stopping.SIGNALS), ([signal.SIGINT, signal.SIGINT], 60.0)],

@@ -8,8 +8,10 @@ The latest few are kept, and for each of them the one that was the best at its t
 one is moved away, the one before it can go on.
 """
 
+import contextlib
 import dataclasses
 import errno
+import functools
 import gc
 import logging
 import math
@@ -17,7 +19,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -234,12 +237,13 @@ class Checkpoints:
 
     def _read(self, step: int, target: dict[str, PyTree]) -> dict[str, PyTree]:
         self.wait()
-        try:
-            return self._checkpointer.load_checkpointables(step, target)
-        except _FAILURES as failure:
-            why = _first_line(failure)
-        # Without the failure as its cause, which would keep what Orbax left undone.
-        _collect_quietly()
+        with _new_alone():
+            try:
+                return self._checkpointer.load_checkpointables(step, target)
+            except _FAILURES as failure:
+                why = _first_line(failure)
+            # Without the failure as its cause, which would keep what Orbax left undone.
+            _collect_quietly()
         raise self._damaged(step, why)
 
     def _damaged(self, step: int, why: str) -> errors.CheckpointError:
@@ -316,13 +320,34 @@ class _Quiet(logging.Filter):
             logging.getLogger(name).removeFilter(self)
 
 
+@contextlib.contextmanager
+def _new_alone() -> Iterator[None]:
+    """Lets the garbage collector see new objects alone: all of a large process take seconds."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def _collect_quietly() -> None:
     """Clears away what Orbax was still reading when one part failed, which complains of it."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
+    _ignore_closed_loops()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
         gc.collect()
-    finally:
-        sys.unraisablehook = hook
+
+
+@functools.cache
+def _ignore_closed_loops() -> None:
+    """From now on: threads of TensorStore call, at any time, into a loop that Orbax has closed."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def _rest(state: TrainState) -> dict[str, PyTree]:
@@ -356,6 +381,8 @@ def _is_full(failure: BaseException | None) -> bool:
 
 def _first_line(failure: BaseException) -> str:
     """The cause, which TensorStore puts last."""
+    if isinstance(failure, KeyError):  # whose words hold all registered handlers and all arrays
+        return "what describes its parts cannot be read"
     if isinstance(failure, OSError) and failure.strerror:
         return failure.strerror
     text = str(failure).strip().splitlines() or [type(failure).__name__]

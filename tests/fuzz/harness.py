@@ -1,6 +1,7 @@
 """Judges what became of one damaged file: refused, read rightly, or one of the ways to fail."""
 
 import dataclasses
+import gc
 import resource
 import time
 import traceback
@@ -54,6 +55,7 @@ def judge(
     """
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     verdict: Verdict
+    gc.disable()  # going through what other tests made is not reading
     try:
         detail = read()
         verdict = "wrong" if detail else "equal"
@@ -63,6 +65,8 @@ def judge(
         verdict = "refused" if is_named and len(detail) < 700 else "unnamed"
     except Exception:
         detail, verdict = traceback.format_exc(), "traceback"
+    finally:
+        gc.enable()
     seconds = time.perf_counter() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     if verdict in GOOD and seconds > LONGEST:

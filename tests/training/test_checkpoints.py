@@ -110,6 +110,19 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, small_state):
     gc.collect()
 
 
+def test_a_description_that_is_no_json_is_refused_briefly(tmp_path, small_state):
+    with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
+        saved.save(small_state, state.Progress(step=1))
+    (tmp_path / "c" / "1" / "opt" / "_METADATA").write_text("{'")
+    with (
+        checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved,
+        pytest.raises(errors.CheckpointError, match="describes its parts") as caught,
+    ):
+        saved.load(small_state)
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 200
+    gc.collect()
+
+
 def test_a_checkpoint_of_another_model_names_the_parameter(tmp_path, small_state):
     with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
         saved.save(small_state, state.Progress(step=1))

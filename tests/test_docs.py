@@ -17,8 +17,9 @@ from tests import docs_blocks
 from tests.docs_blocks import PAGES, ROOT
 
 COMMANDS = docs_blocks.all_commands()
+_SLOW = ("adding_a_model", "conventions", "functional", "kernels")  # minutes of compilation
 PYTHON_PAGES = [
-    page
+    pytest.param(page, marks=pytest.mark.slow if page.stem in _SLOW else (), id=page.name)
     for page in PAGES
     if any(block.language == "python" for block in docs_blocks.blocks(page))
     and docs_blocks.EXAMPLES not in page.parents
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_potential: Callable) -
     return place
 
 
-@pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PYTHON_PAGES)
 def test_python_of_the_page_runs_from_top_to_bottom(
     page: pathlib.Path,
     folder: pathlib.Path,

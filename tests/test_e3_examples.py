@@ -75,6 +75,7 @@ def test_a_network_of_layers_commutes_with_rotations_and_inversion(run: Run):
     np.testing.assert_allclose(right["1e"].array, left["1e"].array, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_output_has_the_symmetry_of_the_input(run: Run):
     page = run("curie")
     counts = {name: int(allowed.sum()) for name, allowed in page["allowed"].items()}
@@ -92,6 +93,7 @@ def test_the_output_has_the_symmetry_of_the_input(run: Run):
         np.testing.assert_allclose(force.sum(axis=0), 0.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_gradient_at_zero_finds_the_order_parameter(run: Run):
     page = run("order_parameter")
     square, rectangle = page["square"], page["rectangle"]

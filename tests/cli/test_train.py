@@ -83,6 +83,7 @@ def test_a_first_look_at_ethanol_suits_every_model(name):
     assert configuration("+experiment=rmd17_ethanol", f"model={name}").model["name"] == name
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_each_run_a_folder_named_after_what_was_swept(sweep: pathlib.Path):
     runs = sweep / "multirun" / "copper"
     assert sorted(p.name for p in runs.iterdir()) == ["multirun.yaml", "seed=0", "seed=1"]

@@ -14,7 +14,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 _SMALL = {
     "cutoff": 3.0,
     "num_layers": 3,
-    "lmax": 2,
+    "lmax": 1,
     "num_channels": 4,
     "num_radial_basis": 4,
     "correlation": 2,
@@ -29,7 +29,10 @@ def full_config(path: Path) -> tuple[str, Any]:
 def shrunk(config: Any) -> Any:
     """The settings with the sizes that are known by name made small."""
     names = {field.name for field in dataclasses.fields(config)}
-    return dataclasses.replace(config, **{k: v for k, v in _SMALL.items() if k in names})
+    small = {k: v for k, v in _SMALL.items() if k in names}
+    if "num_layers" in names:
+        small["num_layers"] = min(config.num_layers, _SMALL["num_layers"])
+    return dataclasses.replace(config, **small)
 
 
 def find_cases() -> dict[str, tuple[str, Any]]:
@@ -45,17 +48,19 @@ def find_cases() -> dict[str, tuple[str, Any]]:
     return found
 
 
-def find_parity_cases() -> dict[str, tuple[str, Any]]:
-    """The cases that can keep irreps of both parities, doing so."""
-    return {
-        f"{case}-parity": (name, dataclasses.replace(config, parity=True, lmax=1))
-        for case, (name, config) in find_cases().items()
-        if getattr(config, "parity", None) is False
-    }
+def find_richer_cases() -> dict[str, tuple[str, Any]]:
+    """The cases with irreps of degree two, and those of both parities, where a model has them."""
+    found = {}
+    for case, (name, config) in find_cases().items():
+        if hasattr(config, "lmax"):
+            found[f"{case}-lmax-2"] = (name, dataclasses.replace(config, lmax=2))
+        if getattr(config, "parity", None) is False:
+            found[f"{case}-parity"] = (name, dataclasses.replace(config, parity=True))
+    return found
 
 
 @functools.cache
 def build_subject(case: str) -> testing.Subject:
     """One subject for all contracts, so that its functions compile once."""
-    name, config = (find_cases() | find_parity_cases())[case]
+    name, config = (find_cases() | find_richer_cases())[case]
     return testing.subject_of(config, name)

@@ -27,8 +27,8 @@ def test_model_obeys(case, contract):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("contract", testing.CONTRACTS)
-@pytest.mark.parametrize("case", cases.find_parity_cases())
-def test_model_with_both_parities_obeys(case, contract):
+@pytest.mark.parametrize("case", cases.find_richer_cases())
+def test_model_with_richer_irreps_obeys(case, contract):
     testing.CONTRACTS[contract](cases.build_subject(case))
 
 

@@ -182,6 +182,7 @@ def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_
     assert saved == ["0"]
 
 
+@pytest.mark.slow
 def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):
     optimizer = {"learning_rate": 1e-12}
     trainer = {"num_steps": 200, "valid_every": 2, "early_stopping_patience": 2, "log_every": 100}
@@ -191,6 +192,7 @@ def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file
     assert json.loads(last)["step"] < 200
 
 
+@pytest.mark.slow
 def test_float64_is_trained_without_the_global_switch(tmp_path, lennard_jones_file):
     double = settings(
         tmp_path / "run",

@@ -31,7 +31,7 @@ def run(calculator, timestep, duration=50.0):
     return report.drift, (max(potential) - min(potential)) * 1e3 / len(atoms)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
     calculator = EquipotCalculator(make_potential(dtype, scale=0.3, num_layers=2), skin=0.3)
     drift, exchanged = run(calculator, timestep=0.5)

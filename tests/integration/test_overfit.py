@@ -3,10 +3,12 @@
 import json
 
 import ase.io
+import pytest
 
 from equipot.training import config, loop
 
 
+@pytest.mark.slow
 def test_four_structures_are_learnt_by_heart(tmp_path, lennard_jones_file):
     frames = ase.io.read(lennard_jones_file, ":4")
     ase.io.write(tmp_path / "four.extxyz", frames)

@@ -109,6 +109,7 @@ def test_coincident_atoms_have_finite_forces(potential):
         assert np.isfinite(energy) and np.all(np.isfinite(gradient))
 
 
+@pytest.mark.slow
 def test_degree_zero_is_a_network_of_plain_layers_bit_for_bit():
     positions = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
     ours, plain = Energy(max_degree=0), PlainEnergy()

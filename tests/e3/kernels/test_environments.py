@@ -42,6 +42,7 @@ def split(array, irreps):
     return {irrep: array[:, first[irrep] : first[irrep] + irrep.dim] for irrep in irreps}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lmax", "allowed", "number"),
     [(0, natural, 2), (2, natural, 1), (2, natural, 3), (1, both, 3), (2, both, 3)],

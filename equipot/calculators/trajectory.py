@@ -28,6 +28,8 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     Raises:
       DataError: If there is no such file or frame, or ASE cannot read it.
     """
+    if pathlib.Path(path).is_dir():
+        raise errors.DataError(f"{path}: expected a file with a structure, found a folder")
     if not pathlib.Path(path).is_file():
         raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
     images = ase_files.read_images(pathlib.Path(path))

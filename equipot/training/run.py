@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -179,17 +179,13 @@ class Run:
         parts = [
             self._eval_step(self.state.ema_params, sharding.shard(b, self.mesh)) for b in batches
         ]
+        found_in = jax.device_get(parts)
         terms, sums = jax.tree.map(
-            lambda *leaves: np.sum(np.asarray(leaves, np.float64)), *jax.device_get(parts)
+            lambda *leaves: np.sum(np.asarray(leaves, np.float64)), *found_in
         )
-        weights = self.config.loss.terms
-        value = sum(weights[name] * _mean(term) for name, term in terms.items())
+        value = sum(self._weighted(terms).values())
         if not np.isfinite(value):
-            raise errors.NonFiniteError(
-                f"step {self.progress.step}: the validation loss is not finite; the last good"
-                f" checkpoint is in {self.saved.folder}. Begin again with a lower"
-                " optimizer.learning_rate under another name: this folder keeps its settings"
-            )
+            raise self._invalid([self._weighted(own) for own, _ in found_in])
         plateau = self.progress.plateau.after(value, self.config.optimizer)
         if plateau.factor != self.progress.plateau.factor:
             factor = sharding.replicate(np.asarray(plateau.factor, np.float32), self.mesh)
@@ -199,6 +195,26 @@ class Run:
         found |= {f"valid_{key}": error for key, error in _errors(sums).items()}
         self.log.say(self._line(found))
         return found
+
+    def _weighted(self, terms: metrics.Sums) -> dict[str, float]:
+        """What each term adds to the loss."""
+        weights = self.config.loss.terms
+        return {name: weights[name] * _mean(term) for name, term in terms.items()}
+
+    def _invalid(self, batches: Sequence[Mapping[str, float]]) -> errors.NonFiniteError:
+        """Names the term and the structures, from the terms of each batch of the validation."""
+        bad = next(i for i, own in enumerate(batches) if not np.isfinite(sum(own.values())))
+        members = itertools.chain.from_iterable(self.parts.valid.steps(0)[bad])
+        which = not_finite.structures([self.parts.valid.graphs[i] for i in members])
+        self.saved.wait()
+        good = self.saved.latest_step
+        return errors.NonFiniteError(
+            f"step {self.progress.step}: in validation {not_finite.cause(batches[bad])}; the last"
+            f" good checkpoint is {'none' if good is None else f'step {good}'} in"
+            f" {self.saved.folder}. Look for strange labels in these structures, the largest"
+            f" forces first: {which}; or begin again with a lower optimizer.learning_rate under"
+            " another name: this folder keeps its settings"
+        )
 
     def _line(self, found: Mapping[str, float | int]) -> str:
         """One validation as a line for people."""

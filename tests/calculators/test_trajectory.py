@@ -48,6 +48,8 @@ def test_a_missing_file_or_frame_is_named(tmp_path):
     ase.io.write(tmp_path / "a.extxyz", labelled())
     with pytest.raises(errors.DataError, match="cannot read frame 7"):
         trajectory.read_atoms(tmp_path / "a.extxyz", index=7)
+    with pytest.raises(errors.DataError, match="expected a file with a structure, found a folder"):
+        trajectory.read_atoms(tmp_path)
     (tmp_path / "c.xyz").write_text("no structure\n")
     with pytest.raises(errors.DataError, match=r"c\.xyz"):
         trajectory.read_atoms(tmp_path / "c.xyz")

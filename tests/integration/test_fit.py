@@ -163,6 +163,18 @@ def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
         loop.fit(wild)
 
 
+def test_a_validation_that_is_not_finite_names_the_terms_and_some_structures(
+    tmp_path, lennard_jones_file
+):
+    optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
+    trainer = {"log_every": 1, "valid_every": 1}
+    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    with pytest.raises(
+        errors.NonFiniteError, match=r"step 1: in validation .*run away; .* first: .*frame \d+"
+    ):
+        loop.fit(wild)
+
+
 def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_file, monkeypatch):
     def look_around(run, look=runs.Run.look_around):
         if run.progress.step == 5:

@@ -17,9 +17,15 @@ from tests import docs_blocks
 from tests.docs_blocks import PAGES, ROOT
 
 COMMANDS = docs_blocks.all_commands()
-_SLOW = ("adding_a_model", "conventions", "functional", "kernels")  # minutes of compilation
+
+
+def _is_slow(page: pathlib.Path) -> bool:
+    """Whether its programs take more than some seconds to compile."""
+    return page.parent.name == "e3" or page.stem in ("adding_a_model", "conventions")
+
+
 PYTHON_PAGES = [
-    pytest.param(page, marks=pytest.mark.slow if page.stem in _SLOW else (), id=page.name)
+    pytest.param(page, marks=pytest.mark.slow if _is_slow(page) else (), id=page.name)
     for page in PAGES
     if any(block.language == "python" for block in docs_blocks.blocks(page))
     and docs_blocks.EXAMPLES not in page.parents

@@ -1,6 +1,7 @@
 """Every model obeys every contract; new files in models/ and configs/model/ take part at once."""
 
 import dataclasses
+import itertools
 import math
 import re
 
@@ -17,10 +18,18 @@ from tests.contracts import cases
 
 HEADER = re.compile(r"^# parameters: ([\d,]+) for two elements$", re.MULTILINE)
 YAMLS = sorted(cases.CONFIGS.glob("*.yaml"))
+_SLOW = {("mace", "jit"), ("allegro", "jit")}  # half a minute for their many operations one by one
 
 
-@pytest.mark.parametrize("contract", testing.CONTRACTS)
-@pytest.mark.parametrize("case", cases.find_cases())
+def _cells() -> list:
+    cells = itertools.product(cases.find_cases(), testing.CONTRACTS)
+    return [
+        pytest.param(*cell, marks=pytest.mark.slow if cell in _SLOW else (), id="-".join(cell))
+        for cell in cells
+    ]
+
+
+@pytest.mark.parametrize(("case", "contract"), _cells())
 def test_model_obeys(case, contract):
     testing.CONTRACTS[contract](cases.build_subject(case))
 

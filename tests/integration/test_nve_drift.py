@@ -42,6 +42,7 @@ def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
     assert calculator.n_compilations == 1
 
 
+@pytest.mark.slow
 def test_half_the_step_leaves_a_quarter_of_the_error(make_potential):
     """So forces are derivatives of the energy along the whole way, and nothing jumps."""
     calculator = EquipotCalculator(make_potential("float64", scale=0.3, num_layers=2), skin=0.3)

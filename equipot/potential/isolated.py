@@ -1,12 +1,10 @@
 """What a potential says of an atom without neighbors: a constant for each element, to be stated."""
 
-from collections.abc import Callable, Sequence
-
 import jax
 import numpy as np
 
 from equipot.data.structure import Structure
-from equipot.graphs import batching, geometry, host_graph
+from equipot.graphs import batching, geometry
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential
@@ -22,43 +20,25 @@ def isolated_energies(potential: Potential) -> np.ndarray:
     spec = potential.spec
     if spec.anchor_isolated:
         return spec.references
-    energy = potentials.make_energy(spec)
-    alone = interactions_alone(
-        energy, potential.params, spec.cutoff, spec.species_table, spec.dtype, spec.heads
-    )
-    return spec.references + alone
+    return spec.references + _interactions(potential)
 
 
-def interactions_alone(
-    energy: Callable[[PyTree, Array, Graph], Array],
-    params: PyTree,
-    cutoff: float,
-    species_table: Sequence[int],
-    dtype: str,
-    heads: tuple[str, ...] = host_graph.ONE_HEAD,
-) -> np.ndarray:
-    """Interaction energy in eV of an atom of each species without neighbors, [heads, species].
+def _interactions(potential: Potential) -> np.ndarray:
+    """Interaction energy in eV of an atom of each species without neighbors, [heads, species]."""
+    spec = potential.spec
+    energy, shape = potentials.make_energy(spec), (len(spec.heads), len(spec.species_table))
+    atoms = [_atom(number, head) for head in spec.heads for number in spec.species_table]
+    zeros = np.zeros(shape if shape[0] > 1 else shape[1])
+    graphs = batching.build_graphs(atoms, spec.cutoff, spec.species_table, zeros, heads=spec.heads)
+    budget = batching.plan_budget(graphs, len(graphs))
 
-    Args:
-      energy: ``energy(params, edge_vectors, graph)``: interaction energy of each atom, eV.
-      params: Its parameters.
-      cutoff: Å.
-      species_table: Atomic numbers.
-      dtype: Precision of the parameters.
-      heads: Names of the levels of theory.
-    """
-    table, zeros = tuple(species_table), np.zeros(len(species_table))
-    atoms = [_atom(number, head) for head in heads for number in table]
-    references = zeros if len(heads) == 1 else np.zeros((len(heads), len(table)))
-    graphs = batching.build_graphs(atoms, cutoff, table, references, heads=heads)
-    with jax.enable_x64(dtype == "float64"):
-        batch = batching.collate(graphs, batching.plan_budget(graphs, len(graphs)), cutoff, dtype)
+    def alone(params: PyTree, batch: Graph) -> Array:
+        return energy(params, geometry.graph_edge_vectors(batch), batch)
 
-        def alone(params: PyTree, batch: Graph) -> Array:
-            return energy(params, geometry.graph_edge_vectors(batch), batch)
-
-        found = np.asarray(jax.jit(alone)(params, batch), np.float64)
-    return found[: len(graphs)].reshape(len(heads), len(table))
+    with jax.enable_x64(spec.dtype == "float64"):
+        batch = batching.collate(graphs, budget, spec.cutoff, spec.dtype)
+        found = np.asarray(jax.jit(alone)(potential.params, batch), np.float64)
+    return found[: len(graphs)].reshape(shape)
 
 
 def _atom(atomic_number: int, head: str) -> Structure:

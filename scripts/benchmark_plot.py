@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 from benchmark_cases import ENERGY_FORCES, TASKS
 
+from equipot import files
+
 
 def plot_models(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Time and temporary memory, log-log, each with a line of slope one through its first point.
@@ -39,5 +41,6 @@ def plot_models(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].plot([], [], ":", color="gray", lw=0.8, label="in proportion to atoms")
     axes[0].legend(frameon=False, fontsize="small")
-    figure.savefig(path, dpi=150)
+    with files.whole(path) as draft:
+        figure.savefig(draft, dpi=150, format=path.suffix[1:] or "png")
     pyplot.close(figure)

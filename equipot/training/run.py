@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
+from equipot.graphs import loader
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.training import (
@@ -161,16 +162,21 @@ class Run:
         bad = int(tally.bad_step) + 1
         what = not_finite.cause({name: float(value) for name, value in tally.bad_terms.items()})
         epoch, position = self._places[bad]
-        members = itertools.chain.from_iterable(self.parts.train.steps(epoch)[position - 1])
-        which = not_finite.structures([self.parts.train.graphs[i] for i in members])
+        raise self._not_finite(f"step {bad}: {what}", self.parts.train, epoch, position - 1)
+
+    def _not_finite(
+        self, what: str, data: loader.Loader, epoch: int, position: int
+    ) -> errors.NonFiniteError:
+        """With the last good checkpoint, the structures of one batch, and what to do."""
+        members = itertools.chain.from_iterable(data.steps(epoch)[position])
+        which = not_finite.structures([data.graphs[i] for i in members])
         self.saved.wait()
         good = self.saved.latest_step
-        raise errors.NonFiniteError(
-            f"step {bad}: {what}; the last good checkpoint is"
-            f" {'none' if good is None else f'step {good}'} in {self.saved.folder}. Look for"
-            f" strange labels in the structures of that step, the largest forces first: {which};"
-            " or begin again with a lower optimizer.learning_rate or with optimizer.clip_norm under"
-            " another name: this folder keeps its settings"
+        return errors.NonFiniteError(
+            f"{what}; the last good checkpoint is {'none' if good is None else f'step {good}'} in"
+            f" {self.saved.folder}. Look for strange labels in the structures of that step, the"
+            f" largest forces first: {which}; or begin again with a lower optimizer.learning_rate"
+            " or with optimizer.clip_norm under another name: this folder keeps its settings"
         )
 
     def _validate(self) -> dict[str, float | int]:
@@ -204,17 +210,8 @@ class Run:
     def _invalid(self, batches: Sequence[Mapping[str, float]]) -> errors.NonFiniteError:
         """Names the term and the structures, from the terms of each batch of the validation."""
         bad = next(i for i, own in enumerate(batches) if not np.isfinite(sum(own.values())))
-        members = itertools.chain.from_iterable(self.parts.valid.steps(0)[bad])
-        which = not_finite.structures([self.parts.valid.graphs[i] for i in members])
-        self.saved.wait()
-        good = self.saved.latest_step
-        return errors.NonFiniteError(
-            f"step {self.progress.step}: in validation {not_finite.cause(batches[bad])}; the last"
-            f" good checkpoint is {'none' if good is None else f'step {good}'} in"
-            f" {self.saved.folder}. Look for strange labels in these structures, the largest"
-            f" forces first: {which}; or begin again with a lower optimizer.learning_rate under"
-            " another name: this folder keeps its settings"
-        )
+        what = f"step {self.progress.step}: in validation {not_finite.cause(batches[bad])}"
+        return self._not_finite(what, self.parts.valid, 0, bad)
 
     def _line(self, found: Mapping[str, float | int]) -> str:
         """One validation as a line for people."""

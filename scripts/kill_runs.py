@@ -268,7 +268,11 @@ def finish_and_compare(work: Path, run: Path, reference: Path) -> str:
     watched = Watched(work, run, work / "programs")
     if watched.process.wait(PATIENCE) != 0:
         return f"failed: {run.with_suffix('.output').read_text().splitlines()[-1:]}"
-    found, expected = fingerprint(run), fingerprint(reference)
+    expected = fingerprint(reference)
+    try:
+        found = fingerprint(run)
+    except Exception as torn:
+        return f"torn: {type(torn).__name__}: {torn}"
     wrong = [name for name in expected if found.get(name) != expected[name]]
     wrong += [name for name in found if name not in expected]
     if wrong:

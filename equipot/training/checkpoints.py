@@ -37,6 +37,7 @@ from equipot.typing import PyTree
 # Orbax and TensorStore raise these for whatever goes wrong with files.
 _FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 _FULL = tuple(errno.errorcode[number] for number in files.FULL)
+_PARTS = {"params", "ema", "opt", "meta", "_CHECKPOINT_METADATA", "commit_success.txt"}
 _LOGGERS = ("absl", "asyncio", "concurrent.futures")
 _LEFT_UNDONE = ("never retrieved", "exception calling callback")
 _OVERHEAD = 100_000  # bytes of names and shapes beside the arrays, generously
@@ -174,6 +175,7 @@ class Checkpoints:
             progress = dataclasses.replace(progress, best_step=step, best_loss=math.inf)
         self._kept.best = {own: self._best_step(own) for own in self.steps[:-1]}
         self._kept.best[step] = progress.best_step
+        self._finish_deleting(step)
         return restored, progress
 
     def load_ema(self, step: int, like: TrainState) -> PyTree:
@@ -184,6 +186,15 @@ class Checkpoints:
         """
         target = {"ema": states.to_host(like.ema_params)}
         return self._load(step, target, self._meta(step))["ema"]
+
+    def _finish_deleting(self, latest: int) -> None:
+        """Removes older checkpoints that nothing needs: Orbax was killed while it deleted them."""
+        wanted = self._kept.wanted(self.steps)
+        for path in self.folder.glob("[0-9]*"):
+            is_old = path.name.isdecimal() and int(path.name) < latest
+            if is_old and int(path.name) not in wanted and set(os.listdir(path)) <= _PARTS:
+                shutil.rmtree(path, ignore_errors=True)
+        self._checkpointer.reload()
 
     def _check_room(self, size: int) -> None:
         """Claims room for a checkpoint and gives it back: where that fails Orbax would wait."""
@@ -302,9 +313,13 @@ class _Kept:
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         steps = [checkpoint.step for checkpoint in checkpoints]
-        latest = sorted(steps)[-self._latest :]
-        wanted = {*latest, *(self.best.get(step, step) for step in latest)}
+        wanted = self.wanted(steps)
         return [step in wanted for step in steps]
+
+    def wanted(self, steps: Sequence[int]) -> set[int]:
+        """The steps that are to stay, of those that are there."""
+        latest = sorted(steps)[-self._latest :]
+        return {*latest, *(self.best.get(step, step) for step in latest)}
 
 
 class _Quiet(logging.Filter):

@@ -110,6 +110,23 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, small_state):
     gc.collect()
 
 
+@pytest.mark.parametrize("gone", ["_CHECKPOINT_METADATA", "opt/d", "params", "", "all but opt"])
+def test_what_a_killed_run_was_deleting_is_deleted(tmp_path, small_state, gone):
+    """As an old step is found: a folder that is half there, with or without its description."""
+    with checkpoints.Checkpoints(tmp_path / "c", keep=1) as saved:
+        saved.save(small_state, state.Progress(step=7, best_step=7))
+    old = shutil.copytree(tmp_path / "c" / "7", tmp_path / "c" / "5")
+    for path in old.iterdir() if gone == "all but opt" else [old / gone] if gone else []:
+        if gone != "all but opt" or path.name != "opt":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (tmp_path / "c" / "6").mkdir()
+    (tmp_path / "c" / "6" / "notes.txt").write_text("not ours")
+    with checkpoints.Checkpoints(tmp_path / "c", keep=1) as saved:
+        saved.load(small_state)
+        assert 5 not in saved.steps and saved.latest_step == 7
+    assert steps_in(tmp_path / "c") == [6, 7]
+
+
 def test_a_description_that_is_no_json_is_refused_briefly(tmp_path, small_state):
     with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
         saved.save(small_state, state.Progress(step=1))

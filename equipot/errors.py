@@ -52,6 +52,13 @@ class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 
 
+def brief(error: BaseException, longest: int = 200) -> str:
+    """The words of another library on one line, which may quote whole files, cut in the middle."""
+    text = " ".join(str(error).split())
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

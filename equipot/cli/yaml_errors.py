@@ -36,7 +36,9 @@ def load(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise errors.ConfigError(_yaml_sentence(error, path)) from None
     except (RecursionError, ValueError, TypeError) as error:
-        raise errors.ConfigError(f"{path}: cannot be read as YAML ({error})") from None
+        raise errors.ConfigError(
+            f"{path}: cannot be read as YAML ({errors.brief(error)})"
+        ) from None
     if not isinstance(content, dict):
         raise errors.ConfigError(
             f"{path}, line {_first_line(root)}: expected lines 'key: value', received {content!r}"

@@ -69,7 +69,7 @@ def _read(module: Any, source: files.Source, head: str | None) -> Potential:
         have = ", ".join(f"{name} {version}" for name, version in files.versions(source).items())
         raise errors.ConversionError(
             f"{source.path}: a module lacks what it has in the versions that equipot knows"
-            f" ({error}); was it made with another one? Opened with {have}"
+            f" ({errors.brief(error)}); was it made with another one? Opened with {have}"
         ) from error
 
 

@@ -175,7 +175,9 @@ def _names(data: bytes, path: Path) -> list[str]:
     try:
         return [text for _, text, _ in pickletools.genops(data) if isinstance(text, str)]
     except (ValueError, pickle.UnpicklingError) as error:
-        raise errors.ConversionError(f"{path}: its pickle is damaged ({error})") from error
+        raise errors.ConversionError(
+            f"{path}: its pickle is damaged ({errors.brief(error)})"
+        ) from error
 
 
 def _sha256(path: Path) -> str:

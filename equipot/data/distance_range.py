@@ -102,7 +102,7 @@ class DistanceRange:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise errors.DataError(
                 "range of distances: expected radius, shortest, longest and isolated, with lengths"
-                f" in Å by elements; {type(error).__name__}: {error}"
+                f" in Å by elements; {type(error).__name__}: {errors.brief(error)}"
             ) from None
         unknown = {z for pair in shortest for z in pair} - set(made.elements)
         if unknown:

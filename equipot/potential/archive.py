@@ -92,7 +92,8 @@ def _read(
         archive = zipfile.ZipFile(file)
     except _DAMAGE as error:
         raise errors.ArtefactError(
-            f"{path}: the directory of the zip is damaged ({error}); copy the file anew"
+            f"{path}: the directory of the zip is damaged ({errors.brief(error)}); copy the file"
+            " anew"
         ) from error
     with archive:
         if sum(max(e.file_size, e.compress_size) for e in archive.infolist()) > size:
@@ -124,7 +125,7 @@ def write_json(value: Any) -> bytes:
         return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
     except (TypeError, ValueError) as error:
         raise errors.ArtefactError(
-            f"expected numbers, strings, lists and mappings: {error}"
+            f"expected numbers, strings, lists and mappings: {errors.brief(error)}"
         ) from error
 
 
@@ -144,7 +145,9 @@ def read_json(data: bytes, name: str) -> dict[str, Any]:
             raise ValueError(f"it has {len(data)} bytes")
         found = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise errors.ArtefactError(f"{name} is no JSON as equipot writes it ({error})") from error
+        raise errors.ArtefactError(
+            f"{name} is no JSON as equipot writes it ({errors.brief(error)})"
+        ) from error
     if not isinstance(found, dict):
         raise errors.ArtefactError(f"{name}: expected a mapping, received {reprlib.repr(found)}")
     return found
@@ -212,7 +215,7 @@ def _read_part(archive: zipfile.ZipFile, path: Path, name: str, checksum: str) -
         ) from None
     except _DAMAGE as error:
         raise errors.ArtefactError(
-            f"{path}: the part {name} is damaged ({error}); copy the file anew"
+            f"{path}: the part {name} is damaged ({errors.brief(error)}); copy the file anew"
         ) from error
     if hashlib.sha256(data).hexdigest() != checksum:
         raise errors.ArtefactError(

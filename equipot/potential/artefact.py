@@ -285,7 +285,9 @@ def _array_part(parts: Mapping[str, bytes], name: str) -> np.ndarray:
     try:
         return arrays.from_bytes(_part(parts, name))
     except ValueError as error:
-        raise errors.ArtefactError(f"{name} is no array as equipot writes it ({error})") from error
+        raise errors.ArtefactError(
+            f"{name} is no array as equipot writes it ({errors.brief(error)})"
+        ) from error
 
 
 def _json_part(parts: Mapping[str, bytes], name: str) -> dict[str, Any]:

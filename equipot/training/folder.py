@@ -280,7 +280,9 @@ def _read_json(path: Path, advice: str) -> dict[str, Any]:
     try:
         found = json.loads(_read_text(path, advice))
     except (ValueError, RecursionError) as failure:
-        raise errors.CheckpointError(f"{path}: expected JSON ({failure}); {advice}") from failure
+        raise errors.CheckpointError(
+            f"{path}: expected JSON ({errors.brief(failure)}); {advice}"
+        ) from failure
     if not isinstance(found, dict):
         raise errors.CheckpointError(
             f"{path}: expected a mapping, found {reprlib.repr(found)}; {advice}"

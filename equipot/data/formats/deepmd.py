@@ -61,7 +61,9 @@ def _words(path: pathlib.Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.DataError(f"{path}: could not be read as text: {error}") from error
+        raise errors.DataError(
+            f"{path}: could not be read as text: {errors.brief(error)}"
+        ) from error
 
 
 def _types(path: pathlib.Path) -> np.ndarray:
@@ -162,7 +164,7 @@ def _load(folder: pathlib.Path, name: str, size: int, num: int | None = None) ->
         with path.open("rb") as file:
             array = npy.read(file, path.stat().st_size, str(path))
     except OSError as error:
-        raise errors.DataError(f"{path}: could not be read: {error}") from error
+        raise errors.DataError(f"{path}: could not be read: {errors.brief(error)}") from error
     if array is None:
         raise errors.DataError(f"{path}: holds Python objects, expected numbers")
     num = num if num is not None else len(array) if array.ndim else 0

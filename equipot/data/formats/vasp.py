@@ -37,8 +37,9 @@ def check_xml(path: pathlib.Path, name: str) -> int:
                 element.clear()
     except ElementTree.ParseError as error:
         raise errors.DataError(
-            f"{name}: is no whole XML after {step} ionic steps ({error}); {_CUT}. To use these "
-            f"steps, end the file after their last </calculation> with </modeling>"
+            f"{name}: is no whole XML after {step} ionic steps ({errors.brief(error)});"
+            f" {_CUT}. To use these steps, end the file after their last </calculation> with"
+            " </modeling>"
         ) from error
     if not step:
         raise errors.DataError(f"{name}: holds no ionic step with energies; {_CUT}")

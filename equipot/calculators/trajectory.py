@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ase import Atoms
 from ase.io.extxyz import write_extxyz
@@ -80,8 +81,15 @@ def frame_writer(
         return
     target = prepare(path, SUFFIXES, overwrite)
     if target.suffix == ".traj":  # frames are counted in its head, after they are written
-        with growing.refused(target), TrajectoryWriter(str(target), "w", atoms) as writer:
-            yield writer.write
+        with growing.refused(target):
+            writer: Any = TrajectoryWriter(str(target), "w", atoms)  # ASE says too little of it
+            try:
+                with writer:
+                    yield writer.write
+            except OSError:  # ASE leaves the file open, which complains when it is collected
+                with contextlib.suppress(OSError):
+                    writer.backend.fd.close()
+                raise
         return
     with growing.appender(target) as append:
 

@@ -52,11 +52,10 @@ class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 
 
-def brief(error: BaseException, longest: int = 200) -> str:
+def brief(error: BaseException) -> str:
     """The words of another library on one line, which may quote whole files, cut in the middle."""
     text = " ".join(str(error).split())
-    half = (longest - 3) // 2
-    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]}"
+    return text if len(text) <= 200 else f"{text[:98]} … {text[-98:]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -32,6 +32,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture
+def optimized():
+    """Programs as they are in use: other tests compile quickly."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def reference_data() -> pathlib.Path:
     """Folder of the datasets that are too large to ship; skips the test where there is none."""

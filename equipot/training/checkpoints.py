@@ -191,7 +191,7 @@ class Checkpoints:
         """Removes older checkpoints that nothing needs: Orbax was killed while it deleted them."""
         wanted = self._kept.wanted(self.steps)
         for path in self.folder.glob("[0-9]*"):
-            is_old = path.name.isdecimal() and int(path.name) < latest
+            is_old = path.name.isdecimal() and path.is_dir() and int(path.name) < latest
             if is_old and int(path.name) not in wanted and set(os.listdir(path)) <= _PARTS:
                 shutil.rmtree(path, ignore_errors=True)
         self._checkpointer.reload()

@@ -5,14 +5,7 @@ import pytest
 
 from equipot import e3
 
-
-@pytest.fixture(autouse=True)
-def optimized():
-    """Programs as they are in use: other tests compile quickly."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+pytestmark = pytest.mark.usefixtures("optimized")
 
 
 def exponentials(function, *args):

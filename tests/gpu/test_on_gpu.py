@@ -17,6 +17,7 @@ from equipot.testing import structures
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.usefixtures("optimized"),
     pytest.mark.skipif(jax.default_backend() != "gpu", reason="jax sees no GPU"),
 ]
 CUTOFF, SPECIES = 3.5, (1, 6, 8)

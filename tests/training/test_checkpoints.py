@@ -121,10 +121,11 @@ def test_what_a_killed_run_was_deleting_is_deleted(tmp_path, small_state, gone):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (tmp_path / "c" / "6").mkdir()
     (tmp_path / "c" / "6" / "notes.txt").write_text("not ours")
+    (tmp_path / "c" / "4").write_text("a file")
     with checkpoints.Checkpoints(tmp_path / "c", keep=1) as saved:
         saved.load(small_state)
         assert 5 not in saved.steps and saved.latest_step == 7
-    assert steps_in(tmp_path / "c") == [6, 7]
+    assert steps_in(tmp_path / "c") == [4, 6, 7]
 
 
 def test_a_description_that_is_no_json_is_refused_briefly(tmp_path, small_state):

@@ -4,8 +4,13 @@ A mean over structures that are spread over batches and devices is exact only wh
 are added up first and divided once, at the end.
 """
 
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -53,6 +58,19 @@ class Tally:
     sums: Sums
     bad_step: Leaf
     bad_terms: dict[str, Leaf]
+
+    def counted(self) -> dict[str, tuple[float, ...]]:
+        """The sums on the host as (total, weight), exactly; empty where no step was counted."""
+        found = {name: (float(own.total), float(own.weight)) for name, own in self.sums.items()}
+        some = found["loss"][1] > 0 and all(map(math.isfinite, itertools.chain(*found.values())))
+        return found if some else {}
+
+    def plus(self, counted: Mapping[str, tuple[float, ...]]) -> "Tally":
+        """With the sums that ``counted`` gave, where they are of the same quantities."""
+        if counted.keys() != self.sums.keys():
+            return self
+        before = {name: Sum(*counted[name]) for name in self.sums}
+        return dataclasses.replace(self, sums=jax.tree.map(jnp.add, self.sums, before))
 
 
 @struct.dataclass

@@ -76,8 +76,10 @@ class Run:
         self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh))
         self._schedule = optimizer.make_schedule(config.optimizer, self.num_steps)
         self.state = sharding.replicate(begun, mesh)
-        self._nothing = sharding.replicate(step.empty_tally(config.loss, parts.spec.dtype), mesh)
-        self._tally, self._in_flight = self._nothing, deque()
+        nothing = step.empty_tally(config.loss, parts.spec.dtype)
+        self._nothing = sharding.replicate(nothing, mesh)
+        self._tally = sharding.replicate(nothing.plus(progress.counted), mesh)
+        self._in_flight = deque()
         self._window = (time.monotonic(), progress.step)
         self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
 
@@ -128,9 +130,13 @@ class Run:
         Raises:
           NonFiniteError: If a step since the last line of the log was not finite.
         """
-        self._check_finite(jax.device_get(self._tally))
+        tally = jax.device_get(self._tally)
+        self._check_finite(tally)
         self.progress = dataclasses.replace(
-            self.progress, seconds=self.seconds, logs=self.log.lengths()
+            self.progress,
+            seconds=self.seconds,
+            logs=self.log.lengths(),
+            counted=tally.counted(),
         )
         self.saved.save(self.state, self.progress)
 
@@ -209,7 +215,8 @@ class Run:
 
     def _invalid(self, batches: Sequence[Mapping[str, float]]) -> errors.NonFiniteError:
         """Names the term and the structures, from the terms of each batch of the validation."""
-        bad = next(i for i, own in enumerate(batches) if not np.isfinite(sum(own.values())))
+        finite = [bool(np.isfinite(sum(own.values()))) for own in batches]
+        bad = finite.index(False) if False in finite else 0  # only their sum is too large
         what = f"step {self.progress.step}: in validation {not_finite.cause(batches[bad])}"
         return self._not_finite(what, self.parts.valid, 0, bad)
 

@@ -69,6 +69,7 @@ class Progress:
       plateau: State of the plateau rule.
       seconds: Time spent, not counting what was lost when the run was killed.
       logs: Length in bytes of each log file.
+      counted: Sums since the last line of the log and their weights, by name; empty just after one.
     """
 
     step: int = 0
@@ -81,6 +82,7 @@ class Progress:
     plateau: Plateau = dataclasses.field(default_factory=Plateau)
     seconds: float = 0.0
     logs: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    counted: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
     def validated(self, loss: float, plateau: Plateau) -> "Progress":
         """Where the run stands after a validation with this loss."""

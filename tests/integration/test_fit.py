@@ -194,6 +194,30 @@ def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_
     assert saved == ["0"]
 
 
+def test_a_run_stopped_between_two_lines_of_the_log_writes_the_lines_it_would_have_written(
+    tmp_path, finished, lennard_jones_file, monkeypatch
+):
+    def look_around(run, look=runs.Run.look_around):
+        if run.progress.step == 6:
+            signal.raise_signal(signal.SIGTERM)
+        look(run)
+
+    same = settings(tmp_path / "run", lennard_jones_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Run, "look_around", look_around)
+        with pytest.raises(errors.StoppedError, match="after step 6"):
+            loop.fit(same)
+    loop.fit(same)
+    assert records(tmp_path / "run") == records(finished)
+
+
+def records(run_dir):
+    """Lines of metrics.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    clocks = ("seconds", "structures_per_second")
+    return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
+
+
 @pytest.mark.slow
 def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):
     optimizer = {"learning_rate": 1e-12}

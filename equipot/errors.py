@@ -52,7 +52,7 @@ class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 
 
-def brief(error: BaseException) -> str:
+def brief(error: BaseException | str) -> str:
     """The words of another library on one line, which may quote whole files, cut in the middle."""
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else f"{text[:98]} … {text[-98:]}"

@@ -8,19 +8,13 @@ The latest few are kept, and for each of them the one that was the best at its t
 one is moved away, the one before it can go on.
 """
 
-import contextlib
 import dataclasses
 import errno
-import functools
-import gc
-import logging
 import math
 import os
 import shutil
-import sys
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +23,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from equipot import errors, files
-from equipot.training import checkpoint_meta
+from equipot.training import checkpoint_meta, orbax_noise
 from equipot.training import state as states
 from equipot.training.state import Progress, TrainState
 from equipot.typing import PyTree
@@ -38,8 +32,6 @@ from equipot.typing import PyTree
 _FAILURES = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 _FULL = tuple(errno.errorcode[number] for number in files.FULL)
 _PARTS = {"params", "ema", "opt", "meta", "_CHECKPOINT_METADATA", "commit_success.txt"}
-_LOGGERS = ("absl", "asyncio", "concurrent.futures")
-_LEFT_UNDONE = ("never retrieved", "exception calling callback")
 _OVERHEAD = 100_000  # bytes of names and shapes beside the arrays, generously
 _when = ocp.training.save_decision_policies
 
@@ -65,9 +57,8 @@ class Checkpoints:
         self.folder = folder
         self.lost_best: int | None = None
         self._kept = _Kept(keep)
-        self._quiet = _Quiet()
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._quiet)
+        self._quiet = orbax_noise.Quiet()
+        self._quiet.enter()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
@@ -248,13 +239,13 @@ class Checkpoints:
 
     def _read(self, step: int, target: dict[str, PyTree]) -> dict[str, PyTree]:
         self.wait()
-        with _new_alone():
+        with orbax_noise.new_alone():
             try:
                 return self._checkpointer.load_checkpointables(step, target)
             except _FAILURES as failure:
                 why = _first_line(failure)
             # Without the failure as its cause, which would keep what Orbax left undone.
-            _collect_quietly()
+            orbax_noise.collect_quietly()
         raise self._damaged(step, why)
 
     def _damaged(self, step: int, why: str) -> errors.CheckpointError:
@@ -322,49 +313,6 @@ class _Kept:
         return {*latest, *(self.best.get(step, step) for step in latest)}
 
 
-class _Quiet(logging.Filter):
-    """Keeps Orbax's own log lines away: what goes wrong is raised, once, as a sentence."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        undone = any(words in record.getMessage() for words in _LEFT_UNDONE)
-        return "orbax" not in record.pathname and not undone
-
-    def leave(self) -> None:
-        """Stops filtering."""
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self)
-
-
-@contextlib.contextmanager
-def _new_alone() -> Iterator[None]:
-    """Lets the garbage collector see new objects alone: all of a large process take seconds."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _collect_quietly() -> None:
-    """Clears away what Orbax was still reading when one part failed, which complains of it."""
-    _ignore_closed_loops()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        gc.collect()
-
-
-@functools.cache
-def _ignore_closed_loops() -> None:
-    """From now on: threads of TensorStore call, at any time, into a loop that Orbax has closed."""
-    before = sys.unraisablehook
-
-    def hook(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            before(unraisable)
-
-    sys.unraisablehook = hook
-
-
 def _rest(state: TrainState) -> dict[str, PyTree]:
     """The state without the parameters."""
     return {
@@ -395,10 +343,10 @@ def _is_full(failure: BaseException | None) -> bool:
 
 
 def _first_line(failure: BaseException) -> str:
-    """The cause, which TensorStore puts last."""
+    """The cause, on the first line of what Orbax says."""
     if isinstance(failure, KeyError):  # whose words hold all registered handlers and all arrays
         return "what describes its parts cannot be read"
     if isinstance(failure, OSError) and failure.strerror:
         return failure.strerror
-    text = str(failure).strip().splitlines() or [type(failure).__name__]
-    return text[0] if len(text[0]) < 200 else f"…{text[0][-160:]}"
+    lines = str(failure).strip().splitlines()
+    return errors.brief(lines[0]) if lines else type(failure).__name__

@@ -170,6 +170,10 @@ def main() -> int:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/kills"))
     options = parser.parse_args()
+    for (
+        number
+    ) in SIGNALS:  # ignored below nohup or in the background, which a training would inherit
+        signal.signal(getattr(signal, number), signal.SIG_DFL)
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     write_data(work / "small.extxyz")

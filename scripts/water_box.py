@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 MOLECULE = np.array([[0.0, 0.0, 0.0], [0.76, 0.59, 0.0], [-0.76, 0.59, 0.0]])  # Å, O H H
 MOLAR_MASS = 18.015  # g/mol
 AVOGADRO = 6.02214e23  # 1/mol, to the digits that fix the box of the benchmarks
-# Measured geometry as ASE has it, O H H, about the centre of mass.
+# Measured geometry as ASE has it, O H H, about the center of mass.
 LATTICE_MOLECULE = np.array(
     [[0.0, 0.0, 0.119262], [0.0, 0.763239, -0.477047], [0.0, -0.763239, -0.477047]]
 ) - [0.0, 0.0, (15.999 * 0.119262 - 2 * 1.008 * 0.477047) / MOLAR_MASS]
@@ -46,7 +46,7 @@ def _room(molecule: np.ndarray, others: np.ndarray, length: float) -> float:
 
 
 def jittered_lattice(num_molecules: int, seed: int) -> Atoms:
-    """Turned molecules on a full cubic lattice, their centres of mass moved a little at random.
+    """Turned molecules on a full cubic lattice, their centers of mass moved a little at random.
 
     The box that benchmarks use: which random numbers are drawn in which order is fixed, so that
     other programs are timed on the same positions.
@@ -68,7 +68,7 @@ def jittered_lattice(num_molecules: int, seed: int) -> Atoms:
     positions = []
     for site in np.ndindex(sites, sites, sites):
         turn = Rotation.random(random_state=int(rng.integers(2**30))).as_matrix()
-        centre = (np.array(site) + 0.5) * length / sites + rng.normal(0.0, JITTER, 3)
-        positions.append(LATTICE_MOLECULE @ turn.T + centre)
+        center = (np.array(site) + 0.5) * length / sites + rng.normal(0.0, JITTER, 3)
+        positions.append(LATTICE_MOLECULE @ turn.T + center)
     positions = np.concatenate(positions)
     return Atoms("OH2" * num_molecules, positions=positions, cell=[length] * 3, pbc=True)

@@ -28,7 +28,7 @@ class EquipotCalculator(Calculator):
 
     Energies are in eV and hold the reference energies of the elements, forces are in eV/Å, stress
     is in eV/Å³ with tension positive (ASE's sign) and exists only where all three directions are
-    periodic. One calculator compiles once for a system, also when the number of neighbours changes
+    periodic. One calculator compiles once for a system, also when the number of neighbors changes
     a little.
 
     Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
@@ -62,7 +62,7 @@ class EquipotCalculator(Calculator):
           potential: A ``.equipot`` file, or a potential in memory. The probe stored in a file is
             checked after the first calculation, in the program compiled for it.
           dtype: "float32" or "float64"; None for the potential's own.
-          skin: Å that the neighbour list is wider than the cutoff: wider means rarer searches among
+          skin: Å that the neighbor list is wider than the cutoff: wider means rarer searches among
             more pairs.
           head: Which level of theory; needed where the potential has several.
           strict: Whether a structure outside of the distances of training is refused with an
@@ -99,9 +99,14 @@ class EquipotCalculator(Calculator):
         return self._engine.n_compilations
 
     @property
+    def n_neighbor_searches(self) -> int:
+        """How often the neighbor list was searched for; the other steps used it again."""
+        return self._engine.n_neighbor_searches
+
+    @property
     def n_neighbour_searches(self) -> int:
-        """How often the neighbour list was searched for; the other steps used it again."""
-        return self._engine.n_neighbour_searches
+        """The name of ``n_neighbor_searches`` in earlier versions."""
+        return self.n_neighbor_searches
 
     @property
     def outside(self) -> tuple[out_of_range.Finding, ...]:

@@ -3,7 +3,7 @@
 from equipot.graphs import batching
 
 GROWTH = 1.1
-"""Ratio of neighbouring sizes on the ladder, before rounding to a multiple of eight."""
+"""Ratio of neighboring sizes on the ladder, before rounding to a multiple of eight."""
 
 HEADROOM = 1.04
 """Room for edges beyond those first seen: in a liquid their number fluctuates by a few per cent."""

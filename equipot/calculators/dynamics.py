@@ -132,7 +132,7 @@ def run_dynamics(
     """Moves the atoms, in place.
 
     Atoms that have velocities keep them; others get velocities at the temperature, without drift of
-    the centre of mass.
+    the center of mass.
 
     Args:
       atoms: With a calculator.
@@ -179,7 +179,7 @@ def run_dynamics(
 def draw_velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
     """Gives the atoms velocities of the Maxwell-Boltzmann distribution, in place.
 
-    The centre of mass is left at rest, unless constraints hold some atoms.
+    The center of mass is left at rest, unless constraints hold some atoms.
 
     Args:
       atoms: Whose velocities are replaced.

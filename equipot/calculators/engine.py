@@ -1,7 +1,7 @@
 """Positions in, energy, forces and stress out, as fast as one system after another allows.
 
 What every driver of a potential shares (the ASE calculator here, other programs elsewhere): a
-neighbour list that outlives many steps, padding to sizes that stay, parameters on the device once,
+neighbor list that outlives many steps, padding to sizes that stay, parameters on the device once,
 one compiled program.
 """
 
@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from equipot import errors
-from equipot.calculators import buckets, compilations, neighbours, out_of_range
+from equipot.calculators import buckets, compilations, neighbors, out_of_range
 from equipot.data.structure import Structure
 from equipot.graphs import batching, host_graph
 from equipot.graphs.graph import Graph
@@ -53,7 +53,7 @@ class Engine:
           source: A potential, or a file's contents; of these the stored probe is checked after the
             first evaluation, in the program that was compiled for it.
           dtype: "float32" or "float64"; None for the potential's own.
-          skin: Å that the neighbour list is wider than the cutoff.
+          skin: Å that the neighbor list is wider than the cutoff.
           head: Which level of theory; needed where the potential has several.
           strict: Whether a structure outside of the distances of training is refused.
 
@@ -81,7 +81,7 @@ class Engine:
         self.outside: tuple[out_of_range.Finding, ...] = ()
         spec = self.potential.spec
         self._references, self._head = spec.references, _head_index(spec.heads, head)
-        self._neighbours = neighbours.NeighbourCache(spec.cutoff, skin)
+        self._neighbors = neighbors.NeighborCache(spec.cutoff, skin)
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._bucket = buckets.Bucket(room)
         self._counter = compilations.CompilationCounter()
@@ -107,9 +107,9 @@ class Engine:
         return self._counter.count
 
     @property
-    def n_neighbour_searches(self) -> int:
-        """How often the neighbour list was searched for."""
-        return self._neighbours.n_searches
+    def n_neighbor_searches(self) -> int:
+        """How often the neighbor list was searched for."""
+        return self._neighbors.n_searches
 
     def compute(
         self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
@@ -140,7 +140,7 @@ class Engine:
         if len(atomic_numbers) == 0:
             raise errors.DataError("expected at least one atom, received an empty structure")
         species = self._species_of(atomic_numbers)
-        pairs = self._neighbours.find(positions, cell, pbc)
+        pairs = self._neighbors.find(positions, cell, pbc)
         if self.potential.distance_range is not None:
             span = self.potential.distance_range
             self.outside = out_of_range.find(span, atomic_numbers, pairs)
@@ -203,7 +203,7 @@ def _head_index(heads: tuple[str, ...], head: str | None) -> int:
 
 
 def _host_graph(
-    pairs: neighbours.Neighbours, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray, head: int
+    pairs: neighbors.Neighbors, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray, head: int
 ) -> batching.HostGraph:
     """A graph without labels."""
     return batching.HostGraph(

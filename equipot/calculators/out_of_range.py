@@ -1,7 +1,7 @@
 """What of a structure lies outside of the distances that its potential was trained on, said once.
 
 A potential gives a number for any structure. Where it is one that training gave no reason for, only
-the distances can tell: ``equipot.data.distance_range`` has the bounds, and the neighbour list of a
+the distances can tell: ``equipot.data.distance_range`` has the bounds, and the neighbor list of a
 calculation has the distances.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from equipot import errors
-from equipot.calculators.neighbours import Neighbours
+from equipot.calculators.neighbors import Neighbors
 from equipot.data.distance_range import DistanceRange, Violation
 from equipot.data.structure import symbol
 
@@ -38,7 +38,7 @@ class Untrained:
 Finding = Violation | Untrained
 
 
-def find(span: DistanceRange, atomic_numbers: np.ndarray, pairs: Neighbours) -> tuple[Finding, ...]:
+def find(span: DistanceRange, atomic_numbers: np.ndarray, pairs: Neighbors) -> tuple[Finding, ...]:
     """What of one structure is outside, the worst first.
 
     Args:

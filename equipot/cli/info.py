@@ -58,7 +58,7 @@ def describe(found: Any) -> dict[str, Any]:
         "parameters": sum(int(np.size(leaf)) for leaf in jax.tree.leaves(network)),
         "precision": spec.dtype,
         "cutoff in Å": spec.cutoff,
-        "average neighbours": spec.avg_num_neighbors,
+        "average neighbors": spec.avg_num_neighbors,
         "repulsion": "none" if spec.repulsion is None else config.to_mapping(spec.repulsion),
         "distances in training in Å": _distances(found.potential.distance_range),
         "reference energies in eV": by_element(spec.references),

@@ -4,7 +4,7 @@ Both are the same function. Theirs makes the tensors of every pair, layer by lay
 scalars back to the first tensors, with the same weights. What differs are constants, and all of
 them go into weights: nequip's perceptrons have plain activations and gains where ours are
 normalised, its couplings are e3nn's Wigner symbols (compared one by one), and its sum of the
-energies of pairs has a factor 1/√2. Vectors point from centre to neighbour there, the other way
+energies of pairs has a factor 1/√2. Vectors point from center to neighbor there, the other way
 here: an energy made of tensors of O(3) does not change when all vectors are inverted.
 """
 
@@ -112,7 +112,7 @@ def _two_body(body: Body) -> tuple[dict[str, Any], Params]:
     ratio = body.cutoff / (math.pi * math.sqrt(2.0 / body.cutoff))
     params = {
         "radial": linear * ratio * math.sqrt(len(linear)),
-        "centre": torch_modules.array(types.center_embed.weight)[body.types],
+        "center": torch_modules.array(types.center_embed.weight)[body.types],
         "neighbor": torch_modules.array(types.neighbor_embed.weight)[body.types],
     }
     settings = {
@@ -166,7 +166,7 @@ def _irreps(tensor_embed: Any, allegro: Any) -> tuple[int, bool]:
 
 
 def _norm(body: Body) -> np.ndarray:
-    """What sums over neighbours are multiplied with, the same in layers and for energies."""
+    """What sums over neighbors are multiplied with, the same in layers and for energies."""
     module = body.modules["edge_eng_sum"]
     torch_modules.expect_class(module, "EdgewiseReduce", "edge_eng_sum")
     if module.reduce != "sum":

@@ -42,7 +42,7 @@ class Layer:
     Attributes:
       place: Its name, for messages.
       conv: Its interaction block.
-      norm: The module that knows the number of neighbours.
+      norm: The module that knows the number of neighbors.
       radial: Its radial network.
       irreps_out: Irreps after the gate.
       gates: Irreps in the order of their gates.

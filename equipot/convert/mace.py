@@ -2,7 +2,7 @@
 
     E_i = E0[s, head] + scale[head] (readouts of all layers + repulsion)_i + shift[head]
 
-Nothing is anchored: an atom without neighbours keeps the energy that the model gives it. Whatever
+Nothing is anchored: an atom without neighbors keeps the energy that the model gives it. Whatever
 is not recognised is refused. ``mace_config`` reads the settings, ``mace_layers`` the layers.
 """
 

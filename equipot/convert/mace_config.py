@@ -64,7 +64,7 @@ def read_config(module: Any) -> Config:
 
 
 def read_average(module: Any) -> float:
-    """Mean number of neighbours, by which sums are divided.
+    """Mean number of neighbors, by which sums are divided.
 
     Raises:
       ConversionError: If layers have different ones.
@@ -143,7 +143,7 @@ def _read_correlation(module: Any) -> int | tuple[int, ...]:
 
 
 def _read_basis(basis: Any, cutoff: float) -> Any:
-    """Name of the basis, whose centres or frequencies must be the usual ones."""
+    """Name of the basis, whose centers or frequencies must be the usual ones."""
     place = "radial_embedding.bessel_fn"
     layers.expect(basis, ("BesselBasis", "GaussianBasis", "ChebychevBasis"), "mace", place)
     name = torch_modules.class_name(basis)
@@ -151,7 +151,7 @@ def _read_basis(basis: Any, cutoff: float) -> Any:
         return "chebyshev"
     if name == "GaussianBasis":
         found = torch_modules.array(basis.gaussian_weights)
-        _check_close(found, np.linspace(0.0, cutoff, len(found)), f"{place}: centres")
+        _check_close(found, np.linspace(0.0, cutoff, len(found)), f"{place}: centers")
         return "gaussian"
     found = torch_modules.array(basis.bessel_weights)
     _check_close(found, np.pi / cutoff * np.arange(1, len(found) + 1), f"{place}: frequencies")

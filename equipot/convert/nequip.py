@@ -67,7 +67,7 @@ class ReadBody:
       model_name: Name of the model here.
       config: Its settings.
       params: Its parameters in float64.
-      avg_num_neighbors: Mean number of neighbours.
+      avg_num_neighbors: Mean number of neighbors.
     """
 
     model_name: str

@@ -107,7 +107,7 @@ def read_irreps(irreps: Any, place: str) -> dict[Irrep, int]:
 
 
 def read_norm(module: Any, types: np.ndarray, place: str) -> np.ndarray:
-    """What sums over neighbours are multiplied with: one number, or one for each of our species.
+    """What sums over neighbors are multiplied with: one number, or one for each of our species.
 
     Args:
       module: An ``AvgNumNeighborsNorm``.

@@ -1,6 +1,6 @@
 """What the original torch model says of structures, in the form of ``potential.evaluate``.
 
-Graphs are built by equipot and handed to the torch model, so no calculator or neighbour list of the
+Graphs are built by equipot and handed to the torch model, so no calculator or neighbor list of the
 other program is needed, and a difference is one of the models alone.
 """
 

@@ -151,7 +151,7 @@ class ChunkedArray(slicing.Sliceable):
         return self if inexact else self.astype(jnp.result_type(float))
 
     def rechunk(self: S, irreps: IrrepsLike) -> S:
-        """The same data under irreps that differ only in how equal neighbours are grouped.
+        """The same data under irreps that differ only in how equal neighbors are grouped.
 
         Raises:
           ValueError: The irreps differ otherwise.
@@ -165,11 +165,11 @@ class ChunkedArray(slicing.Sliceable):
         return type(self)(irreps, self.array, flags)
 
     def simplify(self: S) -> S:
-        """Merges equal neighbours and drops empty entries; the data stay where they are."""
+        """Merges equal neighbors and drops empty entries; the data stay where they are."""
         return self.rechunk(self.irreps.simplify())
 
     def unify(self: S) -> S:
-        """Merges equal neighbours, and keeps empty entries."""
+        """Merges equal neighbors, and keeps empty entries."""
         return self.rechunk(self.irreps.unify())
 
     def sort(self: S) -> S:

@@ -7,7 +7,7 @@ import jax
 
 
 def jit_code(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
-    """The optimised program of a function, as text in the compiler's language (HLO).
+    """The optimized program of a function, as text in the compiler's language (HLO).
 
     Constants are folded, unused values dropped and equal expressions merged: the text shows what
     is really computed. It differs between versions and devices; count operations in it, and do not

@@ -216,12 +216,12 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation, slicing.Sliceable):
         return Irreps([item for item in self if item.mul])
 
     def unify(self) -> "Irreps":
-        """Merges equal neighbours; empty entries stay."""
+        """Merges equal neighbors; empty entries stay."""
         groups = itertools.groupby(self, key=lambda item: item.ir)
         return Irreps([(sum(item.mul for item in items), ir) for ir, items in groups])
 
     def simplify(self) -> "Irreps":
-        """Drops empty entries and merges equal neighbours; the data need not be moved."""
+        """Drops empty entries and merges equal neighbors; the data need not be moved."""
         return self.remove_zero_multiplicities().unify()
 
     def sort(self) -> SortedIrreps:

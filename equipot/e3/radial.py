@@ -220,8 +220,8 @@ def soft_one_hot_linspace(
     if gaps < 1:
         raise ValueError(f"expected at least 2 functions without a cutoff, received {number}")
     step = (end - start) / gaps
-    centres = start + step * (np.arange(number) + at_start)
-    x = (r[..., None] - row(centres, r)) * (1.0 / step)
+    centers = start + step * (np.arange(number) + at_start)
+    x = (r[..., None] - row(centers, r)) * (1.0 / step)
     if basis == "gaussian":
         return jnp.exp(-(x**2)) * (1.0 / 1.12)
     if basis == "cosine":

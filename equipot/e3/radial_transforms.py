@@ -20,14 +20,14 @@ SOFT_STEEPNESS = 4.0
 def gaussian(
     r: Float[Array, "*batch"], n: int, cutoff: int | float = 1.0
 ) -> Float[Array, "*batch {n}"]:
-    """Gaussians whose centres divide the range to the cutoff evenly, as wide as they are apart.
+    """Gaussians whose centers divide the range to the cutoff evenly, as wide as they are apart.
 
     gₖ(r) = exp(-(r - kd)²/(2d²)) for k = 0 … n-1, with d = cutoff/(n-1).
 
     Args:
       r: Distances.
       n: Number of functions, at least 2.
-      cutoff: Centre of the last function, positive.
+      cutoff: Center of the last function, positive.
     """
     spacing = cutoff / (n - 1)
     x = r[..., None] * (1.0 / spacing) - radial.row(np.arange(float(n)), r)

@@ -1,4 +1,4 @@
-"""Neighbour lists, padded batches of graphs, and the loader."""
+"""Neighbor lists, padded batches of graphs, and the loader."""
 
 from equipot.graphs.batching import (
     Budget,
@@ -23,8 +23,10 @@ from equipot.graphs.geometry import (
 from equipot.graphs.graph import Edges, Globals, Graph, Nodes
 from equipot.graphs.loader import Loader
 from equipot.graphs.masks import edge_mask, graph_mask, node_mask
-from equipot.graphs.neighbours import neighbour_list
+from equipot.graphs.neighbors import neighbor_list
 from equipot.graphs.statistics import average_num_neighbors, species_table
+
+neighbour_list = neighbor_list  # its name in earlier versions
 
 __all__ = [
     "Budget",
@@ -47,6 +49,7 @@ __all__ = [
     "edge_vectors",
     "graph_edge_vectors",
     "graph_mask",
+    "neighbor_list",
     "neighbour_list",
     "node_graph_index",
     "node_mask",

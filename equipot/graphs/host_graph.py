@@ -9,7 +9,7 @@ import numpy as np
 
 from equipot import errors
 from equipot.data import structure as structures_
-from equipot.graphs import neighbours
+from equipot.graphs import neighbors
 
 ONE_HEAD = ("default",)
 """Names of the levels of theory of a potential that tells none apart."""
@@ -20,7 +20,7 @@ class HostGraph:
     """A structure with its edges and the labels a model is trained on.
 
     Attributes:
-      positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbours.Placed``.
+      positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbors.Placed``.
       species: Index into the species table, int32, [nodes].
       forces: Label in eV/Å, [nodes, 3].
       cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not.
@@ -60,7 +60,7 @@ class HostGraph:
         if not all(map(np.array_equal, there, back)):
             raise ValueError(
                 f"{self.source or 'graph'}: expected each edge before its mirror image, as"
-                " neighbours.both_ways puts them, received edges in another order"
+                " neighbors.both_ways puts them, received edges in another order"
             )
 
     @property
@@ -81,7 +81,7 @@ def build_graph(
     atomic_energies: np.ndarray,
     heads: Sequence[str] = ONE_HEAD,
 ) -> HostGraph:
-    """Finds the neighbours of a structure and subtracts the reference energies from its label.
+    """Finds the neighbors of a structure and subtracts the reference energies from its label.
 
     Args:
       structure: Atoms, labels and weights.
@@ -101,7 +101,7 @@ def build_graph(
         )
     species, head = species_of(structure, species_table), head_of(structure, heads)
     try:
-        placed = neighbours.placed_list(structure.positions, structure.cell, structure.pbc, cutoff)
+        placed = neighbors.placed_list(structure.positions, structure.cell, structure.pbc, cutoff)
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
     reference = float(np.atleast_2d(np.asarray(atomic_energies, np.float64))[head][species].sum())

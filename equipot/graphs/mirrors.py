@@ -12,7 +12,7 @@ from equipot.typing import Array, Bool
 
 ORDER = (
     "expected each edge before its mirror image (edge 2k + 1 that of edge 2k), as"
-    " graphs.neighbours.both_ways and batching.collate put them, received edges in another order"
+    " graphs.neighbors.both_ways and batching.collate put them, received edges in another order"
 )
 
 

@@ -106,7 +106,7 @@ def bucket(num_nodes: int, num_edges: int, growth: float = 1.25) -> Budget:
     Args:
       num_nodes: Atoms.
       num_edges: Edges.
-      growth: Ratio of neighbouring rungs, above 1; larger means fewer shapes and more padding.
+      growth: Ratio of neighboring rungs, above 1; larger means fewer shapes and more padding.
     """
     return Budget(_rung(num_nodes + 1, growth), _rung(num_edges, growth), 2)
 

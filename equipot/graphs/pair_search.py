@@ -21,7 +21,7 @@ THREADED_FROM = 2000
 """Number of atoms from which one list is spread over the cores."""
 
 MAX_NEIGHBOURS = 10_000
-"""Neighbours of an atom, on average, beyond which a structure is taken for a mistake."""
+"""Neighbors of an atom, on average, beyond which a structure is taken for a mistake."""
 
 _EMPTY_BINS = 2000.0
 _MAX_BINS = 9e4
@@ -85,7 +85,7 @@ def _check_density(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cut
     expected = max(lattice.num_points(cell, pbc, cutoff), spread)
     if expected > MAX_NEIGHBOURS:
         raise errors.DataError(
-            f"about {expected:.1e} neighbours of each atom lie within the cutoff of {cutoff:g} Å, "
+            f"about {expected:.1e} neighbors of each atom lie within the cutoff of {cutoff:g} Å, "
             f"expected at most {MAX_NEIGHBOURS}: the {len(positions)} atoms or the lattice vectors "
             f"{cell[pbc].tolist()} (Å) are too close together; mend the structure or its unit"
         )

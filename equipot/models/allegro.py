@@ -1,10 +1,10 @@
 """Allegro: features of ordered pairs of atoms within one cutoff, and no message passing.
 
-A pair (centre i, neighbour j) has scalars, and tensors with one weight per degree l and channel u,
+A pair (center i, neighbor j) has scalars, and tensors with one weight per degree l and channel u,
 
     V⁰[ij] = w[ij, l, u] Yˡ(r_ij),        w linear in the scalars of the pair.
 
-A layer sums weighted harmonics around the centre, couples every pair's tensors with that
+A layer sums weighted harmonics around the center, couples every pair's tensors with that
 environment A[i], and lets the scalars among the products enter the scalars of the pair:
 
     A[i, l, u] = Σ_j w'[ij, l, u] Yˡ(r_ij) / √N,    Vⁿ = T(A[i]) Vⁿ⁻¹,
@@ -76,11 +76,11 @@ class Config:
       embedding_activation: Nonlinearity of the first perceptron.
       latent_activation: Nonlinearity of those of the layers.
       readout_activation: Nonlinearity of the last one.
-      pair_cutoffs: For each species of the centre the radius in Å for each species of the
-        neighbour, both in ascending atomic number, none above ``cutoff``; empty for the same
+      pair_cutoffs: For each species of the center the radius in Å for each species of the
+        neighbor, both in ascending atomic number, none above ``cutoff``; empty for the same
         everywhere.
       trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
-      species_norm: Whether sums over the neighbours of an atom are multiplied by a parameter of its
+      species_norm: Whether sums over the neighbors of an atom are multiplied by a parameter of its
         species.
     """
 
@@ -151,7 +151,7 @@ class Model(nn.Module):
     Attributes:
       config: Settings.
       num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbours in the training set.
+      avg_num_neighbors: Mean number of neighbors in the training set.
     """
 
     config: Config
@@ -171,8 +171,8 @@ class Model(nn.Module):
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
-          senders: The neighbour of each pair.
-          receivers: The centre of each pair.
+          senders: The neighbor of each pair.
+          receivers: The center of each pair.
         """
         config, num_nodes = self.config, len(species)
         _check_species(config, self.num_species)
@@ -197,19 +197,19 @@ class Model(nn.Module):
         return total(config.num_layers)[0][:, 0] * norm
 
     def _pairs(
-        self, edge_vectors: Array, centre: Int[Array, " edges"], neighbor: Int[Array, " edges"]
+        self, edge_vectors: Array, center: Int[Array, " edges"], neighbor: Int[Array, " edges"]
     ) -> dict[str, Any]:
         """What a pair's network reads: functions of its vector, and both species in one number."""
         config = self.config
         lengths = radial.safe_norm(edge_vectors)
         if config.pair_cutoffs:
             stretch = config.cutoff / np.asarray(config.pair_cutoffs)
-            lengths = lengths * jnp.asarray(stretch, lengths.dtype)[centre, neighbor]
+            lengths = lengths * jnp.asarray(stretch, lengths.dtype)[center, neighbor]
         degrees = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         return {
             "basis": self._basis(lengths),
             "harmonics": [y for components in degrees[1:] for y in components],
-            "pair": centre * jnp.asarray(self.num_species, centre.dtype) + neighbor,
+            "pair": center * jnp.asarray(self.num_species, center.dtype) + neighbor,
         }
 
     def _basis(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
@@ -266,7 +266,7 @@ class Model(nn.Module):
             span = max(config.spline_span, 1)
             first = {"splines": draw("splines", (species, species, basis, dim), span)}
         else:
-            ends = {end: draw(end, (species, dim // 2), 1) for end in ("centre", "neighbor")}
+            ends = {end: draw(end, (species, dim // 2), 1) for end in ("center", "neighbor")}
             first = {"radial": draw("radial", (basis, dim), basis), **ends}
         *hidden, last = [
             draw(f"embedding_{n}", shape, shape[0])
@@ -284,7 +284,7 @@ class Model(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class _Message:
-    """What a pair adds to its centre: weighted harmonics, or at last its energy.
+    """What a pair adds to its center: weighted harmonics, or at last its energy.
 
     Attributes:
       config: Settings.

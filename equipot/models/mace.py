@@ -1,4 +1,4 @@
-"""MACE: message passing with many-body products of the sums over neighbours.
+"""MACE: message passing with many-body products of the sums over neighbors.
 
 Reference: Batatia et al. 2022, NeurIPS 35. arXiv:2206.07697; the variants are those of mace-torch.
 """
@@ -33,16 +33,16 @@ class Config:
     Attributes:
       cutoff: Radius in Å within which atoms exchange messages.
       num_layers: Number of interaction layers, at least 1.
-      lmax: Highest degree of the spherical harmonics and of the sums over neighbours.
+      lmax: Highest degree of the spherical harmonics and of the sums over neighbors.
       message_lmax: Highest degree of the features that atoms send (max_L in mace-torch).
       num_channels: Channels of every irrep.
       parity: Whether features keep irreps of both parities; without, only 0e, 1o, 2e, … are. Both
         are equivariant under inversion.
-      correlation: Highest power of the sums over neighbours, 1 to 4: one number, or one for each
+      correlation: Highest power of the sums over neighbors, 1 to 4: one number, or one for each
         layer. An energy of order 3 sees four bodies at a time.
       interaction: How sums become messages: residual adds the atom's own features by species,
         agnostic mixes the sum by species and forgets them, density and density_residual divide
-        these two by a learned number of neighbours.
+        these two by a learned number of neighbors.
       first_interaction: The same for the first layer.
       radial_basis: Functions of a distance: bessel, gaussian or chebyshev.
       num_radial_basis: Their number.
@@ -121,9 +121,9 @@ class Config:
 
 
 class Interaction(nn.Module):
-    """Sums messages of the neighbours, and makes the skip connection around what follows.
+    """Sums messages of the neighbors, and makes the skip connection around what follows.
 
-    A = linear(Σ_j R(r_ij) Y(r_ij) ⊗ linear(h_j)) / n, with n the mean number of neighbours, or, in
+    A = linear(Σ_j R(r_ij) Y(r_ij) ⊗ linear(h_j)) / n, with n the mean number of neighbors, or, in
     the density forms, 1 + Σ_j tanh(d(r_ij)²) with a learned d. Residual forms skip with W[s_i] h_i;
     the others multiply A by W[s_i] and have no skip.
 
@@ -133,7 +133,7 @@ class Interaction(nn.Module):
       irreps_out: Irreps and channels of the skip connection.
       radial_widths: Hidden layers of the radial network.
       num_species: Number of species.
-      avg_num_neighbors: Mean number of neighbours.
+      avg_num_neighbors: Mean number of neighbors.
       mirrored: Whether each edge stands for its mirror image too.
     """
 
@@ -192,7 +192,7 @@ class Interaction(nn.Module):
         receivers: Int[Array, " edges"],
         num_nodes: int,
     ) -> Float[Array, " nodes"]:
-        """Counts neighbours, each as a number between 0 and 1 that depends on its distance."""
+        """Counts neighbors, each as a number between 0 and 1 that depends on its distance."""
         size = basis.shape[-1]
         weight = self.param("density", nn.initializers.normal(1.0), (size,), basis.dtype)
         count = jnp.tanh(jnp.square(basis @ (weight / size**0.5)))
@@ -208,7 +208,7 @@ class Model(nn.Module):
     Attributes:
       config: Settings.
       num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbours in the training set.
+      avg_num_neighbors: Mean number of neighbors in the training set.
       atomic_numbers: Atomic number of each species.
       mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
         package; without, edges may be any.

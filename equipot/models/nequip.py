@@ -1,4 +1,4 @@
-"""NequIP: message passing with tensor products of neighbours' features and spherical harmonics.
+"""NequIP: message passing with tensor products of neighbors' features and spherical harmonics.
 
 Reference: Batzner et al. 2022, Nature Communications 13, 2453. DOI 10.1038/s41467-022-29939-5
 """
@@ -97,7 +97,7 @@ class Interaction(nn.Module):
       irreps_out: Irreps and channels after the gate.
       radial_widths: Hidden layers of the radial network.
       num_species: Number of species.
-      avg_num_neighbors: Mean number of neighbours; the sum over neighbours is divided by its root.
+      avg_num_neighbors: Mean number of neighbors; the sum over neighbors is divided by its root.
       mirrored: Whether each edge stands for its mirror image too.
       species_norm: Whether what an atom sends is multiplied by a parameter of its species.
     """
@@ -160,7 +160,7 @@ class Model(nn.Module):
     Attributes:
       config: Settings.
       num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbours in the training set.
+      avg_num_neighbors: Mean number of neighbors in the training set.
       mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
         package; without, edges may be any.
     """

@@ -1,4 +1,4 @@
-"""PaiNN: message passing with scalars and vectors, which know the directions of the neighbours.
+"""PaiNN: message passing with scalars and vectors, which know the directions of the neighbors.
 
 Reference: Schütt, Unke and Gastegger 2021, ICML, PMLR 139, 9377. arXiv:2102.03150
 """
@@ -52,13 +52,13 @@ class Config:
 
 
 class Message(nn.Module):
-    """Sums over neighbours j: scalars φ(s_j) W(r), vectors φ'(s_j) W'(r) r̂ + v_j φ''(s_j) W''(r).
+    """Sums over neighbors j: scalars φ(s_j) W(r), vectors φ'(s_j) W'(r) r̂ + v_j φ''(s_j) W''(r).
 
     Filters W have no biases: the envelope in the radial basis is an envelope of them.
 
     Attributes:
       radial_widths: Hidden layers of the network that generates filters.
-      avg_num_neighbors: Mean number of neighbours; sums are divided by its root.
+      avg_num_neighbors: Mean number of neighbors; sums are divided by its root.
     """
 
     radial_widths: tuple[int, ...]
@@ -119,7 +119,7 @@ class Model(nn.Module):
     Attributes:
       config: Settings.
       num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbours in the training set.
+      avg_num_neighbors: Mean number of neighbors in the training set.
     """
 
     config: Config

@@ -1,6 +1,6 @@
 """SchNet: message passing with filters that are continuous functions of the distance.
 
-Features are scalars: an atom learns how far its neighbours are, and only from them in which
+Features are scalars: an atom learns how far its neighbors are, and only from them in which
 directions. Small, quick, and a baseline to compare with.
 
 Reference: Schütt et al. 2018, J. Chem. Phys. 148, 241722. DOI 10.1063/1.5019779
@@ -50,7 +50,7 @@ class Interaction(nn.Module):
 
     Attributes:
       radial_widths: Hidden layers of the network that generates filters.
-      avg_num_neighbors: Mean number of neighbours; the sum over neighbours is divided by its root.
+      avg_num_neighbors: Mean number of neighbors; the sum over neighbors is divided by its root.
     """
 
     radial_widths: tuple[int, ...]
@@ -106,7 +106,7 @@ class Model(nn.Module):
     Attributes:
       config: Settings.
       num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbours in the training set.
+      avg_num_neighbors: Mean number of neighbors in the training set.
     """
 
     config: Config

@@ -53,7 +53,7 @@ class PotentialSpec:
       model_config: The model's own settings.
       species_table: Atomic number of each species, ascending.
       atomic_energies: Reference energy of each species in eV; of several heads, one after another.
-      avg_num_neighbors: Mean number of neighbours in the training set.
+      avg_num_neighbors: Mean number of neighbors in the training set.
       dtype: Precision of the model: float32 or float64.
       anchor_isolated: Whether m[s] is subtracted and the shift switched, so that an atom without
         neighbors has its reference energy exactly.
@@ -300,7 +300,7 @@ def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Arr
         if not spec.anchor_isolated:
             output: Any = model.apply(variables, edge_vectors, species, *ends)
             return scale * _of_head(output, head) + shift
-        # One atom of each species without neighbours is evaluated along with the others.
+        # One atom of each species without neighbors is evaluated along with the others.
         alone = jnp.arange(spec.num_species, dtype=species.dtype)
         every = jnp.concatenate([species, alone])
         output = model.apply(variables, edge_vectors, every, *ends)

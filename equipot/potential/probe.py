@@ -17,7 +17,7 @@ MAX_ATOMS = 8
 MAX_EDGES = 256
 """Any probe of ``make_structure`` fits into a program compiled for this many edges."""
 
-_NEIGHBOURS = 12.0  # mean number of neighbours in the probe
+_NEIGHBOURS = 12.0  # mean number of neighbors in the probe
 _SKEW = np.array([[1.0, 0.0, 0.0], [0.13, 1.05, 0.0], [-0.09, 0.17, 0.93]])
 _SMALL = 1e-3  # eV, eV/Å, eV/Å³: values below are compared as if they were this large
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
@@ -52,7 +52,7 @@ def make_structure(species_table: tuple[int, ...], cutoff: float, head: str = ""
 
     Args:
       species_table: Atomic numbers.
-      cutoff: Å; lengths scale with it, so that each atom has a dozen neighbours.
+      cutoff: Å; lengths scale with it, so that each atom has a dozen neighbors.
       head: Level of theory; of several the first is probed.
     """
     corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)

@@ -46,7 +46,7 @@ def check_gradients_within_graphs(subject: Subject) -> None:
 
 
 def check_finite(subject: Subject) -> None:
-    """Two atoms at 0.1 Å, and an atom without neighbours, have finite predictions."""
+    """Two atoms at 0.1 Å, and an atom without neighbors, have finite predictions."""
     numbers = subject.species_table
     pairs = [structures.pair(_TOO_CLOSE, numbers[0], z) for z in numbers]
     for structure in (*pairs, structures.atom(numbers[0])):
@@ -65,7 +65,7 @@ def check_jit(subject: Subject) -> None:
 
 
 def check_parameter_gradients(subject: Subject) -> None:
-    """Gradients of a force loss are finite with padding and an atom without neighbours."""
+    """Gradients of a force loss are finite with padding and an atom without neighbors."""
     numbers = subject.species_table
     chosen = (*symmetry.general(subject), structures.atom(numbers[-1]))
     gradients = jax.tree_util.tree_flatten_with_path(subject.loss_gradients(*chosen))[0]

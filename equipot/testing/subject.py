@@ -71,7 +71,7 @@ class Subject:
         Args:
           structures: What to predict.
           budget: Padded totals of the batch; another one than ``BUDGET`` compiles anew.
-          offset: Å, added to all positions once they are wrapped into the cell and centred.
+          offset: Å, added to all positions once they are wrapped into the cell and centered.
         """
         graphs = [
             dataclasses.replace(graph, positions=graph.positions + offset)

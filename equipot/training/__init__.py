@@ -1,1 +1,1 @@
-"""Training: loss, metrics, optimiser, state, step, checkpoints, reports, and the loop."""
+"""Training: loss, metrics, optimizer, state, step, checkpoints, reports, and the loop."""

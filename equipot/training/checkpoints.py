@@ -1,6 +1,6 @@
 """Checkpoints of a run, by Orbax: the latest few and the best, written while training goes on.
 
-Each step is a folder with four parts: ``params``, ``ema``, ``opt`` (the optimiser and what belongs
+Each step is a folder with four parts: ``params``, ``ema``, ``opt`` (the optimizer and what belongs
 to the step) and ``meta`` (``Progress``, and shapes and digests of all arrays). A checkpoint is
 complete or not there: Orbax writes under another name and renames last.
 
@@ -159,7 +159,7 @@ class Checkpoints:
         loaded = self._load(step, target, meta)
         restored = TrainState(params=loaded["params"], ema_params=loaded["ema"], **loaded["opt"])
         if not meta.digests and restored.step != step:
-            raise self._damaged(step, f"its optimiser is at step {restored.step}")
+            raise self._damaged(step, f"its optimizer is at step {restored.step}")
         progress = meta.progress
         if progress.best_step >= 0 and progress.best_step not in self.steps:
             self.lost_best = progress.best_step

@@ -108,7 +108,7 @@ class TrainerConfig:
     """How long to train and when to look; everything is counted in steps, nothing in seconds.
 
     Attributes:
-      num_steps: Optimiser steps; null to count epochs, default null.
+      num_steps: Optimizer steps; null to count epochs, default null.
       num_epochs: Passes over the training split, where ``num_steps`` is null, default 100.
       batch_size: Structures per step and device, default 4.
       eval_batch_size: Structures per device when validating; null for ``batch_size``, default null.

@@ -178,11 +178,11 @@ def _per_element(
     return result
 
 
-def _errors(labels: np.ndarray, predicted: np.ndarray, centred: bool = False) -> Errors | None:
+def _errors(labels: np.ndarray, predicted: np.ndarray, centered: bool = False) -> Errors | None:
     if not labels.size:
         return None
     difference = predicted - labels
-    size = np.sqrt(np.mean((labels - labels.mean() if centred else labels) ** 2))
+    size = np.sqrt(np.mean((labels - labels.mean() if centered else labels) ** 2))
     rmse = float(np.sqrt(np.mean(difference**2)))
     return Errors(
         mae=float(np.mean(np.abs(difference))),

@@ -165,7 +165,7 @@ def _notes(
 ) -> tuple[str, ...]:
     budgets = [own.budget for own in loaders.values()]
     return (
-        f"Neighbours per atom within {spec.cutoff:g} Å: {spec.avg_num_neighbors:.1f}",
+        f"Neighbors per atom within {spec.cutoff:g} Å: {spec.avg_num_neighbors:.1f}",
         f"Model {spec.model_name} with {count_parameters(params):,} parameters in {spec.dtype}",
         *(
             f"Batches of {name}: {own.num_batches(0)} an epoch on {own.num_devices} device(s),"

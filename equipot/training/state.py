@@ -27,7 +27,7 @@ class TrainState:
       step: Steps done, int32, [].
       params: Parameters.
       ema_params: Their moving average, which is validated and kept.
-      opt_state: State of the optimiser.
+      opt_state: State of the optimizer.
       rate_factor: What plateau multiplies the learning rate with, float32, [].
     """
 

@@ -1,4 +1,4 @@
-"""One optimiser step and one evaluation step, as pure functions of (state, batch).
+"""One optimizer step and one evaluation step, as pure functions of (state, batch).
 
 Every leaf of a batch has a leading axis of devices. Sums and weights of the loss are added over
 that axis before they are divided: the gradient does not depend on how structures were spread.
@@ -57,7 +57,7 @@ def make_eval_step(predict: Predict, loss: LossConfig, mesh: Mesh) -> EvalStep:
 def make_train_step(
     predict: Predict,
     loss: LossConfig,
-    optimiser: OptimizerConfig,
+    settings: OptimizerConfig,
     num_steps: int,
     mesh: Mesh,
 ) -> TrainStep:
@@ -66,13 +66,13 @@ def make_train_step(
     Args:
       predict: Energies, forces and stress of a padded batch.
       loss: Terms of the loss.
-      optimiser: How gradients become updates.
+      settings: How gradients become updates.
       num_steps: Length of the run, for the schedule.
       mesh: The devices.
     """
     sums_of = make_eval_step(predict, loss, mesh)
-    transformation = optimizer.make_optimizer(optimiser)
-    schedule = optimizer.make_schedule(optimiser, num_steps)
+    transformation = optimizer.make_optimizer(settings)
+    schedule = optimizer.make_schedule(settings, num_steps)
 
     def loss_fn(params: PyTree, batch: Graph) -> tuple[Array, tuple[Sums, Sums]]:
         terms, sums = sums_of(params, batch)
@@ -89,7 +89,7 @@ def make_train_step(
             state,
             step=state.step + 1,
             params=params,
-            ema_params=_average(state, params, optimiser.ema_decay),
+            ema_params=_average(state, params, settings.ema_decay),
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)

@@ -30,7 +30,8 @@ class Stop:
     """Takes note of the signals that ask for an end while it is entered, in the main thread only.
 
     The first raises ``StoppedError`` where it arrives, except inside of ``between_steps``. After
-    SIGINT, another SIGINT ends at once. A SIGHUP that is ignored, as below nohup, stays ignored.
+    SIGINT, another SIGINT ends at once. What is ignored stays ignored: SIGHUP below nohup, SIGINT in
+    the background of a script.
 
     Attributes:
       received: Name of the signal; empty if there was none.
@@ -56,7 +57,7 @@ class Stop:
         if self._watch:
             self._watcher = _Watcher(show_cursor=bool(self._terminals))
         for number in SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            if signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._receive)
         return self
 

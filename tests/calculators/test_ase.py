@@ -57,7 +57,7 @@ def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal):
         atoms.positions += 0.03 * rng.normal(size=(len(atoms), 3))
         atoms.get_forces()
     assert calculator.n_compilations == 1
-    assert 1 < calculator.n_neighbour_searches < 15
+    assert 1 < calculator.n_neighbor_searches < 15
 
 
 def test_compilations_of_others_are_not_counted(saved, make_crystal):

@@ -62,7 +62,7 @@ def test_drawn_velocities_have_the_temperature_on_average():
         assert energies[chosen].mean() == pytest.approx(1.5 * 8.617333e-5 * 350.0, rel=0.05)
 
 
-def test_drawn_velocities_do_not_move_the_centre_of_mass():
+def test_drawn_velocities_do_not_move_the_center_of_mass():
     atoms = copper()
     run(atoms, ensemble="nve", num_steps=5)
     assert np.abs(atoms.get_momenta().sum(axis=0)).max() < 1e-10

@@ -68,7 +68,7 @@ def test_current_distances_count_between_two_searches_for_neighbors(watched):
     assert _warned(calculator, atoms) == []
     atoms.set_distance(0, 1, 1.3, fix=0)
     assert len(_warned(calculator, atoms)) == 1
-    assert calculator.n_neighbour_searches == 1
+    assert calculator.n_neighbor_searches == 1
 
 
 def test_a_pair_across_a_border_of_the_cell_is_found(watched):

@@ -123,8 +123,8 @@ def pushes_itself(subject: Subject) -> Subject:
 def depends_on_the_mean(subject: Subject) -> Subject:
     def change(energy, params, vectors, graph):
         ones = jnp.ones_like(energy)
-        neighbours = graph_sums(at_receivers(envelope(vectors), graph), graph)
-        mean = neighbours / jnp.maximum(graph_sums(ones, graph), 1.0)
+        neighbors = graph_sums(at_receivers(envelope(vectors), graph), graph)
+        mean = neighbors / jnp.maximum(graph_sums(ones, graph), 1.0)
         return energy * (1.0 + 1e-2 * jnp.tanh(mean))[graph_index(graph)]
 
     return with_energy(subject, change)

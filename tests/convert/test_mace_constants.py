@@ -17,13 +17,13 @@ def buffers(**values):
     return mace_constants.exact_buffers(model)
 
 
-def test_frequencies_and_centres_are_what_they_were_before_rounding():
-    frequencies, centres = np.pi / 3.7 * np.arange(1, 5), np.linspace(0, 3.7, 5)
+def test_frequencies_and_centers_are_what_they_were_before_rounding():
+    frequencies, centers = np.pi / 3.7 * np.arange(1, 5), np.linspace(0, 3.7, 5)
     found = buffers(
-        bessel_weights=frequencies, gaussian_weights=centres, prefactor=(2 / 3.7) ** 0.5
+        bessel_weights=frequencies, gaussian_weights=centers, prefactor=(2 / 3.7) ** 0.5
     )
     np.testing.assert_array_equal(found["radial.bessel_weights"], frequencies)
-    np.testing.assert_array_equal(found["radial.gaussian_weights"], centres)
+    np.testing.assert_array_equal(found["radial.gaussian_weights"], centers)
     assert found["radial.prefactor"] == (2 / 3.7) ** 0.5 and found["r_max"] == 3.7
 
 

@@ -69,7 +69,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "backward normalisation": ("water", {"forward_normalize": False}),
     "paths alike in all channels": ("alloy", {"tp_path_channel_coupling": False}),
     "degrees alike": ("water", {"weight_individual_irreps": False}),
-    "neighbours by type": ("water", {"avg_num_neighbors": BY_TYPE}),
+    "neighbors by type": ("water", {"avg_num_neighbors": BY_TYPE}),
     "trained frequencies": (
         "water",
         {"radial_chemical_embed": BESSEL | {"bessel_trainable": True}},

@@ -206,7 +206,7 @@ def test_model_of_single_precision_agrees_and_passes_through_its_file(tmp_path):
 
 
 def test_graphs_of_mace_torch_give_the_same_energy_and_forces():
-    """The original with its own neighbour list and batches, so that conventions of edges count."""
+    """The original with its own neighbor list and batches, so that conventions of edges count."""
     data: Any = importlib.import_module("mace.data")
     geometric: Any = importlib.import_module("mace.tools.torch_geometric")
     tools: Any = importlib.import_module("mace.tools")

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "few numbers per type": (GNN, "alloy", {"type_embed_num_features": 2, "num_features": 6}),
     "many numbers per type": (GNN, "alloy", {"type_embed_num_features": 9, "l_max": 2}),
     "repulsion": (GNN, "water", {"pair_potential": {**ZBL, "chemical_species": ["O", "H"]}}),
-    "neighbours per type": (GNN, "water", {"avg_num_neighbors": {"O": 6.0, "H": 11.0}}),
+    "neighbors per type": (GNN, "water", {"avg_num_neighbors": {"O": 6.0, "H": 11.0}}),
     "linear radial network": (GNN, "silicon", {"radial_mlp_depth": 0}),
     "trained scales": (
         GNN,

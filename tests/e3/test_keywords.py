@@ -99,7 +99,7 @@ def test_what_is_absent_says_what_there_is_instead():
     for module, name, hint in [
         (e3, "haiku", "modules of flax, in equipot.e3.nn"),
         (e3, "to_s2grid", "not part of equipot"),
-        (e3, "radius_graph", "neighbour_list"),
+        (e3, "radius_graph", "neighbor_list"),
         (dense, "lebedev_quadrature", "not part of equipot"),
         (e3, "nonsense", "no attribute 'nonsense'$"),
     ]:

@@ -18,7 +18,7 @@ def distances(*values):
     return jnp.asarray(values, jnp.float64)
 
 
-def test_gaussians_are_one_at_their_centres_and_at_the_spacing_fall_to_the_root_of_e():
+def test_gaussians_are_one_at_their_centers_and_at_the_spacing_fall_to_the_root_of_e():
     found = radial_transforms.gaussian(distances(0.0, 1.0, 4.0), 5, 4.0)
     np.testing.assert_allclose(np.diag(np.asarray(found)[:, [0, 1, 4]]), 1.0)
     np.testing.assert_allclose(found[1, [0, 2]], np.exp(-0.5))

@@ -217,7 +217,7 @@ def test_gathered_values_are_equal_but_at_padding():
 
 @pytest.mark.parametrize("name", ["sum", "min", "max"])
 @pytest.mark.parametrize("keepdims", [True, False])
-def test_reductions_are_equal_where_there_are_neighbours(name, keepdims):
+def test_reductions_are_equal_where_there_are_neighbors(name, keepdims):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3, 2)))
     ours, theirs = getattr(indexed, f"indexed_{name}"), getattr(e3x.ops, f"indexed_{name}")
     dense = {"adj_idx": jnp.asarray(ADJ_IDX), "where": jnp.asarray(ADJ_IDX < 4)}
@@ -230,7 +230,7 @@ def test_reductions_are_equal_where_there_are_neighbours(name, keepdims):
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_softmax_is_equal_where_there_are_neighbours(masked):
+def test_softmax_is_equal_where_there_are_neighbors(masked):
     rng = np.random.default_rng(0)
     x, mask = jnp.asarray(rng.normal(size=(4, 3))), jnp.asarray(rng.uniform(size=(4, 3)))
     mask = mask.at[0, 1].set(0.0)

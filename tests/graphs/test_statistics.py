@@ -22,7 +22,7 @@ def test_average_of_lone_atoms_is_one(molecules):
     assert statistics.average_num_neighbors([molecules[5]]) == 1.0
 
 
-def test_neighbours_of_a_dense_box_match_its_density(water, water_structures):
+def test_neighbors_of_a_dense_box_match_its_density(water, water_structures):
     density = 24 / abs(np.linalg.det(water_structures[0].cell))
     expected = density * 4 / 3 * np.pi * 3.5**3
     assert statistics.average_num_neighbors(water) == pytest.approx(expected, rel=0.15)

@@ -22,7 +22,7 @@ PATIENCE = 300.0  # seconds until a child that shows nothing counts as hanging
 
 
 def parts_of(run_dir):
-    """Parameters, average and optimiser of the last checkpoint."""
+    """Parameters, average and optimizer of the last checkpoint."""
     with ocp.training.Checkpointer((run_dir / "checkpoints").absolute()) as saved:
         assert saved.latest.step == NUM_STEPS
         return saved.load_checkpointables(None, {"params": None, "ema": None, "opt": None})

@@ -1,4 +1,4 @@
-"""Energy is conserved while atoms cross the cutoff and neighbour lists are searched anew."""
+"""Energy is conserved while atoms cross the cutoff and neighbor lists are searched anew."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
     assert exchanged > 2
     assert drift.excursion < 5e-3 * exchanged
     assert abs(drift.slope) < 0.05
-    assert calculator.n_neighbour_searches > 3
+    assert calculator.n_neighbor_searches > 3
     assert calculator.n_compilations == 1
 
 

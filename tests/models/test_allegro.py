@@ -86,7 +86,7 @@ def test_energies_survive_rotation_and_inversion_in_every_form(changes):
 
 
 def test_energy_of_an_atom_depends_on_nothing_beyond_its_cutoff():
-    """However many layers: what a neighbour's neighbour does is not felt."""
+    """However many layers: what a neighbor's neighbor does is not felt."""
     line = np.array([[0.0, 0.0, 0.0], [2.0, 0.4, 0.0], [3.5, 1.5, 0.3], [1.5, -1.0, 0.8]])
     moved = line + np.array([[0.0], [0.0], [1.0], [0.0]]) * np.array([0.3, -0.4, 0.2])
     assert np.linalg.norm(line[2]) > 3.0 and np.linalg.norm(moved[2]) > 3.0

@@ -138,7 +138,7 @@ def test_energies_survive_rotation_and_inversion_in_every_form(changes):
 
 @pytest.mark.parametrize("transform", ["none", "agnesi", "soft"])
 def test_the_envelope_acts_on_the_distance_itself(transform):
-    """At and beyond the cutoff a neighbour gives nothing, whatever becomes of the distance."""
+    """At and beyond the cutoff a neighbor gives nothing, whatever becomes of the distance."""
     config = dataclasses.replace(SMALL, distance_transform=transform, num_layers=1)
     with jax.enable_x64(True):
         params, short = random_params(config), vectors("float64")
@@ -159,7 +159,7 @@ def test_transforms_know_the_elements():
         assert np.abs(water - heavy).max() > 1e-4
 
 
-def test_sums_are_divided_by_the_number_of_neighbours():
+def test_sums_are_divided_by_the_number_of_neighbors():
     """Which is to say: scaling the linear maps after the convolutions undoes it."""
     with jax.enable_x64(True):
         params = random_params(SMALL)
@@ -173,7 +173,7 @@ def test_sums_are_divided_by_the_number_of_neighbours():
         testing.assert_close(found, expected, testing.F64_EXACT, "energies")
 
 
-def test_density_counts_neighbours_instead():
+def test_density_counts_neighbors_instead():
     config = dataclasses.replace(SMALL, interaction="density", first_interaction="density")
     with jax.enable_x64(True):
         params = random_params(config)

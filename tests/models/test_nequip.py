@@ -102,7 +102,7 @@ def test_mirrored_edges_give_the_energies_and_gradients_of_any_edges():
             testing.assert_close(actual, wanted, testing.F64_EXACT, "energies and forces")
 
 
-def test_messages_are_divided_by_the_root_of_the_number_of_neighbours():
+def test_messages_are_divided_by_the_root_of_the_number_of_neighbors():
     """Which is to say: scaling the linear maps after the convolutions undoes it."""
     with jax.enable_x64(True):
         params, energy = initialise(SMALL, "float64", avg_num_neighbors=2.0)

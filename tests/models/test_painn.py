@@ -38,7 +38,7 @@ def test_wrong_setting_is_explained(wrong, message):
 
 
 def test_one_layer_sees_the_angle_between_bonds_but_not_how_they_are_turned():
-    """The atom in the middle sees it; its neighbours, out of each other's reach, do not."""
+    """The atom in the middle sees it; its neighbors, out of each other's reach, do not."""
     with jax.enable_x64(True):
         params, energy = initialise(bonds(1.0))
         energy = quick_jit(energy)

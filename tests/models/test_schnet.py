@@ -54,7 +54,7 @@ def test_angles_between_bonds_do_not_matter_where_all_distances_are_the_same():
             testing.assert_close(found, expected, testing.F64_EXACT, "energies")
 
 
-def test_a_second_layer_sees_the_neighbours_of_neighbours():
+def test_a_second_layer_sees_the_neighbors_of_neighbors():
     """In a chain of three the first atom learns how far the last is from the middle."""
     senders, receivers = (jnp.asarray(x, jnp.int32) for x in ([0, 1, 1, 2], [1, 0, 2, 1]))
 

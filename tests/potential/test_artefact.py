@@ -147,7 +147,7 @@ def test_a_foreign_zip_is_refused(tmp_path):
         artefact.load(target)
 
 
-def test_a_missing_file_is_refused_with_its_neighbour_suggested(saved):
+def test_a_missing_file_is_refused_with_its_neighbor_suggested(saved):
     with pytest.raises(errors.ArtefactError, match=r"no such file\. Did you mean 'water.equipot'"):
         artefact.load(saved.parent / "watr.equipot")
 

@@ -69,7 +69,7 @@ def test_scale_is_the_unit_of_the_output_of_each_species():
     testing.assert_close(found, factors * one, testing.F64_EXACT, "energies")
 
 
-def test_shift_is_added_in_full_where_there_are_many_neighbours():
+def test_shift_is_added_in_full_where_there_are_many_neighbors():
     dense = structures.repeated(structures.crystal(2.0, SPEC.species_table), (1, 1, 1))
     without = interactions(SPEC, with_leaf(shift=[0, 0, 0]), dense)
     found = interactions(SPEC, with_leaf(shift=[-1, -2, -3]), dense)

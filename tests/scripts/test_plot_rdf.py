@@ -26,13 +26,13 @@ def test_an_ideal_gas_has_no_structure(plot_rdf):
     np.testing.assert_allclose(g[r > 2], 1.0, atol=0.12)
 
 
-def test_a_lattice_has_its_neighbours_where_they_are(plot_rdf):
+def test_a_lattice_has_its_neighbors_where_they_are(plot_rdf):
     grid = np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3) * 3.0
     r, g = plot_rdf.pair_correlation([Atoms("O64", positions=grid, cell=[12.0] * 3, pbc=True)])
     shells = 4 / 3 * np.pi * ((r + 0.025) ** 3 - (r - 0.025) ** 3)
-    neighbours = g * shells * 63 / 12.0**3
-    assert neighbours[abs(r - 3.0) < 0.06].sum() == pytest.approx(6)
-    assert neighbours[abs(r - 3.0 * 2**0.5) < 0.06].sum() == pytest.approx(12)
+    neighbors = g * shells * 63 / 12.0**3
+    assert neighbors[abs(r - 3.0) < 0.06].sum() == pytest.approx(6)
+    assert neighbors[abs(r - 3.0 * 2**0.5) < 0.06].sum() == pytest.approx(12)
 
 
 def test_the_measured_function_has_its_known_peak(plot_rdf, reference_data):

@@ -270,7 +270,7 @@ def test_a_checkpoint_without_checksums_must_agree_with_itself(older, small_stat
         older / "8" / "meta" / "_strings.json",
         lambda data: data.replace(rb"\"step\": 7", rb"\"step\": 8", 1),
     )
-    with pytest.raises(errors.CheckpointError, match="its optimiser is at step 7"):
+    with pytest.raises(errors.CheckpointError, match="its optimizer is at step 7"):
         begin_again(older, small_state)
 
 

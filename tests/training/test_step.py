@@ -10,7 +10,7 @@ from equipot.training.config import LossConfig, OptimizerConfig
 
 LOSS = LossConfig(stress=10.0)
 # Plain gradients in the update, so that a wrong factor cannot hide in Adam's normalisation.
-OPTIMISER = OptimizerConfig(name="adam", clip_norm=0.1, schedule="constant")
+OPTIMIZER = OptimizerConfig(name="adam", clip_norm=0.1, schedule="constant")
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +30,14 @@ def collated(graphs, bins):
     return batching.collate_devices(members, budget, 4.5, "float64")
 
 
-def run_steps(potential, batch, num_steps=1, optimiser=OPTIMISER):
+def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
     """The state after some steps on one batch, spread as its leading axis says."""
     with jax.enable_x64(True):
         mesh = sharding.make_mesh(batch.n_node.shape[0])
         predict = potentials.make_predict(potential.spec)
-        train = jax.jit(step.make_train_step(predict, LOSS, optimiser, 100, mesh))
+        train = jax.jit(step.make_train_step(predict, LOSS, settings, 100, mesh))
         params = jax.tree.map(jnp.asarray, potential.params)
-        begun = state.init_state(params, optimizer.make_optimizer(optimiser))
+        begun = state.init_state(params, optimizer.make_optimizer(settings))
         now = sharding.replicate(begun, mesh)
         tally = sharding.replicate(step.empty_tally(LOSS, "float64"), mesh)
         for _ in range(num_steps):
@@ -104,8 +104,8 @@ def test_the_average_starts_at_the_parameters_and_follows(graphs, potential):
 
 
 def test_without_averaging_the_average_is_the_parameters(graphs, potential):
-    optimiser = OptimizerConfig(ema_decay=None)
-    after, _ = run_steps(potential, collated(graphs, [[0, 1]]), 2, optimiser)
+    optimizer = OptimizerConfig(ema_decay=None)
+    after, _ = run_steps(potential, collated(graphs, [[0, 1]]), 2, optimizer)
     jax.tree.map(np.testing.assert_array_equal, after.ema_params, after.params)
 
 

@@ -20,15 +20,18 @@ with stopping.Stop(watch=True) as stop, stop.between_steps():
 """
 
 
-@pytest.fixture
-def hangup():
-    """SIGHUP as a terminal has it, where the tests themselves run below nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@pytest.fixture(autouse=True)
+def in_the_foreground():
+    """Signals as a terminal has them, where the tests themselves run below nohup or behind "&"."""
+    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    for number in stopping.SIGNALS:
+        interrupt = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if interrupt else signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize("number", stopping.SIGNALS)
 def test_a_signal_is_remembered_between_steps_and_obeyed_elsewhere(number):
     before = signal.getsignal(number)
@@ -48,15 +51,13 @@ def test_a_second_interrupt_ends_at_once():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_hangup_that_is_ignored_stays_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stopping.Stop() as stop:
-            signal.raise_signal(signal.SIGHUP)
-        assert not stop.received
-        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_is_ignored_stays_ignored(number):
+    signal.signal(number, signal.SIG_IGN)
+    with stopping.Stop() as stop:
+        signal.raise_signal(number)
+    assert not stop.received
+    assert signal.getsignal(number) == signal.SIG_IGN
 
 
 def test_a_signal_before_the_first_step_that_a_package_swallowed_still_ends():
@@ -73,7 +74,6 @@ def test_nothing_is_left_of_a_watcher_that_had_nothing_to_do():
     assert signal.set_wakeup_fd(-1) == -1
 
 
-@pytest.mark.usefixtures("hangup")
 @pytest.mark.parametrize(
     ("numbers", "grace"),
     [*(([number], 0.3) for number in stopping.SIGNALS), ([signal.SIGINT, signal.SIGINT], 60.0)],

@@ -1,6 +1,6 @@
 """Attention: messages weighted by how well queries and keys agree.
 
-aᵢⱼ = softmaxⱼ(Σ e[ij] q[i] k[j] / √(P (L+1)² F/H)) over the neighbours j of i, for each of H heads;
+aᵢⱼ = softmaxⱼ(Σ e[ij] q[i] k[j] / √(P (L+1)² F/H)) over the neighbors j of i, for each of H heads;
 the sum runs over parities, components and the channels of the head. It is a scalar, because e, the
 relative positional encoding, is one number for each parity, degree and channel: a linear function
 of the scalar basis functions.
@@ -22,7 +22,7 @@ from equipot.typing import Array, Float
 class Attention(Convolution):
     """What both kinds of attention share: their options, and what is computed.
 
-    The output is permuted with its inputs, turns with them, and is smooth where a neighbour
+    The output is permuted with its inputs, turns with them, and is smooth where a neighbor
     leaves through a smooth cutoff, unless it is the last one (see ``indexed_softmax``).
 
     Attributes:
@@ -74,21 +74,21 @@ class Attention(Convolution):
         index: dict[str, Any],
     ) -> Float[Array, "..."]:
         num_features = self._check(inputs_q, inputs_kv, basis)
-        neighbours = indices.Neighbours(**index)
-        neighbours = neighbours.completed(inputs_q.shape[-4], inputs_kv.shape[-4])
+        neighbors = indices.Neighbors(**index)
+        neighbors = neighbors.completed(inputs_q.shape[-4], inputs_kv.shape[-4])
         values = self._dense("value", num_features)(inputs_kv)
-        values = indices.gather_src(values, **neighbours._asdict())
+        values = indices.gather_src(values, **neighbors._asdict())
         if basis is not None:
             check_entries(basis, values)
-        logits = self._logits(inputs_q, inputs_kv, basis, num_features, neighbours)
-        mask = _mask(cutoff_value, logits, inputs_kv.shape[-4], neighbours)
-        weights = indexed.indexed_softmax(logits, mask, **neighbours._asdict())
+        logits = self._logits(inputs_q, inputs_kv, basis, num_features, neighbors)
+        mask = _mask(cutoff_value, logits, inputs_kv.shape[-4], neighbors)
+        weights = indexed.indexed_softmax(logits, mask, **neighbors._asdict())
         weights = jnp.repeat(weights, num_features // self.num_heads, axis=-1)
         values = values * weights[..., None, None, :]
         if basis is not None and self.use_relative_positional_encoding_v:
-            result = self._convolve(values, basis, neighbours)
+            result = self._convolve(values, basis, neighbors)
         else:
-            result = indexed.indexed_sum(values, **neighbours._asdict())
+            result = indexed.indexed_sum(values, **neighbors._asdict())
         out_features = self.out_features or inputs_q.shape[-1]
         return self._dense("output", out_features, name="out")(result)
 
@@ -98,7 +98,7 @@ class Attention(Convolution):
         inputs_kv: Array,
         basis: Array | None,
         num_features: int,
-        neighbours: indices.Neighbours,
+        neighbors: indices.Neighbors,
     ) -> Float[Array, "... heads"]:
         """How well queries and keys agree, for each entry of the list and each head."""
         layouts = [features.layout(x) for x in (inputs_q, inputs_kv)]
@@ -110,8 +110,8 @@ class Attention(Convolution):
             )
             for name, x in (("query", inputs_q), ("key", inputs_kv))
         )
-        query = indices.gather_dst(query, **neighbours._asdict())
-        product = query * indices.gather_src(key, **neighbours._asdict())
+        query = indices.gather_dst(query, **neighbors._asdict())
+        product = query * indices.gather_src(key, **neighbors._asdict())
         if basis is not None and self.use_relative_positional_encoding_qk:
             encoding = nn.Dense(
                 parities * (degree + 1) * num_features,
@@ -213,7 +213,7 @@ class SelfAttention(Attention):
         cutoff_value: Float[Array, "..."] | None = None,
         **index: Any,
     ) -> Float[Array, "..."]:
-        """Attends to the neighbours; arguments as ``MultiHeadAttention``.
+        """Attends to the neighbors; arguments as ``MultiHeadAttention``.
 
         Raises:
           ValueError: See there.
@@ -222,7 +222,7 @@ class SelfAttention(Attention):
 
 
 def _mask(
-    cutoff_value: Array | None, logits: Array, num_src: int, neighbours: indices.Neighbours
+    cutoff_value: Array | None, logits: Array, num_src: int, neighbors: indices.Neighbors
 ) -> Array | None:
     """The cutoff, and zero where the source of a sparse list is padding."""
     if cutoff_value is not None and cutoff_value.shape != logits.shape[:-1]:
@@ -230,9 +230,9 @@ def _mask(
             f"expected a cutoff_value for each entry of the list, {logits.shape[:-1]}, received "
             f"{cutoff_value.shape}"
         )
-    if neighbours.src_idx is None:
+    if neighbors.src_idx is None:
         return cutoff_value
-    real = (neighbours.src_idx >= 0) & (neighbours.src_idx < num_src)
+    real = (neighbors.src_idx >= 0) & (neighbors.src_idx < num_src)
     if cutoff_value is None:
         return real.astype(logits.dtype)
     return jnp.where(real, cutoff_value, 0.0)

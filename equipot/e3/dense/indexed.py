@@ -1,6 +1,6 @@
-"""Reductions over the neighbours of each destination, for index lists of either kind.
+"""Reductions over the neighbors of each destination, for index lists of either kind.
 
-Lists are those of ``indices``. Destinations without neighbours get 0 from a sum, the largest number
+Lists are those of ``indices``. Destinations without neighbors get 0 from a sum, the largest number
 (infinity for floats) from a minimum, the smallest from a maximum; their softmax has no entries.
 """
 
@@ -15,7 +15,7 @@ from equipot.typing import Array, Bool, Float
 
 
 def indexed_sum(inputs: Array, keepdims: bool = False, **index: Any) -> Array:
-    """Sums over the neighbours of each destination.
+    """Sums over the neighbors of each destination.
 
     Args:
       inputs: One value for each entry of the list, ``[..., n, k, …]`` or ``[..., p, …]``.
@@ -29,30 +29,30 @@ def indexed_sum(inputs: Array, keepdims: bool = False, **index: Any) -> Array:
     Raises:
       ValueError: The list is incomplete, or does not fit the inputs, or these are no numbers.
     """
-    neighbours = _checked(inputs, index)
-    return _reduce(inputs, jnp.sum, jax.ops.segment_sum, 0, keepdims, neighbours)
+    neighbors = _checked(inputs, index)
+    return _reduce(inputs, jnp.sum, jax.ops.segment_sum, 0, keepdims, neighbors)
 
 
 def indexed_min(inputs: Array, keepdims: bool = False, **index: Any) -> Array:
-    """Smallest value over the neighbours of each destination; arguments as ``indexed_sum``.
+    """Smallest value over the neighbors of each destination; arguments as ``indexed_sum``.
 
     Raises:
       ValueError: The list is incomplete, or does not fit the inputs, or these are no numbers.
     """
-    neighbours = _checked(inputs, index)
+    neighbors = _checked(inputs, index)
     largest = jnp.iinfo(inputs.dtype).max if _is_integer(inputs) else jnp.inf
-    return _reduce(inputs, jnp.min, jax.ops.segment_min, largest, keepdims, neighbours)
+    return _reduce(inputs, jnp.min, jax.ops.segment_min, largest, keepdims, neighbors)
 
 
 def indexed_max(inputs: Array, keepdims: bool = False, **index: Any) -> Array:
-    """Largest value over the neighbours of each destination; arguments as ``indexed_sum``.
+    """Largest value over the neighbors of each destination; arguments as ``indexed_sum``.
 
     Raises:
       ValueError: The list is incomplete, or does not fit the inputs, or these are no numbers.
     """
-    neighbours = _checked(inputs, index)
+    neighbors = _checked(inputs, index)
     smallest = jnp.iinfo(inputs.dtype).min if _is_integer(inputs) else -jnp.inf
-    return _reduce(inputs, jnp.max, jax.ops.segment_max, smallest, keepdims, neighbours)
+    return _reduce(inputs, jnp.max, jax.ops.segment_max, smallest, keepdims, neighbors)
 
 
 def indexed_softmax(
@@ -60,10 +60,10 @@ def indexed_softmax(
     multiplicative_mask: Float[Array, "..."] | None = None,
     **index: Any,
 ) -> Float[Array, "..."]:
-    """Softmax over the neighbours of each destination: aⱼ = wⱼ exp(xⱼ) / Σₖ wₖ exp(xₖ).
+    """Softmax over the neighbors of each destination: aⱼ = wⱼ exp(xⱼ) / Σₖ wₖ exp(xₖ).
 
-    With a smooth cutoff as mask w a neighbour leaves smoothly; not so the last one of a
-    destination, because what is left sums to one: let each be its own neighbour.
+    With a smooth cutoff as mask w a neighbor leaves smoothly; not so the last one of a
+    destination, because what is left sums to one: let each be its own neighbor.
 
     Args:
       inputs: x, one value for each entry of the list, and of further axes.
@@ -100,19 +100,19 @@ def _reduce(
     over_segments: Callable[..., Array],
     empty: int | float,
     keepdims: bool,
-    neighbours: indices.Neighbours,
+    neighbors: indices.Neighbors,
 ) -> Array:
     """Reduces the entries of each destination; ``empty`` is the result of none."""
-    if neighbours.adj_idx is not None:
-        entries = jnp.where(_valid_entries(inputs, neighbours), inputs, empty)
-        axis = neighbours.adj_idx.ndim - 1
+    if neighbors.adj_idx is not None:
+        entries = jnp.where(_valid_entries(inputs, neighbors), inputs, empty)
+        axis = neighbors.adj_idx.ndim - 1
         return over_axis(entries, axis=axis, keepdims=keepdims, initial=empty)
-    dst_idx = indices.required(neighbours.dst_idx, "dst_idx")
-    num_segments = indices.required(neighbours.num_segments, "num_segments")
+    dst_idx = indices.required(neighbors.dst_idx, "dst_idx")
+    num_segments = indices.required(neighbors.num_segments, "num_segments")
 
     def reduce(values: Array, segments: Array) -> Array:
         return over_segments(
-            values, segments, num_segments, indices_are_sorted=neighbours.indices_are_sorted
+            values, segments, num_segments, indices_are_sorted=neighbors.indices_are_sorted
         )
 
     for _ in range(dst_idx.ndim - 1):
@@ -121,28 +121,28 @@ def _reduce(
     return indices.take(result, dst_idx, dst_idx.ndim - 1) if keepdims else result
 
 
-def _checked(inputs: Array, index: dict[str, Any]) -> indices.Neighbours:
+def _checked(inputs: Array, index: dict[str, Any]) -> indices.Neighbors:
     """The list, complete and of the shape of the inputs."""
-    neighbours = indices.Neighbours(**index).checked()
+    neighbors = indices.Neighbors(**index).checked()
     if inputs.dtype == bool:
         raise ValueError("expected integers or floating-point numbers, received bool")
-    if neighbours.adj_idx is None:
-        indices.required(neighbours.num_segments, "num_segments")
-        dst_idx = indices.required(neighbours.dst_idx, "dst_idx")
+    if neighbors.adj_idx is None:
+        indices.required(neighbors.num_segments, "num_segments")
+        dst_idx = indices.required(neighbors.dst_idx, "dst_idx")
         indices.check_leading(inputs, dst_idx.shape, "dst_idx")
-        return neighbours
-    where = indices.required(neighbours.where, "where")
-    indices.check_leading(inputs, neighbours.adj_idx.shape, "adj_idx")
+        return neighbors
+    where = indices.required(neighbors.where, "where")
+    indices.check_leading(inputs, neighbors.adj_idx.shape, "adj_idx")
     indices.check_leading(inputs, where.shape, "where")
-    return neighbours
+    return neighbors
 
 
-def _valid_entries(inputs: Array, neighbours: indices.Neighbours) -> Bool[Array, "..."]:
+def _valid_entries(inputs: Array, neighbors: indices.Neighbors) -> Bool[Array, "..."]:
     """True where an entry counts, with as many axes as the inputs."""
-    if neighbours.where is not None and neighbours.adj_idx is not None:
-        return _append_axes(neighbours.where, inputs)
-    dst_idx = indices.required(neighbours.dst_idx, "dst_idx")
-    num_segments = indices.required(neighbours.num_segments, "num_segments")
+    if neighbors.where is not None and neighbors.adj_idx is not None:
+        return _append_axes(neighbors.where, inputs)
+    dst_idx = indices.required(neighbors.dst_idx, "dst_idx")
+    num_segments = indices.required(neighbors.num_segments, "num_segments")
     return _append_axes((dst_idx >= 0) & (dst_idx < num_segments), inputs)
 
 

@@ -1,4 +1,4 @@
-"""Neighbours as index lists, dense or sparse: made, converted, and gathered by.
+"""Neighbors as index lists, dense or sparse: made, converted, and gathered by.
 
 A **dense** list is ``adj_idx[..., n, k]``, the sources of destination n, with ``where[..., n, k]``,
 True where an entry counts. A **sparse** list is ``dst_idx[..., p]`` and ``src_idx[..., p]``, with
@@ -19,7 +19,7 @@ from equipot.typing import Array, Bool, Int
 T = TypeVar("T")
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """An index list of either kind; its fields are the keywords of functions of lists."""
 
     adj_idx: Int[Array, "..."] | None = None
@@ -29,7 +29,7 @@ class Neighbours(NamedTuple):
     num_segments: int | None = None
     indices_are_sorted: bool = False
 
-    def checked(self) -> "Neighbours":
+    def checked(self) -> "Neighbors":
         """Itself, if it is one list.
 
         Raises:
@@ -43,7 +43,7 @@ class Neighbours(NamedTuple):
             )
         return self
 
-    def completed(self, num_dst: int, num_src: int) -> "Neighbours":
+    def completed(self, num_dst: int, num_src: int) -> "Neighbors":
         """Itself, checked, with what follows from the numbers of destinations and sources.
 
         ``where`` of a dense list becomes, or is restricted to, what is not padding; a sparse list
@@ -67,10 +67,10 @@ def gather_src(inputs: Array, **index: Any) -> Array:
     Raises:
       ValueError: There is not exactly one list, or it does not fit the inputs.
     """
-    neighbours = Neighbours(**index).checked()
-    if neighbours.adj_idx is not None:
-        return take(inputs, neighbours.adj_idx, neighbours.adj_idx.ndim - 2)
-    src_idx = required(neighbours.src_idx, "src_idx")
+    neighbors = Neighbors(**index).checked()
+    if neighbors.adj_idx is not None:
+        return take(inputs, neighbors.adj_idx, neighbors.adj_idx.ndim - 2)
+    src_idx = required(neighbors.src_idx, "src_idx")
     return take(inputs, src_idx, src_idx.ndim - 1)
 
 
@@ -84,12 +84,12 @@ def gather_dst(inputs: Array, **index: Any) -> Array:
     Raises:
       ValueError: There is not exactly one list, or it does not fit the inputs.
     """
-    neighbours = Neighbours(**index).checked()
-    if neighbours.adj_idx is not None:
-        rows = neighbours.adj_idx.shape[:-1]
+    neighbors = Neighbors(**index).checked()
+    if neighbors.adj_idx is not None:
+        rows = neighbors.adj_idx.shape[:-1]
         check_leading(inputs, rows, "adj_idx without its last axis")
         return jnp.expand_dims(inputs, len(rows))
-    dst_idx = required(neighbours.dst_idx, "dst_idx")
+    dst_idx = required(neighbors.dst_idx, "dst_idx")
     return take(inputs, dst_idx, dst_idx.ndim - 1)
 
 

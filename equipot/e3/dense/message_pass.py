@@ -43,9 +43,9 @@ class Convolution(nn.Module):
     tensor_kernel_init: Callable[..., Any] | None = None
 
     def _convolve(
-        self, gathered: Array, basis: Array, neighbours: indices.Neighbours
+        self, gathered: Array, basis: Array, neighbors: indices.Neighbors
     ) -> Float[Array, "..."]:
-        """Sums tensor(dense(basis), gathered) over the neighbours of each destination."""
+        """Sums tensor(dense(basis), gathered) over the neighbors of each destination."""
         _, basis_degree, _ = features.layout(basis, "basis")
         _, degree, num_features = features.layout(gathered)
         filters = Dense(
@@ -67,7 +67,7 @@ class Convolution(nn.Module):
             name="fused_tensor" if self.use_fused_tensor else "tensor",
             **options,
         )(filters, gathered)
-        return indexed.indexed_sum(messages, **neighbours._asdict())
+        return indexed.indexed_sum(messages, **neighbors._asdict())
 
     def _numerics(self) -> dict[str, Any]:
         return {
@@ -78,7 +78,7 @@ class Convolution(nn.Module):
 
 
 class MessagePass(Convolution):
-    """One step of messages: m[i] = Σⱼ w[ij] tensor(dense(b[ij]), x[j]) over the neighbours j of i.
+    """One step of messages: m[i] = Σⱼ w[ij] tensor(dense(b[ij]), x[j]) over the neighbors j of i.
 
     Parameters: ``filter`` is a ``Dense`` from basis functions to the channels of x, ``tensor`` a
     ``Tensor``.
@@ -92,7 +92,7 @@ class MessagePass(Convolution):
         weights: Float[Array, "..."] | None = None,
         **index: Any,
     ) -> Float[Array, "..."]:
-        """Sums the messages of the neighbours.
+        """Sums the messages of the neighbors.
 
         Args:
           inputs: Features x of the sources, ``[..., n, P, (L+1)², F]``.
@@ -108,12 +108,12 @@ class MessagePass(Convolution):
         """
         features.layout(inputs)
         num = inputs.shape[-4] if inputs.ndim > 3 else 0
-        neighbours = indices.Neighbours(**index).completed(num, num)
-        gathered = indices.gather_src(inputs, **neighbours._asdict())
+        neighbors = indices.Neighbors(**index).completed(num, num)
+        gathered = indices.gather_src(inputs, **neighbors._asdict())
         check_entries(basis, gathered)
         if weights is not None:
             gathered = gathered * _broadcast(weights, gathered.shape)
-        return self._convolve(gathered, basis, neighbours)
+        return self._convolve(gathered, basis, neighbors)
 
 
 def check_entries(basis: Array, gathered: Array) -> None:

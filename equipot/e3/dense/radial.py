@@ -123,7 +123,7 @@ def basic_gaussian(
     Args:
       x: Distances.
       num: Number K of functions.
-      limit: Centre of the last one.
+      limit: Center of the last one.
 
     Raises:
       ValueError: num or limit is not positive.

@@ -39,7 +39,7 @@ Components = Sequence[Array]
 
 
 class Path(NamedTuple):
-    """One coupling: irreps of the neighbour's features, of the harmonics, and of the message."""
+    """One coupling: irreps of the neighbor's features, of the harmonics, and of the message."""
 
     node: Irrep
     edge: Irrep
@@ -87,7 +87,7 @@ def convolution(
     *,
     mirrored: bool = False,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
-    """Sums weighted tensor products of neighbours' features with spherical harmonics at every node.
+    """Sums weighted tensor products of neighbors' features with spherical harmonics at every node.
 
     Every component of a message is an array of its own, so that a compiler fuses the whole
     expression between the gather and the sum; ``edge_sum`` keeps it in the cache.
@@ -249,11 +249,11 @@ def convolution_reference(
             for irrep, components in edge_sh.items()
         }
     for path, weights in radial(radial_params, radial_basis).items():
-        neighbours = node_feats[path.node][senders]
+        neighbors = node_feats[path.node][senders]
         harmonics = jnp.stack(list(edge_sh[path.edge]), axis=-1)
-        coefficients = jnp.asarray(coupling(path), neighbours.dtype)
+        coefficients = jnp.asarray(coupling(path), neighbors.dtype)
         message = jnp.einsum(
-            "abc,eau,eb,eu->ecu", coefficients, neighbours, harmonics, weights, precision="highest"
+            "abc,eau,eb,eu->ecu", coefficients, neighbors, harmonics, weights, precision="highest"
         )
         result[path] = jax.ops.segment_sum(message, receivers, num_nodes)
     return result

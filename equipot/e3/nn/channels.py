@@ -1,7 +1,7 @@
 """Layers on one array per irrep, channels last: ``{Irrep: [nodes, 2l+1, channels]}``.
 
 Weights are drawn from N(0, 1) and the factor that keeps the variance of the output at one stands
-in the forward pass, so that a step of an Adam-like optimiser means the same in every layer
+in the forward pass, so that a step of an Adam-like optimizer means the same in every layer
 whatever its width.
 
 Matrix products have the precision of ``jax.default_matmul_precision``: on accelerators float32 may

@@ -44,7 +44,7 @@ class Linear(nn.Module):
       weights_per_channel: Whether each place along the axis before the irreps has weights of its
         own; parameters get that axis first (after those of a choice). Choices lack it.
       force_irreps_out: Whether the output has the irreps ``irreps_out`` to the letter: also those
-        that the input lacks, equal neighbours unmerged, empty ones kept.
+        that the input lacks, equal neighbors unmerged, empty ones kept.
       simplify_irreps_internally: Whether equal irreps of input and output share one matrix.
       precision: Precision of the matrix products.
     """

@@ -1,4 +1,4 @@
-"""The layer that makes many-body features of a sum over neighbours."""
+"""The layer that makes many-body features of a sum over neighbors."""
 
 from collections.abc import Mapping
 

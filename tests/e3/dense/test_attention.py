@@ -115,7 +115,7 @@ def test_attention_turns_and_permutes_with_atoms_and_lists_of_both_kinds_agree(n
         np.testing.assert_allclose(attend(x[order], r[order])[0], expected[order], atol=1e-12)
 
 
-def test_a_neighbour_leaves_smoothly_and_gradients_are_finite_everywhere():
+def test_a_neighbor_leaves_smoothly_and_gradients_are_finite_everywhere():
     module = dense.SelfAttention(num_heads=2)
     with jax.enable_x64(True):
         x = features(1, 0)
@@ -142,7 +142,7 @@ def test_a_neighbour_leaves_smoothly_and_gradients_are_finite_everywhere():
         np.testing.assert_allclose(np.diff(values), trapezoids, atol=1e-5)
 
 
-def test_padding_is_no_neighbour():
+def test_padding_is_no_neighbor():
     module = dense.SelfAttention(use_relative_positional_encoding_v=False)
     x, r = features(1, 0), jnp.asarray(POSITIONS, jnp.float32)
     b, _ = jax.jit(lambda r: basis(r, **SPARSE))(r)

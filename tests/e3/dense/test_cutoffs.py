@@ -42,7 +42,7 @@ def test_frozen_windows():
 
 
 def test_overlapping_windows_sum_to_one():
-    x = jnp.linspace(0.0, 3.0, 23)  # the last of 4 windows is centred at 3
+    x = jnp.linspace(0.0, 3.0, 23)  # the last of 4 windows is centered at 3
     for window in (cutoffs.triangular_window, cutoffs.smooth_window):
         np.testing.assert_allclose(jnp.sum(window(x, 4, 4.0), axis=-1), 1.0, rtol=1e-5)
 

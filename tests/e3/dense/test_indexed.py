@@ -7,7 +7,7 @@ import pytest
 
 from equipot.e3.dense import cutoffs, indexed, indices
 
-# Row 1 has no neighbours, the last places are padding.
+# Row 1 has no neighbors, the last places are padding.
 ADJ_IDX = jnp.array([[1, 2, 3], [4, 4, 4], [0, 1, 4], [1, 4, 4]])
 DENSE = {"adj_idx": ADJ_IDX, "where": ADJ_IDX < 4}
 SPARSE = {
@@ -40,7 +40,7 @@ def both(reduce, x, *mask, **options):
     return dense, jax.jit(lambda *args: reduce(*args, **options, **SPARSE))(*flat)
 
 
-def test_sums_and_extremes_are_those_of_the_neighbours():
+def test_sums_and_extremes_are_those_of_the_neighbors():
     x = values(2)
     for reduce, over, empty in (
         (indexed.indexed_sum, np.sum, 0.0),
@@ -73,7 +73,7 @@ def test_kept_dimensions_broadcast_against_the_entries():
     np.testing.assert_array_equal(sparse[6:], 0.0)
 
 
-def test_a_softmax_sums_to_one_over_neighbours_and_is_zero_elsewhere():
+def test_a_softmax_sums_to_one_over_neighbors_and_is_zero_elsewhere():
     x = values(2)
     dense, sparse = both(indexed.indexed_softmax, x)
     np.testing.assert_allclose(jnp.sum(dense, axis=1)[:, 0], [1, 0, 1, 1], rtol=1e-6)
@@ -92,7 +92,7 @@ def test_a_mask_multiplies_the_exponentials_before_they_are_normalised():
     np.testing.assert_allclose(sparse, as_sparse(dense, 0), rtol=1e-5)
 
 
-def test_gradients_are_finite_without_neighbours_and_at_padding():
+def test_gradients_are_finite_without_neighbors_and_at_padding():
     mask = jnp.zeros((4, 3)).at[0, 0].set(0.3)
     weight = jnp.arange(12.0).reshape(4, 3)
 
@@ -113,7 +113,7 @@ def test_gradients_are_finite_without_neighbours_and_at_padding():
         assert np.all(np.isfinite(leaf))
 
 
-def test_neighbours_leave_smoothly_when_each_is_its_own_neighbour():
+def test_neighbors_leave_smoothly_when_each_is_its_own_neighbor():
     index = {"dst_idx": jnp.zeros(3, int), "num_segments": 1}
 
     def leaving(distance):
@@ -178,4 +178,4 @@ def test_what_does_not_fit_is_refused():
         indexed.indexed_softmax(x, jnp.ones((2, 3)), **DENSE)
     with pytest.raises(ValueError, match="received neither"):
         indexed.indexed_sum(x)
-    assert indices.Neighbours(**SPARSE).checked().adj_idx is None
+    assert indices.Neighbors(**SPARSE).checked().adj_idx is None

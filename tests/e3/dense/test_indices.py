@@ -81,12 +81,12 @@ def test_each_item_of_a_batch_has_its_own_list():
 
 
 def test_a_list_is_completed_from_the_numbers_of_atoms():
-    neighbours = indices.Neighbours(adj_idx=jnp.asarray(ADJACENT)).completed(4, 3)
-    np.testing.assert_array_equal(neighbours.where, ADJACENT < 3)
+    neighbors = indices.Neighbors(adj_idx=jnp.asarray(ADJACENT)).completed(4, 3)
+    np.testing.assert_array_equal(neighbors.where, ADJACENT < 3)
     where = jnp.zeros((4, 3), bool).at[0].set(True)
-    neighbours = neighbours._replace(where=where).completed(4, 4)
-    np.testing.assert_array_equal(neighbours.where, [[1, 1, 0]] + [[0] * 3] * 3)
-    sparse = indices.Neighbours(dst_idx=jnp.zeros(2, int), src_idx=jnp.zeros(2, int))
+    neighbors = neighbors._replace(where=where).completed(4, 4)
+    np.testing.assert_array_equal(neighbors.where, [[1, 1, 0]] + [[0] * 3] * 3)
+    sparse = indices.Neighbors(dst_idx=jnp.zeros(2, int), src_idx=jnp.zeros(2, int))
     assert sparse.completed(4, 4).num_segments == 4
     assert sparse._replace(num_segments=7).completed(4, 4).num_segments == 7
     assert sparse._replace(num_segments=0).completed(4, 4).num_segments == 0

@@ -160,7 +160,7 @@ def test_gradient_of_a_force_loss_is_its_slope():
 
 
 @pytest.mark.parametrize("function", BOTH)
-def test_node_without_neighbours_receives_zero_and_gives_no_gradient(function):
+def test_node_without_neighbors_receives_zero_and_gives_no_gradient(function):
     with jax.enable_x64(True):
         feats, vectors, radial = inputs()
         for z in compute(function, feats, vectors, radial).values():

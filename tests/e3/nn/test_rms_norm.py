@@ -50,9 +50,9 @@ def test_copies_have_scales_and_even_scalars_biases():
 def test_centering_subtracts_the_mean_of_even_scalars_alone():
     x = e3.IrrepsArray("2x0e + 0o + 0e + 1o", np.array([1, 2, 7, 6, 1, 1, 1], "f"))
     y = run(RMSNorm(centering=True, scale=False), x)
-    centred = np.array([-2.0, -1.0, 7.0, 3.0, 1.0, 1.0, 1.0])
+    centered = np.array([-2.0, -1.0, 7.0, 3.0, 1.0, 1.0, 1.0])
     mean_square = ((4 + 1 + 9) / 3 + 49 + 1) / 3
-    np.testing.assert_allclose(y.array, centred / np.sqrt(mean_square), rtol=1e-5)
+    np.testing.assert_allclose(y.array, centered / np.sqrt(mean_square), rtol=1e-5)
 
 
 def test_norms_commute_with_rotations_and_inversion():

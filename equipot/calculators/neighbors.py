@@ -1,4 +1,4 @@
-"""A neighbour list that outlives many steps, because it is wider than the cutoff by a skin.
+"""A neighbor list that outlives many steps, because it is wider than the cutoff by a skin.
 
 The search runs with cutoff + skin. At each call the pairs beyond the cutoff are dropped (a model's
 envelope makes them vanish anyway; dropping them spares their cost), which is exact as long as no
@@ -10,16 +10,16 @@ import dataclasses
 import numpy as np
 
 from equipot import errors
-from equipot.graphs import neighbours, pair_search
+from equipot.graphs import neighbors, pair_search
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Neighbours:
+class Neighbors:
     """Edges within the cutoff, each before its mirror image, and positions to go with them.
 
     Attributes:
       positions: Positions in Å, moved so that they lie around the origin (single precision
-        resolves them best there), see ``equipot.graphs.neighbours.Placed``; [nodes, 3].
+        resolves them best there), see ``equipot.graphs.neighbors.Placed``; [nodes, 3].
       cell: Lattice vectors to go with them, Å, [3, 3]; reduced if those of the structure are not.
       senders: Where the edges start, [edges].
       receivers: Where they end, [edges].
@@ -35,8 +35,8 @@ class Neighbours:
     squares: np.ndarray
 
 
-class NeighbourCache:
-    """Neighbour lists of one system after another, most of them from the previous search.
+class NeighborCache:
+    """Neighbor lists of one system after another, most of them from the previous search.
 
     Attributes:
       cutoff: Å.
@@ -52,7 +52,7 @@ class NeighbourCache:
         self.n_searches = 0
         self._searched: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def find(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Neighbours:
+    def find(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Neighbors:
         """Returns the pairs within the cutoff.
 
         Args:
@@ -72,12 +72,12 @@ class NeighbourCache:
         squares = np.einsum("ij,ij->i", vectors, vectors)
         _check_apart(squares, self._senders, self._receivers)
         kept = np.flatnonzero(squares < self.cutoff**2)
-        senders, receivers, cell_shifts = neighbours.both_ways(
+        senders, receivers, cell_shifts = neighbors.both_ways(
             self._senders.take(kept),
             self._receivers.take(kept),
             self._cell_shifts.take(kept, axis=0),
         )
-        return Neighbours(
+        return Neighbors(
             positions=moved,
             cell=self._cell,
             senders=senders,
@@ -101,7 +101,7 @@ class NeighbourCache:
 
     def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> None:
         self._searched = None
-        placed = neighbours.placed_list(positions, cell, pbc, self.cutoff + self.skin)
+        placed = neighbors.placed_list(positions, cell, pbc, self.cutoff + self.skin)
         self._offsets, self._cell = placed.offsets, placed.cell
         edges = placed.senders, placed.receivers, placed.cell_shifts
         # One of each pair: so that rounding keeps both of its edges, or none.

@@ -1,6 +1,6 @@
-"""Neighbour lists: every pair of atoms, and of their periodic images, within a cutoff.
+"""Neighbor lists: every pair of atoms, and of their periodic images, within a cutoff.
 
-The lists are multi-image: an atom meets itself and its neighbours as often as the cell is small.
+The lists are multi-image: an atom meets itself and its neighbors as often as the cell is small.
 Directions that are not periodic get no images, whatever stands in their row of the cell.
 """
 
@@ -17,7 +17,7 @@ MIN_SINE = 1e-6
 """Periodic lattice vectors that span less than this, relative to their lengths, are singular."""
 
 
-def neighbour_list(
+def neighbor_list(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lists the pairs of atoms closer than the cutoff, in both directions.
@@ -48,7 +48,7 @@ def neighbour_list(
     shifts = (shifts + whole[first].astype(np.int64) - whole[second].astype(np.int64)) @ integers
     if len(shifts) and np.abs(shifts).max() > np.iinfo(np.int32).max:
         raise errors.DataError(
-            "neighbours are more than 2 billion cells apart, expected atoms near the cell; wrap the"
+            "neighbors are more than 2 billion cells apart, expected atoms near the cell; wrap the"
             " positions into it"
         )
     return both_ways(*_sorted(first, second, shifts, len(positions)))
@@ -65,7 +65,7 @@ class Placed:
     Attributes:
       offsets: What to subtract from the positions, Å, [nodes, 3].
       cell: Shorter vectors of the same lattice where there are such, else the cell; Å, [3, 3].
-      senders: As of ``neighbour_list``, int32, [edges].
+      senders: As of ``neighbor_list``, int32, [edges].
       receivers: Likewise.
       cell_shifts: Likewise, in units of this cell, for the positions less the offsets, [edges, 3].
     """
@@ -78,7 +78,7 @@ class Placed:
 
 
 def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> Placed:
-    """Lists the pairs like ``neighbour_list``, for atoms moved to where they are resolved best.
+    """Lists the pairs like ``neighbor_list``, for atoms moved to where they are resolved best.
 
     Args:
       positions: Å, [nodes, 3]; atoms may lie outside the cell.
@@ -87,7 +87,7 @@ def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff
       cutoff: Å, positive.
 
     Raises:
-      DataError: As ``neighbour_list`` does.
+      DataError: As ``neighbor_list`` does.
     """
     positions, cell, pbc = _checked(positions, cell, pbc, cutoff)
     reduced, _ = lattice.reduce(cell, pbc)

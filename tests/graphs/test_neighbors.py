@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.graphs import neighbours, pair_search
+from equipot.graphs import neighbors, pair_search
 
 RNG = np.random.default_rng(7)
 FCC = 1.8 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])
@@ -74,7 +74,7 @@ def brute_force(positions, cell, pbc, cutoff):
 def test_list_equals_brute_force_and_is_sorted(name, cutoff):
     positions, cell, flags = SYSTEMS[name]
     pbc = periodic(flags)
-    senders, receivers, shifts = neighbours.neighbour_list(positions, cell, pbc, cutoff)
+    senders, receivers, shifts = neighbors.neighbor_list(positions, cell, pbc, cutoff)
     found = np.column_stack([receivers, senders, shifts]).tolist()
     assert sorted(found) == brute_force(positions, cell, pbc, cutoff).tolist()
     assert found[::2] == sorted(found[::2])
@@ -84,7 +84,7 @@ def test_list_equals_brute_force_and_is_sorted(name, cutoff):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_edge_is_followed_by_its_mirror_image(name):
     positions, cell, flags = SYSTEMS[name]
-    edges = neighbours.neighbour_list(positions, cell, periodic(flags), 4.0)
+    edges = neighbors.neighbor_list(positions, cell, periodic(flags), 4.0)
     senders, receivers, shifts = edges
     assert len(senders) > 0 and (receivers[::2] <= senders[::2]).all()
     np.testing.assert_array_equal(senders[1::2], receivers[::2])
@@ -95,21 +95,21 @@ def test_every_edge_is_followed_by_its_mirror_image(name):
 def test_lists_of_many_atoms_do_not_depend_on_threads():
     positions = 28 * RNG.random((pair_search.THREADED_FROM, 3))
     cell, pbc = 28 * np.eye(3), periodic("TTT")
-    first = neighbours.neighbour_list(positions, cell, pbc, 4.0)
-    second = neighbours.neighbour_list(positions, cell, pbc, 4.0)
+    first = neighbors.neighbor_list(positions, cell, pbc, 4.0)
+    second = neighbors.neighbor_list(positions, cell, pbc, 4.0)
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
     assert (np.diff(first[1][::2]) >= 0).all()
 
 
-def test_fcc_atom_has_twelve_neighbours_at_half_the_face_diagonal():
-    senders, _, shifts = neighbours.neighbour_list(np.zeros((1, 3)), FCC, periodic("TTT"), 3.0)
+def test_fcc_atom_has_twelve_neighbors_at_half_the_face_diagonal():
+    senders, _, shifts = neighbors.neighbor_list(np.zeros((1, 3)), FCC, periodic("TTT"), 3.0)
     assert len(senders) == 12
     np.testing.assert_allclose(np.linalg.norm(shifts @ FCC, axis=1), 1.8 * np.sqrt(2))
 
 
 def test_isolated_atom_has_no_edges():
-    senders, receivers, shifts = neighbours.neighbour_list(
+    senders, receivers, shifts = neighbors.neighbor_list(
         np.ones((1, 3)), np.zeros((3, 3)), periodic("FFF"), 5.0
     )
     assert senders.shape == receivers.shape == (0,) and shifts.shape == (0, 3)
@@ -120,11 +120,11 @@ def test_isolated_atom_has_no_edges():
 def test_placed_atoms_have_the_same_edges_and_lie_around_the_origin(name):
     positions, cell, flags = SYSTEMS[name]
     pbc = periodic(flags)
-    placed = neighbours.placed_list(positions, cell, pbc, 4.0)
+    placed = neighbors.placed_list(positions, cell, pbc, 4.0)
     moved = (positions - placed.offsets).astype(np.float32)
     vectors = moved[placed.receivers] - moved[placed.senders]
     vectors += placed.cell_shifts.astype(np.float32) @ placed.cell.astype(np.float32)
-    edges = neighbours.neighbour_list(positions, cell, pbc, 4.0)
+    edges = neighbors.neighbor_list(positions, cell, pbc, 4.0)
     expected = positions[edges[1]] - positions[edges[0]] + edges[2] @ cell
     found = np.column_stack([placed.receivers, placed.senders, vectors])
     wanted = np.column_stack([edges[1], edges[0], expected])
@@ -136,14 +136,14 @@ def test_placed_atoms_have_the_same_edges_and_lie_around_the_origin(name):
 
 def test_a_tilt_of_any_size_costs_nothing_and_loses_no_pair():
     positions, compact, pbc = RNG.random((6, 3)) * 4, np.diag([4.0, 4.5, 5.0]), periodic("TTT")
-    expected = neighbours.neighbour_list(positions, compact, pbc, 4.0)
+    expected = neighbors.neighbor_list(positions, compact, pbc, 4.0)
     lengths = np.linalg.norm(
         positions[expected[1]] - positions[expected[0]] + expected[2] @ compact, axis=1
     )
     for tilt in (100, 300, 500):
         cell = np.array([[1, 0, 0], [tilt, 1, 0], [-3 * tilt, 1 - tilt, 1]]) @ compact
         start = time.perf_counter()
-        senders, receivers, shifts = neighbours.neighbour_list(positions, cell, pbc, 4.0)
+        senders, receivers, shifts = neighbors.neighbor_list(positions, cell, pbc, 4.0)
         assert time.perf_counter() - start < 0.2
         found = np.linalg.norm(positions[receivers] - positions[senders] + shifts @ cell, axis=1)
         np.testing.assert_allclose(np.sort(found), np.sort(lengths), atol=1e-4)
@@ -152,11 +152,11 @@ def test_a_tilt_of_any_size_costs_nothing_and_loses_no_pair():
 def test_a_tree_and_a_cell_list_find_the_same_pairs(monkeypatch):
     for positions, cell, flags in SYSTEMS.values():
         if np.abs(positions).max() < 1e3:
-            plain = neighbours.neighbour_list(positions, cell, periodic(flags), 3.3)
+            plain = neighbors.neighbor_list(positions, cell, periodic(flags), 3.3)
             with monkeypatch.context() as patch:
                 patch.setattr(pair_search, "_EMPTY_BINS", 0.0)
                 patch.setattr(pair_search, "_MAX_BINS", 0.0)
-                tree = neighbours.neighbour_list(positions, cell, periodic(flags), 3.3)
+                tree = neighbors.neighbor_list(positions, cell, periodic(flags), 3.3)
             for one, other in zip(plain, tree, strict=True):
                 np.testing.assert_array_equal(one, other)
 
@@ -173,19 +173,19 @@ def test_a_tree_and_a_cell_list_find_the_same_pairs(monkeypatch):
         ({"cell": np.diag([6.0, 6.0, 1e-9])}, "a lattice vector puts atom 0 1e-09 Å from its own"),
         (
             {"cell": np.diag([6.0, 2e-3, 2e-3])},
-            r"about 2.2e\+07 neighbours of each atom lie with",
+            r"about 2.2e\+07 neighbors of each atom lie with",
         ),
         (
             {"positions": np.random.default_rng(0).random((30_000, 3)), "pbc": periodic("FFF")},
-            r"about 1.\de\+04 neighbours of each atom lie within the cutoff of 4 Å",
+            r"about 1.\de\+04 neighbors of each atom lie within the cutoff of 4 Å",
         ),
         (
             {"positions": np.array([[0.0, 0, 0], [3e11, 1.0, 0]]), "cell": np.diag([6.0, 9, 9])},
-            "neighbours are more than 2 billion cells apart",
+            "neighbors are more than 2 billion cells apart",
         ),
     ],
 )
-def test_input_without_a_neighbour_list_is_refused(change, message):
+def test_input_without_a_neighbor_list_is_refused(change, message):
     arguments = {
         "positions": np.array([[0.0, 0, 0], [2.0, 0, 0]]),
         "cell": 6 * np.eye(3),
@@ -193,4 +193,4 @@ def test_input_without_a_neighbour_list_is_refused(change, message):
         "cutoff": 4.0,
     }
     with pytest.raises(errors.DataError, match=message):
-        neighbours.neighbour_list(**(arguments | change))
+        neighbors.neighbor_list(**(arguments | change))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.calculators import neighbours
+from equipot.calculators import neighbors
 
 CUTOFF, SKIN = 3.0, 0.6
 CELL = np.array([[7.0, 0.0, 0.0], [1.5, 6.5, 0.0], [-1.0, 0.5, 7.2]])
@@ -28,11 +28,11 @@ def scattered(seed=0):
 def test_a_walk_gives_the_same_pairs_as_a_search_at_every_step(pbc):
     rng = np.random.default_rng(1)
     pbc = np.array(pbc, bool)
-    cache = neighbours.NeighbourCache(CUTOFF, SKIN)
+    cache = neighbors.NeighborCache(CUTOFF, SKIN)
     positions = scattered()
     for _ in range(40):
         positions = positions + 0.02 * rng.normal(size=positions.shape)
-        fresh = neighbours.NeighbourCache(CUTOFF, 0.0).find(positions, CELL, pbc)
+        fresh = neighbors.NeighborCache(CUTOFF, 0.0).find(positions, CELL, pbc)
         np.testing.assert_allclose(
             edge_set(cache.find(positions, CELL, pbc), CELL), edge_set(fresh, CELL), atol=1e-5
         )
@@ -40,7 +40,7 @@ def test_a_walk_gives_the_same_pairs_as_a_search_at_every_step(pbc):
 
 
 def test_pairs_lie_within_the_cutoff_each_before_its_mirror_image():
-    pairs = neighbours.NeighbourCache(CUTOFF, SKIN).find(scattered(), CELL, np.ones(3, bool))
+    pairs = neighbors.NeighborCache(CUTOFF, SKIN).find(scattered(), CELL, np.ones(3, bool))
     vectors = edge_set(pairs, CELL)[:, 2:]
     assert np.linalg.norm(vectors, axis=1).max() < CUTOFF
     np.testing.assert_array_equal(pairs.senders[1::2], pairs.receivers[::2])
@@ -49,7 +49,7 @@ def test_pairs_lie_within_the_cutoff_each_before_its_mirror_image():
 
 
 def test_the_list_is_kept_until_an_atom_moves_by_half_the_skin():
-    cache = neighbours.NeighbourCache(CUTOFF, SKIN)
+    cache = neighbors.NeighborCache(CUTOFF, SKIN)
     positions, pbc = scattered(), np.ones(3, bool)
     cache.find(positions, CELL, pbc)
     for shift, searches in ((0.29, 1), (0.31, 2)):
@@ -61,7 +61,7 @@ def test_the_list_is_kept_until_an_atom_moves_by_half_the_skin():
 
 @pytest.mark.parametrize("change", ["cell", "pbc", "number"])
 def test_another_system_is_searched_anew(change):
-    cache = neighbours.NeighbourCache(CUTOFF, SKIN)
+    cache = neighbors.NeighborCache(CUTOFF, SKIN)
     positions, cell, pbc = scattered(), CELL, np.ones(3, bool)
     cache.find(positions, cell, pbc)
     if change == "cell":
@@ -72,23 +72,23 @@ def test_another_system_is_searched_anew(change):
         positions = positions[:-1]
     found = cache.find(positions, cell, pbc)
     assert cache.n_searches == 2
-    fresh = neighbours.NeighbourCache(CUTOFF, 0.0).find(positions, cell, pbc)
+    fresh = neighbors.NeighborCache(CUTOFF, 0.0).find(positions, cell, pbc)
     np.testing.assert_allclose(edge_set(found, cell), edge_set(fresh, cell), atol=1e-5)
 
 
 def test_positions_are_brought_to_the_origin():
     far = scattered() + 1e5 * CELL.sum(axis=0)
-    pairs = neighbours.NeighbourCache(CUTOFF, SKIN).find(far, CELL, np.ones(3, bool))
+    pairs = neighbors.NeighborCache(CUTOFF, SKIN).find(far, CELL, np.ones(3, bool))
     assert np.abs(pairs.positions).max() < 10
     molecule = np.array([[1e4, 0, 0], [1e4 + 1, 0, 0]])
-    pairs = neighbours.NeighbourCache(CUTOFF, SKIN).find(
+    pairs = neighbors.NeighborCache(CUTOFF, SKIN).find(
         molecule, np.zeros((3, 3)), np.zeros(3, bool)
     )
     assert np.abs(pairs.positions).max() < 1
 
 
 def test_atoms_that_meet_between_searches_are_named():
-    cache = neighbours.NeighbourCache(CUTOFF, 4.0)
+    cache = neighbors.NeighborCache(CUTOFF, 4.0)
     positions = np.array([[0.0, 0, 0], [1.0, 0, 0], [0, 1.5, 0]])
     cache.find(positions, np.zeros((3, 3)), np.zeros(3, bool))
     positions[1, 0] = 1e-5
@@ -99,4 +99,4 @@ def test_atoms_that_meet_between_searches_are_named():
 
 def test_a_negative_skin_is_refused():
     with pytest.raises(errors.ConfigError, match="skin: expected a length in Å, at least 0"):
-        neighbours.NeighbourCache(CUTOFF, -0.1)
+        neighbors.NeighborCache(CUTOFF, -0.1)

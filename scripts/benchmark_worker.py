@@ -20,8 +20,8 @@ import hlo_cost
 import jax
 import machine_limit
 
-from equipot.calculators.compilations import CompilationCounter
 from equipot.cli import console
+from equipot.compilations import Compilations
 from equipot.typing import PyTree
 
 _LINUX_RSS_UNIT = 1024 if sys.platform == "linux" else 1
@@ -51,7 +51,7 @@ def compile_program(
     return functools.partial(executable, *program.arguments), facts
 
 
-def serve(run: Callable[[], PyTree], facts: dict[str, Any], counter: CompilationCounter) -> None:
+def serve(run: Callable[[], PyTree], facts: dict[str, Any], counter: Compilations) -> None:
     """Writes the facts and answers commands until the end."""
     _answer(facts | {"peak_rss_before_bytes": _peak_rss()})
     for command in sys.stdin:
@@ -87,10 +87,10 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     with jax.enable_x64(request["dtype"] == "float64"):
         if "limit" in request:
-            serve(*machine_limit.build(**request), CompilationCounter())
+            serve(*machine_limit.build(**request), Compilations())
             return
         program = benchmark_cases.build(benchmark_cases.Case(**request))
-        with CompilationCounter() as counter:
+        with Compilations() as counter:
             serve(*compile_program(program), counter)
 
 

@@ -107,7 +107,7 @@ def compose(words: list[str]) -> list:
     Raises:
       ConfigError: At a key, a value, a group or an option that does not exist.
     """
-    import equipot.cli.run  # noqa: F401, registers what names a run
+    import equipot.cli.job  # noqa: F401, registers what names a run
     from equipot.cli import config_files, overrides
     from equipot.models import registry
     from equipot.training import config as training_config

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from equipot import errors
-from equipot.calculators import buckets, compilations, neighbors, out_of_range
+from equipot import compilations, errors
+from equipot.calculators import buckets, neighbors, out_of_range
 from equipot.data.structure import Structure
 from equipot.graphs import batching, host_graph
 from equipot.graphs.graph import Graph
@@ -84,7 +84,7 @@ class Engine:
         self._neighbors = neighbors.NeighborCache(spec.cutoff, skin)
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._bucket = buckets.Bucket(room)
-        self._counter = compilations.CompilationCounter()
+        self._counter = compilations.Compilations()
         self._elements = np.zeros(0, int), np.zeros(0, np.int32)
         with self._precision():
             self._predict = jax.jit(potentials.make_predict(spec))

@@ -30,7 +30,7 @@ def _folders(arguments: list[str]) -> list[Path]:
 def _compose_and_train(arguments: list[str]) -> None:
     import hydra
 
-    from equipot.cli import overrides, run, sweeps, yaml_errors
+    from equipot.cli import job, overrides, sweeps, yaml_errors
 
     command_line = overrides.parse(arguments)
     overrides.check(command_line)
@@ -38,4 +38,4 @@ def _compose_and_train(arguments: list[str]) -> None:
     folder = str(config_files.shipped_folder().resolve())
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # has Hydra raise; else it prints tracebacks
     with sweeps.reported(), yaml_errors.explained(command_line.own_files):
-        hydra.main(config_path=folder, config_name="train", version_base="1.3")(run.run)()
+        hydra.main(config_path=folder, config_name="train", version_base="1.3")(job.run)()

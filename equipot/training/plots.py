@@ -9,7 +9,7 @@ import numpy as np
 from equipot import errors, files
 from equipot.data.structure import Structure
 from equipot.potential.evaluate import HostPrediction
-from equipot.training import logging, reports
+from equipot.training import reports, run_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +100,7 @@ def _distribution(pairs: Pairs) -> "Figure":
 
 
 def _learning_curve(metrics: Path) -> "Figure":
-    lines, _ = logging.read_lines(metrics)
+    lines, _ = run_log.read_lines(metrics)
     figure, axes = _panels(3)
     for axis, (name, factor, unit) in zip(
         axes,

@@ -30,8 +30,8 @@ class Stop:
     """Takes note of the signals that ask for an end while it is entered, in the main thread only.
 
     The first raises ``StoppedError`` where it arrives, except inside of ``between_steps``. After
-    SIGINT, another SIGINT ends at once. What is ignored stays ignored: SIGHUP below nohup, SIGINT in
-    the background of a script.
+    SIGINT, another SIGINT ends at once. What is ignored stays ignored: SIGHUP below nohup, SIGINT
+    in the background of a script.
 
     Attributes:
       received: Name of the signal; empty if there was none.

@@ -7,7 +7,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from equipot.cli import config_files
-from equipot.cli import run as _resolvers  # noqa: F401 - names runs after their files
+from equipot.cli import job as _resolvers  # noqa: F401 - names runs after their files
 from equipot.models import registry
 from equipot.training import config as training_config
 from tests.cli.running import TINY, run_train

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from equipot.training import checkpoints, config, folder, logging, state
+from equipot.training import checkpoints, config, folder, run_log, state
 from tests.fuzz import harness, mutations
 
 _FACTS = {"fingerprint": "abc", "num_devices": 1, "init_from": None, "scale": [0.5, 0.25]}
@@ -82,7 +82,7 @@ def _made() -> pathlib.Path:
     settings = _configuration(path)
     with folder.occupied(folder.find_folder(settings), settings, _FACTS) as place:
         with (
-            logging.RunLog(path, {}) as log,
+            run_log.RunLog(path, {}) as log,
             checkpoints.Checkpoints(place.checkpoints, keep=2) as saved,
         ):
             for line in _LINES:
@@ -121,8 +121,8 @@ def _goes_on(path: pathlib.Path) -> str:
     ):
         restored, progress = saved.load(expected)
         best = saved.load_ema(progress.best_step, expected)
-        with logging.RunLog(path, progress.logs):
-            logging.read_lines(path / logging.JSONL)
+        with run_log.RunLog(path, progress.logs):
+            run_log.read_lines(path / run_log.JSONL)
     known = _progress(3, dict(progress.logs))
     if progress != known:
         return f"goes on as {progress}"

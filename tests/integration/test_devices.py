@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from equipot.training import config, loop
+from equipot.training import config, fitting
 
 NUM_STEPS = 6
 
@@ -34,7 +34,7 @@ def trained_on(num_devices, run_dir, data):
             },
         }
     )
-    folder = loop.fit(settings)
+    folder = fitting.fit(settings)
     with ocp.training.Checkpointer((folder / "checkpoints").absolute()) as saved:
         return saved.load_checkpointables(None, {"params": None, "ema": None})
 

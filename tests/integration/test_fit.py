@@ -11,14 +11,13 @@ import pytest
 from equipot import errors
 from equipot.data import dataset, distance_range
 from equipot.potential import artefact, evaluate
-from equipot.training import config, loop
-from equipot.training import run as runs
+from equipot.training import config, fitting, trainer
 
 NUM_STEPS = 24
 
 
 def settings(run_dir, data, **change):
-    trainer = {"num_steps": NUM_STEPS, "valid_every": 8, "log_every": 4, "num_devices": 1}
+    steps = {"num_steps": NUM_STEPS, "valid_every": 8, "log_every": 4, "num_devices": 1}
     mapping = {
         "name": "argon",
         "run_dir": str(run_dir),
@@ -34,13 +33,13 @@ def settings(run_dir, data, **change):
         "loss": {"stress": 10.0},
     }
     merged = {**mapping, **{k: v for k, v in change.items() if k != "trainer"}}
-    merged["trainer"] = {**trainer, **change.get("trainer", {})}
+    merged["trainer"] = {**steps, **change.get("trainer", {})}
     return config.train_config(merged)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, lennard_jones_file):
-    return loop.fit(settings(tmp_path_factory.mktemp("fit") / "run", lennard_jones_file))
+    return fitting.fit(settings(tmp_path_factory.mktemp("fit") / "run", lennard_jones_file))
 
 
 def test_the_folder_holds_everything_the_run_made(finished):
@@ -117,7 +116,7 @@ def test_isolated_atoms_are_within_range_where_their_energy_is_exact(
     )
     spec = make_potential("float32", (18, 36), cutoff=4.5).spec
     spec = dataclasses.replace(spec, heads=("a", "b"), anchor_isolated=anchored)
-    assert loop.distance_range_of(spec, data).isolated == expected
+    assert fitting.distance_range_of(spec, data).isolated == expected
 
 
 def test_validation_errors_are_those_of_the_averaged_parameters(finished):
@@ -134,20 +133,20 @@ def test_validation_errors_are_those_of_the_averaged_parameters(finished):
 
 def test_a_finished_run_is_reported_and_left_alone(finished, lennard_jones_file, capsys):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
-    assert loop.fit(settings(finished, lennard_jones_file)) == finished
+    assert fitting.fit(settings(finished, lennard_jones_file)) == finished
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()} == before
     assert "this run is finished" in capsys.readouterr().out
 
 
 def test_a_folder_with_another_run_is_refused(finished, lennard_jones_file):
     with pytest.raises(errors.CheckpointError, match=r"seed=0, now it is 5"):
-        loop.fit(settings(finished, lennard_jones_file, seed=5))
+        fitting.fit(settings(finished, lennard_jones_file, seed=5))
 
 
 def test_a_misspelt_model_key_is_refused_before_data_are_read(tmp_path):
     model = {"name": "nequip", "num_chanels": 8}
     with pytest.raises(errors.ConfigError, match="Did you mean 'num_channels'"):
-        loop.fit(settings(tmp_path / "run", "no such file", model=model))
+        fitting.fit(settings(tmp_path / "run", "no such file", model=model))
     assert not (tmp_path / "run").exists()
 
 
@@ -155,41 +154,41 @@ def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
     tmp_path, lennard_jones_file
 ):
     optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
-    trainer = {"log_every": 1, "checkpoint_every": 1, "valid_every": 100}
-    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    steps = {"log_every": 1, "checkpoint_every": 1, "valid_every": 100}
+    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=steps)
     with pytest.raises(
         errors.NonFiniteError, match=r"step \d+: .*(not finite|run away).*another name"
     ):
-        loop.fit(wild)
+        fitting.fit(wild)
 
 
 def test_a_validation_that_is_not_finite_names_the_terms_and_some_structures(
     tmp_path, lennard_jones_file
 ):
     optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
-    trainer = {"log_every": 1, "valid_every": 1}
-    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    steps = {"log_every": 1, "valid_every": 1}
+    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=steps)
     with pytest.raises(
         errors.NonFiniteError, match=r"step 1: in validation .*run away; .* first: .*frame \d+"
     ):
-        loop.fit(wild)
+        fitting.fit(wild)
 
 
 def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_file, monkeypatch):
-    def look_around(run, look=runs.Run.look_around):
+    def look_around(run, look=trainer.Trainer.look_around):
         if run.progress.step == 5:
             signal.raise_signal(signal.SIGTERM)
         look(run)
 
-    monkeypatch.setattr(runs.Run, "look_around", look_around)
+    monkeypatch.setattr(trainer.Trainer, "look_around", look_around)
     optimizer = {"learning_rate": 1e30, "schedule": "constant", "ema_decay": None}
-    trainer = {"log_every": 100, "valid_every": 100}
-    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
+    steps = {"log_every": 100, "valid_every": 100}
+    wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=steps)
     with pytest.raises(
         errors.NonFiniteError,
         match=r"not finite.*; the last good checkpoint is step 0 .* first: .*frame \d+",
     ):
-        loop.fit(wild)
+        fitting.fit(wild)
     saved = [p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.isdigit()]
     assert saved == ["0"]
 
@@ -197,17 +196,17 @@ def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_
 def test_a_run_stopped_between_two_lines_of_the_log_writes_the_lines_it_would_have_written(
     tmp_path, finished, lennard_jones_file, monkeypatch
 ):
-    def look_around(run, look=runs.Run.look_around):
+    def look_around(run, look=trainer.Trainer.look_around):
         if run.progress.step == 6:
             signal.raise_signal(signal.SIGTERM)
         look(run)
 
     same = settings(tmp_path / "run", lennard_jones_file)
     with monkeypatch.context() as patch:
-        patch.setattr(runs.Run, "look_around", look_around)
+        patch.setattr(trainer.Trainer, "look_around", look_around)
         with pytest.raises(errors.StoppedError, match="after step 6"):
-            loop.fit(same)
-    loop.fit(same)
+            fitting.fit(same)
+    fitting.fit(same)
     assert records(tmp_path / "run") == records(finished)
 
 
@@ -221,9 +220,9 @@ def records(run_dir):
 @pytest.mark.slow
 def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file):
     optimizer = {"learning_rate": 1e-12}
-    trainer = {"num_steps": 200, "valid_every": 2, "early_stopping_patience": 2, "log_every": 100}
-    patient = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=trainer)
-    folder = loop.fit(patient)
+    steps = {"num_steps": 200, "valid_every": 2, "early_stopping_patience": 2, "log_every": 100}
+    patient = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=steps)
+    folder = fitting.fit(patient)
     last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] < 200
 
@@ -236,5 +235,5 @@ def test_float64_is_trained_without_the_global_switch(tmp_path, lennard_jones_fi
         potential={"dtype": "float64"},
         trainer={"num_steps": 4, "valid_every": 4},
     )
-    potential = artefact.load(loop.fit(double) / "argon.equipot")
+    potential = artefact.load(fitting.fit(double) / "argon.equipot")
     assert potential.params["model"]["embedding"].dtype == np.float64

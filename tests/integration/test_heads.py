@@ -8,7 +8,7 @@ import pytest
 
 from equipot.data import readers
 from equipot.potential import artefact, evaluate
-from equipot.training import config, loop
+from equipot.training import config, fitting
 
 OFFSET = -7.0  # eV per atom
 
@@ -49,7 +49,7 @@ def test_two_heads_learn_opposite_forces_and_different_offsets(tmp_path, lennard
         "optimizer": {"learning_rate": 0.03},
         "trainer": {"num_steps": 80, "batch_size": 4, "valid_every": 80, "num_devices": 1},
     }
-    folder = loop.fit(config.train_config(mapping))
+    folder = fitting.fit(config.train_config(mapping))
     potential = artefact.read(folder / "two.equipot").potential
     assert potential.spec.heads == ("inverted", "real")
 

@@ -5,7 +5,7 @@ import json
 import ase.io
 import pytest
 
-from equipot.training import config, loop
+from equipot.training import config, fitting
 
 
 @pytest.mark.slow
@@ -34,6 +34,6 @@ def test_four_structures_are_learnt_by_heart(tmp_path, lennard_jones_file):
         },
     }
     mapping["data"] |= {"num_valid": 2, "test_fraction": 0.0}
-    folder = loop.fit(config.train_config(mapping))
+    folder = fitting.fit(config.train_config(mapping))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < lines[0]["loss"] / 100

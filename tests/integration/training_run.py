@@ -12,7 +12,7 @@ import resource
 import sys
 
 from equipot import errors
-from equipot.training import checkpoints, config, loop
+from equipot.training import checkpoints, config, fitting
 
 
 def configuration(run_dir: str, data: str) -> config.TrainConfig:
@@ -78,7 +78,7 @@ def main() -> None:
     if arguments.limit_files:
         limit_files(*arguments.limit_files)
     try:
-        loop.fit(configuration(arguments.run_dir, arguments.data))
+        fitting.fit(configuration(arguments.run_dir, arguments.data))
     except errors.EquipotError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

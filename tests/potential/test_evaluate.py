@@ -4,8 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from equipot import errors
-from equipot.calculators import compilations
+from equipot import compilations, errors
 from equipot.data.structure import Structure
 from equipot.potential import evaluate
 
@@ -77,7 +76,7 @@ def test_atomic_energies_sum_to_the_energy_in_float64(make_potential):
 def test_one_program_is_compiled_for_a_dataset_of_many_sizes(make_potential):
     structures = random_structures(9)
     potential = make_potential("float32")
-    with compilations.CompilationCounter() as counter:
+    with compilations.Compilations() as counter:
         evaluate.evaluate(potential, structures, 2)
     assert counter.count == 1
 

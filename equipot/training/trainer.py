@@ -1,4 +1,4 @@
-"""A run that goes on: steps, and now and then a look at how it stands."""
+"""The trainer: steps, and now and then a look at how the run stands."""
 
 import dataclasses
 import itertools
@@ -16,16 +16,16 @@ from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.training import (
     checkpoints,
-    logging,
     metrics,
     not_finite,
     optimizer,
-    setup,
+    preparation,
+    run_log,
     sharding,
     state,
     step,
 )
-from equipot.training.config import TrainConfig
+from equipot.training.config import TrainConfig, TrainerConfig
 
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
@@ -33,8 +33,8 @@ _IN_FLIGHT = (
 _QUANTITIES = ("energy", "forces", "stress")
 
 
-class Run:
-    """A run that goes on: the state on the devices, where it stands, and whom it tells.
+class Trainer:
+    """A run in progress: the state on the devices, where it stands, and whom it tells.
 
     Attributes:
       config: The configuration.
@@ -50,22 +50,22 @@ class Run:
     def __init__(
         self,
         config: TrainConfig,
-        parts: setup.Setup,
+        parts: preparation.Preparation,
         mesh: jax.sharding.Mesh,
-        begun: state.TrainState,
+        initial: state.TrainState,
         progress: state.Progress,
         saved: checkpoints.Checkpoints,
-        log: logging.RunLog,
-        began: float,
+        log: run_log.RunLog,
+        start: float,
     ) -> None:
-        """Compiles nothing yet; ``began`` is when this process started on the run."""
+        """Compiles nothing yet; ``start`` is when this process began with the run."""
         self.config, self.parts, self.mesh = config, parts, mesh
         self.progress, self.saved, self.log = progress, saved, log
-        self._began = began - progress.seconds
+        self._start = start - progress.seconds
         per_epoch = parts.train.num_batches(0)
         trainer = config.trainer
         self.num_steps = trainer.num_steps or (trainer.num_epochs or 1) * per_epoch
-        self._valid_every = trainer.valid_every or per_epoch
+        self._plan = _Plan.of(trainer, self.num_steps, per_epoch)
         self.batch_size = trainer.eval_batch_size or trainer.batch_size
         self._structures_per_step = len(parts.train.graphs) / per_epoch
         predict = potentials.make_predict(parts.spec)
@@ -75,7 +75,7 @@ class Run:
         )
         self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh))
         self._schedule = optimizer.make_schedule(config.optimizer, self.num_steps)
-        self.state = sharding.replicate(begun, mesh)
+        self.state = sharding.replicate(initial, mesh)
         nothing = step.empty_tally(config.loss, parts.spec.dtype)
         self._nothing = sharding.replicate(nothing, mesh)
         self._tally = sharding.replicate(nothing.plus(progress.counted), mesh)
@@ -86,7 +86,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Time spent on the run, in this process and in those before."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self._start
 
     @property
     def goes_on(self) -> bool:
@@ -110,17 +110,14 @@ class Run:
 
     def look_around(self) -> None:
         """Logs, validates and saves if it is time to; all three are functions of the step alone."""
-        done, trainer = self.progress.step, self.config.trainer
-        last = done == self.num_steps
-        validates = last or done % self._valid_every == 0
-        saves = last or done % (trainer.checkpoint_every or self._valid_every) == 0
-        if not (validates or saves or done % trainer.log_every == 0):
+        done = self.progress.step
+        if not self._plan.logs(done):
             return
         values = self._count_up()
-        if validates:
+        if self._plan.validates(done):
             values |= self._validate()
         self.log.record(values)
-        if saves or self.progress.best_step == done:
+        if self._plan.saves(done) or self.progress.best_step == done:
             self.save()
         self._window = (time.monotonic(), done)
 
@@ -224,7 +221,7 @@ class Run:
         """One validation as a line for people."""
         shown = [
             f"{name} {1e3 * found[f'valid_{name}_rmse']:.2f} {unit}"
-            for name, unit in logging.SHOWN.items()
+            for name, unit in run_log.SHOWN.items()
             if f"valid_{name}_rmse" in found
         ]
         best = " (best)" if self.progress.best_step == self.progress.step else ""
@@ -233,6 +230,36 @@ class Run:
             f"  valid RMSE: {', '.join(shown)}  loss {found['valid_loss']:.4g}{best}"
             f"  {self.seconds:.0f} s"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """After which steps the trainer logs, validates and saves."""
+
+    num_steps: int
+    log_every: int
+    valid_every: int
+    save_every: int
+
+    @classmethod
+    def of(cls, settings: TrainerConfig, num_steps: int, per_epoch: int) -> "_Plan":
+        """From the settings; what they leave open is done once an epoch."""
+        valid_every = settings.valid_every or per_epoch
+        save_every = settings.checkpoint_every or valid_every
+        return cls(num_steps, settings.log_every, valid_every, save_every)
+
+    def validates(self, step: int) -> bool:
+        return self._is_due(step, self.valid_every)
+
+    def saves(self, step: int) -> bool:
+        return self._is_due(step, self.save_every)
+
+    def logs(self, step: int) -> bool:
+        """Also whenever something else is done: a checkpoint stands between two lines."""
+        return step % self.log_every == 0 or self.validates(step) or self.saves(step)
+
+    def _is_due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.num_steps
 
 
 def _mean(term: metrics.Sum) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.training import config, setup
+from equipot.training import config, preparation
 from tests.training.datasets import made_of
 
 CONFIG = config.train_config(
@@ -18,11 +18,11 @@ CONFIG = config.train_config(
 
 @pytest.fixture(scope="module")
 def parts(lennard_jones):
-    return setup.prepare(CONFIG, made_of(lennard_jones[:20], lennard_jones[20:]), 2)
+    return preparation.prepare(CONFIG, made_of(lennard_jones[:20], lennard_jones[20:]), 2)
 
 
 def test_statistics_come_from_the_training_split_alone(parts, lennard_jones):
-    again = setup.prepare(CONFIG, made_of(lennard_jones[:20], lennard_jones[30:31]), 2)
+    again = preparation.prepare(CONFIG, made_of(lennard_jones[:20], lennard_jones[30:31]), 2)
     assert again.spec == parts.spec
     np.testing.assert_array_equal(again.params["scale"], parts.params["scale"])
 
@@ -53,12 +53,12 @@ def test_what_was_computed_is_put_down(parts):
 
 def test_no_validation_frames_is_refused(lennard_jones):
     with pytest.raises(errors.DataError, match="expected validation frames"):
-        setup.prepare(CONFIG, made_of(lennard_jones), 1)
+        preparation.prepare(CONFIG, made_of(lennard_jones), 1)
 
 
 def test_parameters_depend_on_the_seed(parts, lennard_jones):
     other = config.train_config({**config_mapping(), "seed": 1})
-    drawn = setup.prepare(other, made_of(lennard_jones[:20], lennard_jones[20:]), 2)
+    drawn = preparation.prepare(other, made_of(lennard_jones[:20], lennard_jones[20:]), 2)
     assert not np.allclose(drawn.params["model"]["embedding"], parts.params["model"]["embedding"])
 
 
@@ -81,7 +81,7 @@ def test_each_level_of_theory_has_a_head_with_references_of_its_own(lennard_jone
     model = {"name": "mace", "cutoff": 4.5, "num_layers": 1, "lmax": 0, "num_channels": 2}
     model |= {"message_lmax": 0, "correlation": 1, "radial_widths": (4,)}
     train, valid = two_levels(lennard_jones[:8]), two_levels(lennard_jones[8:10])
-    own = setup.prepare(dataclasses.replace(CONFIG, model=model), made_of(train, valid), 1)
+    own = preparation.prepare(dataclasses.replace(CONFIG, model=model), made_of(train, valid), 1)
     assert own.spec.heads == ("high", "low")
     high, low = own.spec.references
     np.testing.assert_allclose(low, high - 5.0, rtol=1e-9)
@@ -94,4 +94,4 @@ def test_each_level_of_theory_has_a_head_with_references_of_its_own(lennard_jone
 def test_levels_of_theory_need_a_model_with_several_heads(lennard_jones):
     train, model = two_levels(lennard_jones[:2]), {"name": "painn"}
     with pytest.raises(errors.ConfigError, match="painn has one head, but the data have 2 levels"):
-        setup.prepare(dataclasses.replace(CONFIG, model=model), made_of(train, train), 1)
+        preparation.prepare(dataclasses.replace(CONFIG, model=model), made_of(train, train), 1)

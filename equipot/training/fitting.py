@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 
+from equipot import compilations, errors
 from equipot import config as configuration
-from equipot import errors
 from equipot.data import audit, distance_range
 from equipot.data import dataset as datasets
 from equipot.graphs.graph import Graph
@@ -20,16 +20,16 @@ from equipot.potential import potential as potentials
 from equipot.training import (
     checkpoints,
     folder,
-    logging,
     optimizer,
     plots,
+    preparation,
     reports,
-    setup,
+    run_log,
     sharding,
     state,
     stopping,
+    trainer,
 )
-from equipot.training import run as runs
 from equipot.training.config import TrainConfig
 
 
@@ -60,23 +60,23 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
         return place.path
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.enable_x64(config.potential.dtype == "float64"))
-        compilations = stack.enter_context(logging.Compilations())
+        compiled = stack.enter_context(compilations.Compilations())
         mesh = sharding.make_mesh(config.trainer.num_devices)
         dataset = datasets.read_dataset(config.data)
         report = audit.audit(dataset, config.loss.terms)
-        parts = setup.prepare(config, dataset, mesh.size)
+        parts = preparation.prepare(config, dataset, mesh.size)
         stack.enter_context(folder.occupied(place, config, parts.facts))
 
         stop = stop or stack.enter_context(stopping.Stop())
         saved = stack.enter_context(
             checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints)
         )
-        begun = state.init_state(parts.params, optimizer.make_optimizer(config.optimizer))
+        initial = state.init_state(parts.params, optimizer.make_optimizer(config.optimizer))
         progress = state.Progress(seed=config.seed)
         goes_on = saved.latest_step is not None
         if goes_on:
-            begun, progress = saved.load(begun)
-        log = stack.enter_context(logging.RunLog(place.path, progress.logs))
+            initial, progress = saved.load(initial)
+        log = stack.enter_context(run_log.RunLog(place.path, progress.logs))
         log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
         if goes_on:
             log.say(f"going on after step {progress.step}, from the checkpoint")
@@ -88,16 +88,16 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
                 f" {progress.step} takes its place until a validation finds a better one"
             )
 
-        run = runs.Run(config, parts, mesh, begun, progress, saved, log, began)
+        run = trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
         run.save()  # before anything is compiled, if it is a new run
         log.start_bar(run.num_steps, progress.step)
         _train(run, stop)
         log.stop_bar()
-        _finish(run, dataset, place, compilations)
+        _finish(run, dataset, place, compiled)
     return place.path
 
 
-def _train(run: runs.Run, stop: stopping.Stop) -> None:
+def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:
     """Steps until the end, validating and saving on the way."""
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         while run.goes_on:
@@ -114,7 +114,7 @@ def _train(run: runs.Run, stop: stopping.Stop) -> None:
         run.saved.wait()
 
 
-def _stream(run: runs.Run) -> Generator[tuple[int, int, Graph], None, None]:
+def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Graph], None, None]:
     """Batches from where the run stands, each with the epoch and the batches of it then done."""
     epoch, position = run.progress.epoch, run.progress.position
     while True:
@@ -125,10 +125,10 @@ def _stream(run: runs.Run) -> Generator[tuple[int, int, Graph], None, None]:
 
 
 def _finish(
-    run: runs.Run,
+    run: trainer.Trainer,
     dataset: datasets.Dataset,
     place: folder.RunFolder,
-    compilations: logging.Compilations,
+    compiled: compilations.Compilations,
 ) -> None:
     """Saves the best potential, measures it on all splits, and writes tables and pictures."""
     best = potentials.Potential(
@@ -140,11 +140,11 @@ def _finish(
     artefact.save(place.artefact, best)
     evaluated = _evaluate(best, dataset, run.batch_size)
     table = {name: reports.split_errors(*content) for name, content in evaluated.items()}
-    plots.save_plots(place.plots, evaluated, place.path / logging.JSONL)
+    plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL)
     text = reports.error_table(table)
     folder.write_text(place.table, text + "\n")
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
-    run.log.say(f"Compiled: {compilations}. All of the run: {place.path}, {run.seconds:.0f} s")
+    run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")
     empty = dict.fromkeys(dataset.splits)
     found = {name: errors_.to_json() for name, errors_ in table.items()}
     folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
@@ -160,7 +160,7 @@ def _evaluate(
     return {name: (split, [next(predictions) for _ in split]) for name, split in splits.items()}
 
 
-def _provenance(run: runs.Run, dataset: datasets.Dataset) -> dict[str, Any]:
+def _provenance(run: trainer.Trainer, dataset: datasets.Dataset) -> dict[str, Any]:
     """How the potential came to be, as plain JSON."""
     return {
         "config": configuration.to_mapping(run.config),

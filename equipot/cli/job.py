@@ -76,9 +76,9 @@ def train(mapping: Mapping[str, Any]) -> Path:
     config = checked(mapping)
     console.prepare_process()
     with stopping.Stop(watch=True) as stop:
-        from equipot.training import loop  # imports jax
+        from equipot.training import fitting  # imports jax
 
-        return loop.fit(config, stop)
+        return fitting.fit(config, stop)
 
 
 def checked(mapping: Mapping[str, Any]) -> training_config.TrainConfig:

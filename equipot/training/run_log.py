@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import jax
 from rich import console as rich_console
 from rich import progress as rich_progress
 
@@ -183,40 +182,6 @@ def read_lines(path: Path) -> tuple[list[dict[str, float | int]], list[int]]:
         else:
             damaged.append(number)
     return lines, damaged
-
-
-class Compilations:
-    """Counts compilations by the name of the function, through ``jax.monitoring``.
-
-    Attributes:
-      counts: ``{"jit(train_step)": 1, …}``; what came from the cache on disk counts too.
-    """
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def __enter__(self) -> "Compilations":
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        jax.monitoring.unregister_event_duration_listener(self._listen)
-
-    def __str__(self) -> str:
-        steps = {k: n for k, n in self.counts.items() if "_step" in k}
-        own = [f"{name} {count} time(s)" for name, count in steps.items()]
-        others = sum(self.counts.values()) - sum(steps.values())
-        return ", ".join([*own, f"{others} other programs"])
-
-    def _listen(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            name = str(kwargs.get("fun_name", "unknown"))
-            self.counts[name] = self.counts.get(name, 0) + 1
 
 
 def _is_number(value: Any) -> bool:

@@ -15,13 +15,13 @@ from equipot.graphs import batching, loader, statistics
 from equipot.potential import binding, repulsion
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
-from equipot.training import start
+from equipot.training import starting_point
 from equipot.training.config import TrainConfig
 from equipot.typing import PyTree
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Setup:
+class Preparation:
     """What is fixed before the first step.
 
     Attributes:
@@ -41,7 +41,7 @@ class Setup:
     notes: tuple[str, ...]
 
 
-def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
+def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Preparation:
     """Computes statistics on the training split, builds all graphs and draws the parameters.
 
     In float64 this must be called inside ``jax.enable_x64``.
@@ -60,23 +60,23 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
             "data: expected validation frames, received none; set data.valid, data.num_valid or"
             " data.valid_fraction"
         )
-    begun = start.begin(config, dataset)
-    fitted = begun.references
+    point = starting_point.find(config, dataset)
+    fitted = point.references
 
     def graphs(structures: Sequence[Structure]) -> Sequence[batching.HostGraph]:
-        cutoff, table = begun.model_config.cutoff, begun.species_table
+        cutoff, table = point.model_config.cutoff, point.species_table
         return batching.build_graphs(
-            structures, cutoff, table, fitted.atomic_energies, heads=begun.heads
+            structures, cutoff, table, fitted.atomic_energies, heads=point.heads
         )
 
     train, valid = graphs(dataset.train), graphs(dataset.valid)
-    if begun.potential is None:
-        spec = _spec(config, begun, statistics.average_num_neighbors(train))
+    if point.potential is None:
+        spec = _spec(config, point, statistics.average_num_neighbors(train))
         scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
         params = potentials.init_params(spec, jax.random.key(config.seed), scale, shift)
     else:
-        spec = begun.potential.spec
-        params = jax.tree.map(jnp.asarray, begun.potential.params)
+        spec = point.potential.spec
+        params = jax.tree.map(jnp.asarray, point.potential.params)
     trainer = config.trainer
     loaders = {
         "train": _loader(spec, train, trainer.batch_size, num_devices, config.seed, True),
@@ -84,23 +84,25 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Setup:
             spec, valid, trainer.eval_batch_size or trainer.batch_size, num_devices, 0, False
         ),
     }
-    return Setup(
+    return Preparation(
         spec=spec,
         params=params,
         **loaders,
-        facts=_facts(dataset, spec, begun, loaders, num_devices),
+        facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(*fitted.notes, *_notes(spec, params, loaders)),
     )
 
 
-def _spec(config: TrainConfig, begun: start.Start, avg_num_neighbors: float) -> PotentialSpec:
+def _spec(
+    config: TrainConfig, point: starting_point.StartingPoint, avg_num_neighbors: float
+) -> PotentialSpec:
     """The specification of a new potential."""
-    settings, table = config.potential, begun.species_table
+    settings, table = config.potential, point.species_table
     return PotentialSpec(
-        model_name=begun.model_name,
-        model_config=begun.model_config,
+        model_name=point.model_name,
+        model_config=point.model_config,
         species_table=table,
-        atomic_energies=tuple(float(e) for e in begun.references.atomic_energies.ravel()),
+        atomic_energies=tuple(float(e) for e in point.references.atomic_energies.ravel()),
         avg_num_neighbors=avg_num_neighbors,
         dtype=settings.dtype,
         anchor_isolated=settings.shift != "constant",
@@ -108,7 +110,7 @@ def _spec(config: TrainConfig, begun: start.Start, avg_num_neighbors: float) -> 
         train_shift=settings.train_shift,
         matmul_precision=settings.matmul_precision,
         repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,
-        heads=begun.heads,
+        heads=point.heads,
     )
 
 
@@ -140,7 +142,7 @@ def _loader(
 def _facts(
     dataset: Dataset,
     spec: PotentialSpec,
-    begun: start.Start,
+    point: starting_point.StartingPoint,
     loaders: dict[str, loader.Loader],
     num_devices: int,
 ) -> dict[str, Any]:
@@ -151,10 +153,10 @@ def _facts(
         "species_table": list(spec.species_table),
         "atomic_energies": list(spec.atomic_energies),
         "heads": list(spec.heads),
-        "shift": begun.references.shift.tolist(),
-        "scale": begun.references.scale.tolist(),
-        "undetermined": [symbol(z) for z in begun.references.undetermined],
-        "init_from": begun.fingerprint,
+        "shift": point.references.shift.tolist(),
+        "scale": point.references.scale.tolist(),
+        "undetermined": [symbol(z) for z in point.references.undetermined],
+        "init_from": point.fingerprint,
         "avg_num_neighbors": spec.avg_num_neighbors,
         "budgets": {k: configuration.to_mapping(own.budget) for k, own in loaders.items()},
     }

@@ -9,7 +9,7 @@ import pytest
 from equipot import errors
 from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
-from equipot.training import config, setup, start
+from equipot.training import config, preparation, starting_point
 from tests.training.datasets import made_of
 
 MODEL = {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_channels": 2}
@@ -27,14 +27,14 @@ def frames(lennard_jones):
 
 @pytest.fixture(scope="module")
 def saved(frames, tmp_path_factory):
-    parts = setup.prepare(settings(model=MODEL, seed=3), frames, 1)
+    parts = preparation.prepare(settings(model=MODEL, seed=3), frames, 1)
     potential = Potential(spec=parts.spec, params=jax.device_get(parts.params))
     return artefact.save(tmp_path_factory.mktemp("saved") / "first.equipot", potential), parts
 
 
 def test_model_parameters_and_references_are_those_of_the_file(saved, frames):
     path, first = saved
-    again = setup.prepare(settings(init_from=str(path)), frames, 1)
+    again = preparation.prepare(settings(init_from=str(path)), frames, 1)
     assert again.spec == first.spec
     jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
     assert again.facts["init_from"] and first.facts["init_from"] is None
@@ -42,7 +42,8 @@ def test_model_parameters_and_references_are_those_of_the_file(saved, frames):
 
 
 def test_precision_is_that_of_the_run(saved, frames):
-    begun = start.begin(settings(init_from=str(saved[0]), potential={"dtype": "float64"}), frames)
+    config_ = settings(init_from=str(saved[0]), potential={"dtype": "float64"})
+    begun = starting_point.find(config_, frames)
     leaves = jax.tree.leaves(begun.potential.params)
     assert begun.potential.spec.dtype == "float64" and all(x.dtype == "float64" for x in leaves)
 
@@ -57,7 +58,7 @@ def test_least_squares_adds_what_explains_the_errors(saved, frames):
         for s, p in zip(frames.train, found, strict=True)
     ]
     chosen = settings(init_from=str(path), potential={"reference_energies": "least_squares"})
-    begun = start.begin(chosen, made_of(labelled, frames.valid))
+    begun = starting_point.find(chosen, made_of(labelled, frames.valid))
     added = begun.references.atomic_energies - np.asarray(first.spec.atomic_energies)
     compositions = {tuple(sorted(s.atomic_numbers)) for s in frames.train}
     for numbers in compositions:
@@ -74,7 +75,7 @@ def test_given_references_leave_the_rest_to_the_shift(saved, frames):
         dataclasses.replace(s, energy=p.energy) for s, p in zip(frames.train, found, strict=True)
     ]
     given = {"reference_energies": {"Ar": -1.0, "Kr": 2.0}}
-    begun = start.begin(
+    begun = starting_point.find(
         settings(init_from=str(path), potential=given), made_of(labelled, frames.valid)
     )
     np.testing.assert_allclose(begun.references.atomic_energies, [-1.0, 2.0])
@@ -92,7 +93,7 @@ def test_elements_that_training_lacks_need_no_reference(saved, frames):
         for s in frames.train
     ]
     chosen = settings(init_from=str(path), potential={"reference_energies": {"Ar": -1.0}})
-    begun = start.begin(chosen, made_of(argon, frames.valid))
+    begun = starting_point.find(chosen, made_of(argon, frames.valid))
     krypton = first.spec.atomic_energies[1]
     np.testing.assert_allclose(begun.references.atomic_energies, [-1.0, krypton])
 
@@ -100,7 +101,7 @@ def test_elements_that_training_lacks_need_no_reference(saved, frames):
 def test_the_share_among_elements_that_data_leave_open_is_told(saved, frames):
     pure = [dataclasses.replace(s, atomic_numbers=np.array([18, 18, 36, 36])) for s in frames.train]
     chosen = settings(init_from=str(saved[0]), potential={"reference_energies": "least_squares"})
-    begun = start.begin(chosen, made_of(pure, frames.valid))
+    begun = starting_point.find(chosen, made_of(pure, frames.valid))
     assert any("rank 1 for 2 elements" in note for note in begun.references.notes)
 
 
@@ -109,19 +110,19 @@ def test_a_setting_that_is_not_the_files_is_refused(saved, frames):
     with pytest.raises(
         errors.ConfigError, match=r"model\.num_layers: init_from=.* has 1, received"
     ):
-        start.begin(other, frames)
+        starting_point.find(other, frames)
 
 
 def test_an_element_that_the_file_does_not_know_is_named(saved, frames, lennard_jones):
     numbers = np.full(len(lennard_jones[0].atomic_numbers), 10)
     strange = dataclasses.replace(lennard_jones[0], atomic_numbers=numbers)
     with pytest.raises(errors.DataError, match=r"does not know Ne .* only Ar, Kr"):
-        start.begin(settings(init_from=str(saved[0])), made_of([strange], frames.valid))
+        starting_point.find(settings(init_from=str(saved[0])), made_of([strange], frames.valid))
 
 
 def test_a_file_that_is_not_there_is_named(frames):
     with pytest.raises(errors.ArtefactError, match=r"nowhere\.equipot"):
-        start.begin(settings(init_from="nowhere.equipot"), frames)
+        starting_point.find(settings(init_from="nowhere.equipot"), frames)
 
 
 @pytest.mark.parametrize(
@@ -134,4 +135,4 @@ def test_a_file_that_is_not_there_is_named(frames):
 )
 def test_what_the_potential_does_not_have_is_not_added_silently(saved, frames, setting, message):
     with pytest.raises(errors.ConfigError, match=message):
-        start.begin(settings(init_from=str(saved[0]), potential=setting), frames)
+        starting_point.find(settings(init_from=str(saved[0]), potential=setting), frames)

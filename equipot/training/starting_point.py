@@ -21,7 +21,7 @@ from equipot.training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Start:
+class StartingPoint:
     """What is known before graphs are built.
 
     Attributes:
@@ -43,7 +43,7 @@ class Start:
     heads: tuple[str, ...] = ONE_HEAD
 
 
-def begin(config: TrainConfig, dataset: Dataset) -> Start:
+def find(config: TrainConfig, dataset: Dataset) -> StartingPoint:
     """Reads ``init_from``, or takes elements and reference energies from the training split.
 
     Raises:
@@ -56,7 +56,7 @@ def begin(config: TrainConfig, dataset: Dataset) -> Start:
         return _from_potential(config, dataset, Path(config.init_from).expanduser())
     name, model_config = registry.config_from_mapping(config.model)
     table, heads = statistics.species_table(dataset.train), statistics.heads(dataset.train)
-    return Start(
+    return StartingPoint(
         model_name=name,
         model_config=model_config,
         species_table=table,
@@ -84,7 +84,7 @@ def _fit(
     return references.compute_references(structures, table, isolated, config.potential)
 
 
-def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
+def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> StartingPoint:
     potential = evaluate.cast(artefact.load(path), config.potential.dtype)
     spec = potential.spec
     _check_model(config.model, spec.model_name, spec.model_config, path)
@@ -97,7 +97,7 @@ def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Start:
             " or train a new potential"
         )
     energies, shift, notes = _adapted(config, dataset, potential)
-    return Start(
+    return StartingPoint(
         model_name=spec.model_name,
         model_config=spec.model_config,
         species_table=spec.species_table,

@@ -24,11 +24,11 @@ import numpy as np
 from flax import linen as nn
 from timing import Timing, compile_once, in_turn
 
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import contraction, couplings
 from equipot.e3.kernels.convolution import Path, convolution, paths
 from equipot.e3.nn import channels
-from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.typing import Array, PyTree
 
 

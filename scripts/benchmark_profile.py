@@ -53,8 +53,8 @@ PARTS = (
     (CONTRACTION, "e3/nn/many_body.py", ""),
     (PRODUCT, "e3/kernels/", ""),
     ("linear maps, gates", "e3/nn/channels.py", ""),
-    ("radial basis", "e3/radial.py", ""),
-    ("harmonics", "e3/spherical_harmonics.py", ""),
+    ("radial basis", "e3/functions/radial.py", ""),
+    ("harmonics", "e3/so3/spherical_harmonics.py", ""),
     ("optimizer", "optax/", ""),
 )
 _ACTIVATIONS = ("exponential", "logistic", "tanh")

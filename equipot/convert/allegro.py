@@ -20,8 +20,8 @@ from equipot import errors
 from equipot.convert import allegro_products, torch_modules
 from equipot.convert import nequip_layers as layers
 from equipot.convert.nequip import Body, ReadBody, whole
-from equipot.e3 import activations
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations
 from equipot.models import allegro as model
 
 _MODULES = (

@@ -10,7 +10,7 @@ import numpy as np
 from equipot import errors
 from equipot.convert import nequip_layers as layers
 from equipot.convert import torch_modules
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels.convolution import Path, coupling
 from equipot.e3.kernels.environments import Layer, starts
 

@@ -16,8 +16,8 @@ from equipot import errors
 from equipot.convert import gnn_layers, torch_modules
 from equipot.convert import nequip_layers as layers
 from equipot.convert.nequip import Body, ReadBody, whole
-from equipot.e3 import activations
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations
 from equipot.models import nequip as model
 from equipot.typing import PyTree
 

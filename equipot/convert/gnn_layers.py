@@ -23,8 +23,8 @@ import numpy as np
 from equipot import errors
 from equipot.convert import nequip_layers as layers
 from equipot.convert import torch_modules
-from equipot.e3 import activations
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations
 from equipot.typing import PyTree
 
 SCALAR, PSEUDOSCALAR = Irrep("0e"), Irrep("0o")

@@ -18,7 +18,7 @@ from equipot.convert import mace_config, torch_modules
 from equipot.convert import mace_layers as layers
 from equipot.convert.mace_constants import constant
 from equipot.convert.mace_layers import SCALAR
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.models import registry
 from equipot.models.mace import Config
 from equipot.potential.potential import Potential, PotentialSpec

@@ -8,8 +8,8 @@ from equipot import errors
 from equipot.convert import mace_constants, torch_modules
 from equipot.convert import mace_layers as layers
 from equipot.data import elements
-from equipot.e3 import radial_transforms
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import radial_transforms
 from equipot.models.mace import Config, Gate, Kind
 
 _KINDS: dict[str, Kind] = {

@@ -13,8 +13,8 @@ import numpy as np
 
 from equipot import errors
 from equipot.convert import torch_modules
-from equipot.e3 import activations
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations
 from equipot.e3.kernels import couplings
 from equipot.e3.kernels.convolution import Path, coupling
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from equipot import errors
 from equipot.convert import torch_modules
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

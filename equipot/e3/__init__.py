@@ -1,39 +1,14 @@
 """Representations of O(3), and functions and layers that commute with rotations and inversion.
 
 Modules that share their name with a function (``clebsch_gordan``, ``spherical_harmonics``,
-``tensor_product``) are reached by ``from equipot.e3.tensor_product import …``.
+``tensor_product``) are reached by ``from equipot.e3.products.tensor_product import …``.
 """
 
-from equipot.e3 import absent, dense, nn
-from equipot.e3.activations import (
-    gate,
-    norm_activation,
-    normalize_function,
-    scalar_activation,
-    shifted_softplus,
-    soft_normalization,
-    soft_odd,
-)
-from equipot.e3.clebsch_gordan import clebsch_gordan, su2_clebsch_gordan, su2_generators
-from equipot.e3.compiled import jit_code
-from equipot.e3.equivariance import (
-    assert_equivariant,
-    assert_normalized,
-    assert_output_dtype_matches_input_dtype,
-    equivariance_test,
-)
-from equipot.e3.functional_linear import FunctionalLinear
-from equipot.e3.functional_tensor_product import (
-    FunctionalFullyConnectedTensorProduct,
-    FunctionalTensorProduct,
-)
-from equipot.e3.gradient import grad
-from equipot.e3.harmonic_product import tensor_product_with_spherical_harmonics
-from equipot.e3.irreps import Irrep, Irreps, MulIrrep
-from equipot.e3.irreps_array import IrrepsArray
-from equipot.e3.legendre import legendre
-from equipot.e3.mapping import vmap
-from equipot.e3.operations import (
+from equipot.e3 import absent, dense, moved, nn
+from equipot.e3.arrays.irreps import Irrep, Irreps, MulIrrep
+from equipot.e3.arrays.irreps_array import IrrepsArray
+from equipot.e3.arrays.mapping import vmap
+from equipot.e3.arrays.operations import (
     as_irreps_array,
     concatenate,
     cross,
@@ -50,7 +25,23 @@ from equipot.e3.operations import (
     zeros,
     zeros_like,
 )
-from equipot.e3.radial import (
+from equipot.e3.checks.compiled import jit_code
+from equipot.e3.checks.equivariance import (
+    assert_equivariant,
+    assert_normalized,
+    assert_output_dtype_matches_input_dtype,
+    equivariance_test,
+)
+from equipot.e3.functions.activations import (
+    gate,
+    norm_activation,
+    normalize_function,
+    scalar_activation,
+    shifted_softplus,
+    soft_normalization,
+    soft_odd,
+)
+from equipot.e3.functions.radial import (
     bessel,
     poly_envelope,
     polynomial_cutoff,
@@ -59,12 +50,28 @@ from equipot.e3.radial import (
     soft_one_hot_linspace,
     sus,
 )
-from equipot.e3.reduced import (
+from equipot.e3.functions.scatter import index_add, scatter_max, scatter_mean, scatter_sum
+from equipot.e3.products.functional_linear import FunctionalLinear
+from equipot.e3.products.functional_tensor_product import (
+    FunctionalFullyConnectedTensorProduct,
+    FunctionalTensorProduct,
+)
+from equipot.e3.products.gradient import grad
+from equipot.e3.products.harmonic_product import tensor_product_with_spherical_harmonics
+from equipot.e3.products.reduced import (
     reduced_antisymmetric_tensor_product_basis,
     reduced_symmetric_tensor_product_basis,
     reduced_tensor_product_basis,
 )
-from equipot.e3.rotation_forms import (
+from equipot.e3.products.tensor_product import (
+    elementwise_tensor_product,
+    tensor_product,
+    tensor_square,
+)
+from equipot.e3.products.tensor_product_paths import Instruction
+from equipot.e3.so3.clebsch_gordan import clebsch_gordan, su2_clebsch_gordan, su2_generators
+from equipot.e3.so3.legendre import legendre
+from equipot.e3.so3.rotation_forms import (
     angles_to_axis_angle,
     angles_to_log_coordinates,
     angles_to_quaternion,
@@ -93,7 +100,7 @@ from equipot.e3.rotation_forms import (
     rotation_angle_from_log_coordinates,
     rotation_angle_from_quaternion,
 )
-from equipot.e3.rotations import (
+from equipot.e3.so3.rotations import (
     angles_to_matrix,
     angles_to_xyz,
     axis_angle_to_matrix,
@@ -113,15 +120,13 @@ from equipot.e3.rotations import (
     rotation_angle_from_matrix,
     xyz_to_angles,
 )
-from equipot.e3.scatter import index_add, scatter_max, scatter_mean, scatter_sum
-from equipot.e3.spherical_harmonics import sh, spherical_harmonics
-from equipot.e3.tensor_product import elementwise_tensor_product, tensor_product, tensor_square
-from equipot.e3.tensor_product_paths import Instruction
-from equipot.e3.wigner import generators
+from equipot.e3.so3.spherical_harmonics import sh, spherical_harmonics
+from equipot.e3.so3.wigner import generators
 
 # The names of earlier e3nn versions.
 IrrepsData = IrrepsArray
 full_tensor_product = tensor_product
+moved.keep_old_paths()
 
 __all__ = [
     "FunctionalFullyConnectedTensorProduct",

@@ -37,13 +37,13 @@ import numpy as np
 from flax import linen as nn
 
 from equipot import errors
-from equipot.e3 import activations, radial
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations, radial
 from equipot.e3.kernels import environments
 from equipot.e3.kernels.convolution import spread
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import composed, pair_embedding
-from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 

@@ -13,11 +13,11 @@ from flax import linen as nn
 
 from equipot import errors
 from equipot.data import elements
-from equipot.e3 import activations, radial, radial_transforms
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations, radial, radial_transforms
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
-from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 

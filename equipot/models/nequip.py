@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from equipot import errors
-from equipot.e3 import radial
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import radial
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels
-from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 

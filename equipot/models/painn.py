@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3 import radial
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import radial
 from equipot.e3.kernels.convolution import Path
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import channels

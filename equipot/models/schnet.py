@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3 import activations, radial
+from equipot.e3.functions import activations, radial
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.models.settings import check_settings

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from equipot.data import elements
-from equipot.e3 import radial
+from equipot.e3.functions import radial
 from equipot.typing import Array, Float, Int
 
 Switch = Callable[[Array, Array, Array, Array], Array]

@@ -9,7 +9,7 @@ import numpy as np
 
 from equipot import errors, units
 from equipot.data import elements, structure
-from equipot.e3 import radial
+from equipot.e3.functions import radial
 from equipot.typing import Array, Float, Int
 
 _CLOSEST = 1e-3  # Å; the energy is constant below

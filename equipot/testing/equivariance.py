@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.testing import tolerances
 from equipot.typing import Array
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from equipot.e3 import radial
+from equipot.e3.functions import radial
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Residuals, Sum, Sums
 from equipot.typing import Array, Float

@@ -10,7 +10,7 @@ import e3nn_jax
 import jax
 import jax.numpy as jnp
 
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels.convolution import Path
 from equipot.typing import Array, PyTree
 

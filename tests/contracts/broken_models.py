@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from equipot.e3 import radial
+from equipot.e3.functions import radial
 from equipot.graphs import geometry, masks
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials

@@ -27,4 +27,4 @@ def test_examples_in_docstrings_print_what_they_show(name: str):
 
 
 def test_some_modules_have_examples():
-    assert {"equipot.e3.irreps_array", "equipot.e3.reduced"} <= set(WITH_EXAMPLES)
+    assert {"equipot.e3.arrays.irreps_array", "equipot.e3.products.reduced"} <= set(WITH_EXAMPLES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equipot import e3
-from equipot.e3 import activations
+from equipot.e3.functions import activations
 
 e3nn = pytest.importorskip("e3nn_jax")
 pytestmark = [

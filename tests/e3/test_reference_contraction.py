@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equipot import testing
-from equipot.e3.irreps import Irrep, Irreps
+from equipot.e3.arrays.irreps import Irrep, Irreps
 from equipot.e3.kernels import contraction, couplings
 
 e3nn = pytest.importorskip("e3nn_jax")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from equipot import e3
-from equipot.e3.functional_linear import FunctionalLinear
-from equipot.e3.functional_tensor_product import (
+from equipot.e3.products.functional_linear import FunctionalLinear
+from equipot.e3.products.functional_tensor_product import (
     FunctionalFullyConnectedTensorProduct,
     FunctionalTensorProduct,
 )

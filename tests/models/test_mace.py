@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equipot import errors, testing
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.models import mace
 from tests.models import molecules
 from tests.models.molecules import RECEIVERS, SENDERS, SPECIES, quick_jit, vectors

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from equipot.e3 import activations as scalar_functions
 from equipot.e3.dense.features import layout
+from equipot.e3.functions import activations as scalar_functions
 from equipot.typing import Array, Float
 
 Function = Callable[[Array], Array]

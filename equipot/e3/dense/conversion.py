@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3 import wigner
+from equipot.e3.arrays.irreps import Irrep, Irreps
+from equipot.e3.arrays.irreps_array import IrrepsArray
 from equipot.e3.dense import so3
 from equipot.e3.dense.features import degree_slice, layout, parity_index
-from equipot.e3.irreps import Irrep, Irreps
-from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.so3 import wigner
 from equipot.typing import Array, Float
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3 import radial
+from equipot.e3.functions import radial
 from equipot.typing import Array, Float
 
 Scalar: TypeAlias = int | float | Float[Array, ""]

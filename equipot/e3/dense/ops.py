@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3 import radial
+from equipot.e3.functions import radial
 from equipot.typing import Array, Float
 
 Axis = int | tuple[int, ...] | None

@@ -16,7 +16,7 @@ import numpy as np
 from jax.scipy import special
 
 from equipot.e3.dense.cutoffs import Scalar, check_basis, in_dtype
-from equipot.e3.radial import row, sine_quotient
+from equipot.e3.functions.radial import row, sine_quotient
 from equipot.typing import Array, Float
 
 Kind: TypeAlias = Literal["shifted", "damped", "cuspless"]

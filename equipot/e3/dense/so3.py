@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from equipot.e3 import radial, rotations, wigner
-from equipot.e3.clebsch_gordan import clebsch_gordan as coupling
-from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.e3.functions import radial
+from equipot.e3.so3 import rotations, wigner
+from equipot.e3.so3.clebsch_gordan import clebsch_gordan as coupling
+from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.typing import Array, Float, Key
 
 

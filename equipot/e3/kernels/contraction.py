@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import couplings, polynomials
 from equipot.e3.kernels.couplings import Power
 from equipot.typing import Array, Float, Int

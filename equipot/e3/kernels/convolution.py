@@ -29,9 +29,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3.clebsch_gordan import clebsch_gordan
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels.edge_sum import edge_sum
+from equipot.e3.so3.clebsch_gordan import clebsch_gordan
 from equipot.typing import Array, Float, Int, PyTree
 
 Features = Mapping[Irrep, Array]

@@ -2,8 +2,8 @@
 
 Of all products of ν components of the features, the couplings U_ν to an irrep pick those sums that
 transform like it. They are a basis of all that exist, symmetric in the ν indices because the
-product is, and made by ``equipot.e3.reduced``. Whoever made a model with another basis finds in
-``change_of_basis`` the matrix for its weights.
+product is, and made by ``equipot.e3.products.reduced``. Whoever made a model with another basis
+finds in ``change_of_basis`` the matrix for its weights.
 """
 
 import functools
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from equipot.e3 import reduced
-from equipot.e3.irreps import Irrep, Irreps
+from equipot.e3.arrays.irreps import Irrep, Irreps
+from equipot.e3.products import reduced
 from equipot.typing import Float
 
 

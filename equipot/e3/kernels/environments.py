@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels.convolution import Path, coupling, paths
 from equipot.typing import Array, Float
 

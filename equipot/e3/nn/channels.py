@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3 import activations
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.functions import activations
 from equipot.e3.kernels.convolution import Path
 from equipot.typing import Array, Float, Int
 

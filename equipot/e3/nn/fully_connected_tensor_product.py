@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from flax import linen as nn
 
-from equipot.e3 import operations
-from equipot.e3.functional_tensor_product import FunctionalFullyConnectedTensorProduct
-from equipot.e3.irreps import Irreps, IrrepsLike
-from equipot.e3.irreps_array import IrrepsArray
-from equipot.e3.path_weights import Normalization
+from equipot.e3.arrays import operations
+from equipot.e3.arrays.irreps import Irreps, IrrepsLike
+from equipot.e3.arrays.irreps_array import IrrepsArray
+from equipot.e3.products.functional_tensor_product import FunctionalFullyConnectedTensorProduct
+from equipot.e3.products.path_weights import Normalization
 from equipot.typing import Array
 
 

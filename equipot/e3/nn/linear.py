@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from equipot.e3 import operations
-from equipot.e3.functional_linear import FunctionalLinear, Instruction
-from equipot.e3.irreps import Irreps, IrrepsLike
-from equipot.e3.irreps_array import IrrepsArray
-from equipot.e3.path_weights import Normalization
+from equipot.e3.arrays import operations
+from equipot.e3.arrays.irreps import Irreps, IrrepsLike
+from equipot.e3.arrays.irreps_array import IrrepsArray
+from equipot.e3.products.functional_linear import FunctionalLinear, Instruction
+from equipot.e3.products.path_weights import Normalization
 from equipot.typing import Array
 
 Initializer = Callable[..., Array]

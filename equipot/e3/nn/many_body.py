@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import couplings
 from equipot.e3.kernels.contraction import symmetric_contraction
 from equipot.e3.nn import channels

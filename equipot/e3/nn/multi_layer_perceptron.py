@@ -7,8 +7,10 @@ from typing import TypeVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3 import activations, operations, path_weights
-from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.arrays import operations
+from equipot.e3.arrays.irreps_array import IrrepsArray
+from equipot.e3.functions import activations
+from equipot.e3.products import path_weights
 from equipot.typing import Array, Float
 
 T = TypeVar("T", IrrepsArray, Array)

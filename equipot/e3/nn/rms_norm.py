@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from equipot.e3 import operations
-from equipot.e3.irreps_array import IrrepsArray
+from equipot.e3.arrays import operations
+from equipot.e3.arrays.irreps_array import IrrepsArray
 from equipot.typing import Array, Float
 
 

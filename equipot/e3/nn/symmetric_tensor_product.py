@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from equipot.e3.irreps import Irrep, Irreps, IrrepsLike
-from equipot.e3.irreps_array import IrrepsArray
-from equipot.e3.reduced import reduced_symmetric_tensor_product_basis
+from equipot.e3.arrays.irreps import Irrep, Irreps, IrrepsLike
+from equipot.e3.arrays.irreps_array import IrrepsArray
+from equipot.e3.products.reduced import reduced_symmetric_tensor_product_basis
 from equipot.typing import Array
 
 

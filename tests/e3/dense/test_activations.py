@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equipot.e3 import activations, dense
+from equipot.e3 import dense
+from equipot.e3.functions import activations
 
 ORDINARY = {
     "relu": jax.nn.relu,

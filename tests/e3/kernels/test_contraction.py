@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from equipot import testing
-from equipot.e3.compiled import jit_code
-from equipot.e3.irreps import Irrep, Irreps
+from equipot.e3.arrays.irreps import Irrep, Irreps
+from equipot.e3.checks.compiled import jit_code
 from equipot.e3.kernels import contraction, couplings
 from equipot.e3.kernels.couplings import Power
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from equipot import testing
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import convolution as convolutions
-from equipot.e3.spherical_harmonics import spherical_harmonics_components
+from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 
 NODES, EDGES, LMAX = 5, 14, 2
 CHANNELS = {Irrep("0e"): 3, Irrep("1o"): 2, Irrep("1e"): 4, Irrep("2e"): 2}

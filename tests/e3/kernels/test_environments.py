@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equipot import testing
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import environments
 from equipot.e3.kernels.convolution import coupling
 

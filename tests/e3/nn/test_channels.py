@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equipot import testing
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels.convolution import Path
 from equipot.e3.nn import channels
 from tests.e3.layers import assert_equivariant, random_variables

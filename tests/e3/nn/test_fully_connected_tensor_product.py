@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from equipot.e3.functional_tensor_product import FunctionalFullyConnectedTensorProduct
 from equipot.e3.nn import FullyConnectedTensorProduct
+from equipot.e3.products.functional_tensor_product import FunctionalFullyConnectedTensorProduct
 from tests.e3.layers import assert_equivariant, random_array, random_variables, shapes
 
 KEY = jax.random.key(0)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import testing
-from equipot.e3.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.nn.many_body import ProductBasis
 from tests.e3.layers import assert_equivariant, random_variables, shapes
 

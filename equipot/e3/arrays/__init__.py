@@ -1,0 +1,1 @@
+"""Irreps, and arrays that know how they transform."""

@@ -1,0 +1,1 @@
+"""Checks of equivariance for tests, and a look at what is compiled."""

@@ -1,0 +1,1 @@
+"""Functions of distances and scalars, gates, and sums over groups of rows."""

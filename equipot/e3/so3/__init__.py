@@ -1,0 +1,1 @@
+"""Rotations, their representations, and the spherical harmonics."""

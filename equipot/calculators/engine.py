@@ -17,11 +17,12 @@ import numpy as np
 from equipot import compilations, errors
 from equipot.calculators import buckets, neighbors, out_of_range
 from equipot.data.structure import Structure
-from equipot.graphs import batching, host_graph
+from equipot.graphs import batching
 from equipot.graphs.graph import Graph
 from equipot.potential import artefact, evaluate, probe
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, Prediction
+from equipot.store import host_graph
 from equipot.typing import PyTree
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from equipot import errors
-from equipot.graphs import neighbors, pair_search
+from equipot.store import neighbors, pair_search
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -19,7 +19,7 @@ class Neighbors:
 
     Attributes:
       positions: Positions in Å, moved so that they lie around the origin (single precision
-        resolves them best there), see ``equipot.graphs.neighbors.Placed``; [nodes, 3].
+        resolves them best there), see ``equipot.store.neighbors.Placed``; [nodes, 3].
       cell: Lattice vectors to go with them, Å, [3, 3]; reduced if those of the structure are not.
       senders: Where the edges start, [edges].
       receivers: Where they end, [edges].

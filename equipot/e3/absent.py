@@ -28,7 +28,7 @@ _E3NN = {
     "counterpart",
     "legacy": "FunctionalTensorProduct and Instruction are in equipot.e3 itself",
     "perm": "the permutations behind reduced_tensor_product_basis are not public",
-    "radius_graph": "equipot.graphs.neighbors.neighbor_list makes lists, periodic ones too",
+    "radius_graph": "equipot.store.neighbors.neighbor_list makes lists, periodic ones too",
     "utils": "assert_equivariant and its relatives are in equipot.e3 itself",
 }
 _E3X = {

@@ -23,8 +23,8 @@ from equipot.graphs.geometry import (
 from equipot.graphs.graph import Edges, Globals, Graph, Nodes
 from equipot.graphs.loader import Loader
 from equipot.graphs.masks import edge_mask, graph_mask, node_mask
-from equipot.graphs.neighbors import neighbor_list
-from equipot.graphs.statistics import average_num_neighbors, species_table
+from equipot.store.neighbors import neighbor_list
+from equipot.store.statistics import average_num_neighbors, species_table
 
 neighbour_list = neighbor_list  # its name in earlier versions
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from equipot import errors
 from equipot.graphs.graph import Edges, Globals, Graph, Nodes
-from equipot.graphs.host_graph import HostGraph, build_graph, build_graphs
-from equipot.graphs.packing import (
+from equipot.store.host_graph import HostGraph, build_graph, build_graphs
+from equipot.store.packing import (
     Budget,
     PaddingWaste,
     bucket,

@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from equipot.graphs import batching, packing
+from equipot.graphs import batching
 from equipot.graphs.graph import Graph
+from equipot.store import packing
 
 T = TypeVar("T")
 

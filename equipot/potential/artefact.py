@@ -26,10 +26,10 @@ import equipot
 from equipot import config, errors
 from equipot.data.distance_range import DistanceRange
 from equipot.data.structure import Structure
-from equipot.graphs import host_graph
 from equipot.models import registry
 from equipot.potential import archive, arrays, checks, evaluate, probe
 from equipot.potential.potential import Potential, PotentialSpec
+from equipot.store import host_graph
 from equipot.typing import PyTree
 
 KIND = "equipot potential"

@@ -17,10 +17,10 @@ import numpy as np
 
 from equipot import config, errors
 from equipot.data.structure import chemical_symbols
-from equipot.graphs import host_graph
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import PotentialSpec, init_params
 from equipot.potential.probe import MAX_ATOMS, Probe
+from equipot.store import host_graph
 from equipot.typing import PyTree
 
 _MOST_NEIGHBORS = 1e5

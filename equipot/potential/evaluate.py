@@ -13,10 +13,11 @@ import numpy as np
 
 from equipot import errors
 from equipot.data.structure import Structure
-from equipot.graphs import batching, packing
+from equipot.graphs import batching
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
+from equipot.store import packing
 from equipot.typing import PyTree
 
 

@@ -36,11 +36,12 @@ from flax import struct
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
-from equipot.graphs import geometry, host_graph, masks, mirrors
+from equipot.graphs import geometry, masks, mirrors
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
 from equipot.potential import binding
 from equipot.potential.repulsion import ZBL, make_repulsion
+from equipot.store import host_graph
 from equipot.typing import Array, Bool, Float, Int, PyTree
 
 

@@ -11,10 +11,11 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
-from equipot.graphs import batching, loader, statistics
+from equipot.graphs import batching, loader
 from equipot.potential import binding, repulsion
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
+from equipot.store import statistics
 from equipot.training import starting_point
 from equipot.training.config import TrainConfig
 from equipot.typing import PyTree

@@ -11,12 +11,12 @@ import numpy as np
 from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
-from equipot.graphs import statistics
-from equipot.graphs.host_graph import ONE_HEAD
 from equipot.models import registry
 from equipot.potential import artefact, binding, evaluate, references
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
+from equipot.store import statistics
+from equipot.store.host_graph import ONE_HEAD
 from equipot.training.config import TrainConfig
 
 

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.graphs import batching, packing
+from equipot.graphs import batching
 from equipot.graphs.batching import Budget
+from equipot.store import packing
 
 CUTOFF = 3.5
 

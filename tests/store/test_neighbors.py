@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.graphs import neighbors, pair_search
+from equipot.store import neighbors, pair_search
 
 RNG = np.random.default_rng(7)
 FCC = 1.8 * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])

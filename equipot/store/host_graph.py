@@ -9,7 +9,7 @@ import numpy as np
 
 from equipot import errors
 from equipot.data import structure as structures_
-from equipot.graphs import neighbors
+from equipot.store import neighbors
 
 ONE_HEAD = ("default",)
 """Names of the levels of theory of a potential that tells none apart."""

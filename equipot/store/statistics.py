@@ -6,7 +6,7 @@ import numpy as np
 
 from equipot import errors
 from equipot.data import structure as structures_
-from equipot.graphs import host_graph
+from equipot.store import host_graph
 
 
 def species_table(structures: Sequence[structures_.Structure]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from scipy.sparse import coo_array, csgraph
 
 from equipot import errors
 from equipot.data import lattice
-from equipot.graphs import pair_search
+from equipot.store import pair_search
 
 MIN_SINE = 1e-6
 """Periodic lattice vectors that span less than this, relative to their lengths, are singular."""

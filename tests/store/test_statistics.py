@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.graphs import statistics
+from equipot.store import statistics
 
 
 def test_species_table_lists_each_element_once_in_order(molecule_structures, water_structures):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.graphs import packing
-from equipot.graphs.packing import Budget
+from equipot.store import packing
+from equipot.store.packing import Budget
 
 
 def varied_sizes(count: int = 600) -> np.ndarray:

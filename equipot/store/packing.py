@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from equipot import errors
-from equipot.graphs import host_graph
+from equipot.store import host_graph
 
 OPEN_BINS = 16
 """How many bins are open at a time; more pack tighter, fewer keep to the order."""

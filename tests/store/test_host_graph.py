@@ -6,7 +6,7 @@ import pytest
 
 from equipot import errors
 from equipot.data import structure as structures
-from equipot.graphs import host_graph
+from equipot.store import host_graph
 
 SPECIES = (1, 6, 8)
 ATOMIC_ENERGIES = np.array([-13.6, -1029.0, -2041.0])

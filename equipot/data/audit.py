@@ -8,7 +8,7 @@ from ase.data import chemical_symbols, covalent_radii
 
 from equipot import errors, units
 from equipot.data import dataset as data_dataset
-from equipot.data import distances, fingerprint, structure, unit_check
+from equipot.data import distances, fingerprint, molecules, structure, unit_check
 
 TERMS = ("energy", "forces", "stress")
 _PAIRS_SHOWN = 12
@@ -97,9 +97,8 @@ def composition_rank(structures: Sequence[structure.Structure]) -> int:
 
     Below the number of elements, a least-squares fit of reference energies has no unique solution.
     """
-    numbers = sorted({int(z) for s in structures for z in s.atomic_numbers})
-    rows = {tuple(np.bincount(s.atomic_numbers, minlength=119)[numbers]) for s in structures}
-    return int(np.linalg.matrix_rank(np.array(sorted(rows), np.float64)))
+    counts = structure.compositions(structures, structure.elements(structures))
+    return int(np.linalg.matrix_rank(np.unique(counts, axis=0).astype(np.float64)))
 
 
 def _check_not_empty(dataset: data_dataset.Dataset) -> None:
@@ -126,7 +125,9 @@ def _check_labels(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]
 
 
 def _check_elements(dataset: data_dataset.Dataset) -> None:
-    known = {int(z) for s in dataset.train for z in s.atomic_numbers}
+    known = set(structure.elements(dataset.train))
+    if known.issuperset(dataset.elements):
+        return
     for name in ("valid", "test"):
         for item in dataset.splits[name]:
             unseen = sorted(set(item.atomic_numbers.tolist()) - known)
@@ -162,8 +163,10 @@ def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
     seen: dict[tuple[str, str], tuple[str, structure.Structure]] = {}
     shared, example, repeats = 0, "", 0
     contradictions: list[tuple[float, str]] = []
-    for name, item in _labelled_by_split(dataset):
-        key = (fingerprint.configuration(item), item.head)
+    every = list(_labelled_by_split(dataset))
+    digests = fingerprint.configurations([item for _, item in every])
+    for digest, (name, item) in zip(digests, every, strict=True):
+        key = (digest, item.head)
         first_name, first = seen.setdefault(key, (name, item))
         if first_name != name:
             shared += 1
@@ -225,21 +228,51 @@ def _shortest_distances(
     """
     shortest: dict[tuple[int, int], float] = {}
     relative: list[float] = []
-    for _, item in _labelled_by_split(dataset):
-        near = distances.contacts(item)
+    items = [item for _, item in _labelled_by_split(dataset)]
+    left = np.ones(len(items), bool)
+    for block in molecules.blocks(items):
+        sound = _measure(block, shortest, relative)
+        left[block.indices[sound]] = False
+    for index in np.flatnonzero(left).tolist():
+        near = distances.contacts(items[index])
         if near.closest < distances.SAME_PLACE:
-            first, second = sorted(near.atoms)
-            pair = f"atoms {first} and {second} are at the same place ({near.closest:.4f} Å apart)"
-            if first == second:
-                pair = (
-                    f"a lattice vector puts atom {first} onto its own image, {near.closest:.2g} Å"
-                )
-                pair += f" apart (cell {item.cell[item.pbc].tolist()})"
-            raise errors.DataError(f"{item.where}: {pair}; mend or remove the frame")
+            raise _at_one_place(items[index], near)
         for pair, value in near.shortest.items():
             shortest[pair] = min(value, shortest.get(pair, np.inf))
         relative += _shortest_bond(near.shortest)
     return shortest, np.array(relative)
+
+
+def _measure(
+    block: molecules.Block, shortest: dict[tuple[int, int], float], relative: list[float]
+) -> np.ndarray:
+    """Does for molecules of one size what ``_shortest_distances`` does, but for refusing any.
+
+    Returns:
+      Which of them it was done for, [molecules]; the others have two atoms at one place.
+    """
+    closest = block.squares.min(axis=0)
+    sound = closest >= distances.SAME_PLACE**2
+    limits = np.square(distances.RADII)
+    radii = limits[np.minimum(np.searchsorted(limits, closest, side="right"), len(limits) - 1)]
+    found = block.shortest(radii)[sound]
+    bonds = np.array([_bond_length(pair) for pair in block.pairs])
+    noble = [bool(_NOBLE_GASES & set(pair)) for pair in block.pairs]
+    ratios = np.where(noble, np.inf, found / bonds).min(axis=1, initial=np.inf)
+    relative += ratios[np.isfinite(ratios)].tolist()
+    for pair, value in zip(block.pairs, found.min(axis=0, initial=np.inf).tolist(), strict=True):
+        if value < shortest.get(pair, np.inf):
+            shortest[pair] = value
+    return sound
+
+
+def _at_one_place(item: structure.Structure, near: distances.Contacts) -> errors.DataError:
+    first, second = sorted(near.atoms)
+    pair = f"atoms {first} and {second} are at the same place ({near.closest:.4f} Å apart)"
+    if first == second:
+        pair = f"a lattice vector puts atom {first} onto its own image, {near.closest:.2g} Å"
+        pair += f" apart (cell {item.cell[item.pbc].tolist()})"
+    return errors.DataError(f"{item.where}: {pair}; mend or remove the frame")
 
 
 def _shortest_bond(shortest: Mapping[tuple[int, int], float]) -> list[float]:
@@ -353,7 +386,10 @@ def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:
 
 def _net_force_lines(structures: Sequence[structure.Structure]) -> list[str]:
     """Forces of a conservative potential sum to zero; what labels sum to cannot be learnt."""
-    nets = [np.linalg.norm(s.forces.sum(axis=0)) for s in structures if s.forces_weight > 0.0]
-    if not nets:
+    labelled = [s for s in structures if s.forces_weight > 0.0]
+    if not labelled:
         return []
+    starts = np.cumsum([0, *(len(s.forces) for s in labelled[:-1])])
+    sums = np.add.reduceat(np.concatenate([s.forces for s in labelled]), starts, axis=0)
+    nets = np.linalg.norm(sums, axis=1)
     return [f"net force of a frame: {np.median(nets):.2g} eV/Å (median), largest {max(nets):.2g}"]

@@ -45,11 +45,7 @@ class Dataset:
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers in any split, ascending."""
-        return tuple(
-            sorted(
-                {int(z) for part in self.splits.values() for s in part for z in s.atomic_numbers}
-            )
-        )
+        return tuple(structure.elements([s for part in self.splits.values() for s in part]))
 
 
 def read_dataset(config: data_config.DataConfig) -> Dataset:
@@ -151,7 +147,7 @@ def _with_own_file(
     if config.energy_key == data_config.IGNORED:
         return marked, (f"{path}: not read, since energies are ignored",)
     own, found = isolated.read_isolated_atoms(path, config)
-    elements = {int(z) for s in train for z in s.atomic_numbers}
+    elements = structure.elements(train)
     used, unused = isolated.without_unused(own, elements, {s.head for s in train})
     return isolated.merge(marked, used, path), (found, *unused)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from equipot import errors
-from equipot.data import distances, structure
+from equipot.data import distances, molecules, structure
 
 TOLERANCE = 1e-3
 """Å beyond the range that is not counted: positions are printed and rounded."""
@@ -242,7 +242,13 @@ def measure(
     shortest: dict[tuple[int, int], float] = {}
     longest: dict[int, float] = {}
     isolated = {int(z): 1 for z in isolated_elements}
-    for item in structures:
+    every = list(structures)
+    left = np.ones(len(every), bool)
+    for block in molecules.blocks(every):
+        left[block.indices] = False
+        _measure_block(block, radius, shortest, longest, isolated)
+    for index in np.flatnonzero(left).tolist():
+        item = every[index]
         found = distances.nearest(item, radius)
         for pair, value in distances.shortest_of_pairs(item, found).items():
             shortest[pair] = min(value, shortest.get(pair, np.inf))
@@ -256,6 +262,29 @@ def measure(
                 farthest = float(lengths[own & near].max())
                 longest[number] = max(farthest, longest.get(number, 0.0))
     return DistanceRange(radius=radius, shortest=shortest, longest=longest, isolated=isolated)
+
+
+def _measure_block(
+    block: molecules.Block,
+    radius: float,
+    shortest: dict[tuple[int, int], float],
+    longest: dict[int, float],
+    isolated: dict[int, int],
+) -> None:
+    """Adds what molecules of one size say to what is known by elements."""
+    limit = radius * radius
+    found = block.shortest(limit).min(axis=0).tolist()
+    for pair, value in zip(block.pairs, found, strict=True):
+        if value < shortest.get(pair, np.inf):
+            shortest[pair] = value
+    numbers, near = block.atomic_numbers.T, block.nearest < limit
+    for number in block.elements.tolist():
+        own = numbers == number
+        if alone := int((own & ~near).sum()):
+            isolated[number] = isolated.get(number, 0) + alone
+        if (own & near).any():
+            farthest = float(np.sqrt(block.nearest[own & near].max()))
+            longest[number] = max(farthest, longest.get(number, 0.0))
 
 
 def _order(violation: Violation) -> tuple[float, tuple[int, ...]]:

@@ -95,13 +95,14 @@ def all_electron_ratio(structures: Sequence[structure.Structure]) -> float | Non
 
     Reference: Englert 1988, Semiclassical Theory of Atoms. DOI 10.1007/BFb0019202
     """
+    z = np.arange(len(COVALENT_RADII), dtype=np.float64)
+    by_number = np.where(
+        z > 1, -0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.2699 * z ** (5 / 3), -0.5
+    )
     ratios = []
     for s in structures:
-        z = s.atomic_numbers.astype(np.float64)
-        if s.energy_weight > 0.0 and (z > 2).any():
-            atoms = np.where(
-                z > 1, -0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.2699 * z ** (5 / 3), -0.5
-            )
+        if s.energy_weight > 0.0 and (s.atomic_numbers > 2).any():
+            atoms = by_number[s.atomic_numbers]
             ratios.append(s.energy / (units.HARTREE * float(atoms.sum())))
     if not ratios or np.ptp(np.quantile(ratios, [0.05, 0.95])) > 0.02 * abs(np.median(ratios)):
         return None

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from equipot.data import structure
+from equipot.data import molecules, structure
 
 _DECIMALS = 6  # of Å, for two configurations to count as the same
+_TOGETHER = 1024  # molecules that are rounded together
 
 
 def configuration(item: structure.Structure) -> str:
@@ -19,6 +20,22 @@ def configuration(item: structure.Structure) -> str:
     digest.update(_rounded(item.cell[item.pbc]))
     digest.update(np.asarray(item.pbc, "<i1").tobytes())
     return digest.hexdigest()
+
+
+def configurations(items: Sequence[structure.Structure]) -> list[str]:
+    """``configuration`` of many structures: those of molecules of one size are rounded together."""
+    found = [""] * len(items)
+    for indices in molecules.by_size(items).values():
+        for begin in range(0, len(indices), _TOGETHER):
+            chosen = indices[begin : begin + _TOGETHER]
+            rounded = _rounded(np.concatenate([items[i].positions for i in chosen]))
+            width = len(rounded) // len(chosen)
+            open_ = np.zeros(3, "<i1").tobytes()
+            for place, index in enumerate(chosen):
+                numbers = np.asarray(items[index].atomic_numbers, "<i8").tobytes()
+                own = rounded[place * width : (place + 1) * width]
+                found[index] = hashlib.sha256(b"".join((numbers, own, open_))).hexdigest()
+    return [digest or configuration(item) for digest, item in zip(found, items, strict=True)]
 
 
 def dataset(
@@ -37,8 +54,7 @@ def dataset(
     for name, structures in splits.items():
         digest.update(f"{name}:{len(structures)}".encode())
         for item in structures:
-            for part in _parts(item):
-                digest.update(part)
+            digest.update(b"".join(_parts(item)))
     for head, energies in (("", isolated_atoms), *sorted((isolated_by_head or {}).items())):
         digest.update(head.encode())
         digest.update(json.dumps({str(z): energies[z] for z in sorted(energies)}).encode())

@@ -27,7 +27,7 @@ def take(files: Files) -> tuple[dict[str, list[contents.FileContents]], list[str
     """
     every = [item for part in files.values() for item in part]
     structures = [s for item in every for s in item.structures]
-    bound = {int(z) for s in structures if len(s.positions) > 1 for z in s.atomic_numbers}
+    bound = structure.elements([s for s in structures if len(s.positions) > 1])
     energies: dict[tuple[str, int], list[float]] = {}
     for head, number, energy in _marked(every):
         energies.setdefault((head, number), []).append(energy)

@@ -111,7 +111,7 @@ def _training_first(
 ) -> np.ndarray:
     """A random order that begins with the frames that must train."""
     order = generator.permutation(len(structures))
-    elements = [frozenset((z, s.head) for z in s.atomic_numbers.tolist()) for s in structures]
+    elements = _elements(structures)
     needed = _covering(elements, order)
     if len(needed) > counts.train:
         every = frozenset().union(*elements)
@@ -130,6 +130,18 @@ def _training_first(
         )
     rank = [0 if i in needed else 1 if i in pinned else 2 for i in order.tolist()]
     return order[np.argsort(rank, kind="stable")]
+
+
+def _elements(structures: Sequence[structure.Structure]) -> list[frozenset[tuple[int, str]]]:
+    """The elements of each structure with its level of theory; alike ones share a set."""
+    known: dict[tuple[bytes, str], frozenset[tuple[int, str]]] = {}
+    found = []
+    for s in structures:
+        key = (s.atomic_numbers.tobytes(), s.head)
+        if key not in known:
+            known[key] = frozenset((z, s.head) for z in s.atomic_numbers.tolist())
+        found.append(known[key])
+    return found
 
 
 def _covering(elements: Sequence[frozenset[tuple[int, str]]], order: np.ndarray) -> set[int]:
@@ -151,7 +163,7 @@ def _covering(elements: Sequence[frozenset[tuple[int, str]]], order: np.ndarray)
 def _repeated(structures: Sequence[structure.Structure]) -> set[int]:
     """Frames whose configuration occurs more than once at one level of theory."""
     places: dict[tuple[str, str], list[int]] = {}
-    for index, item in enumerate(structures):
-        key = (fingerprint.configuration(item), item.head)
-        places.setdefault(key, []).append(index)
+    digests = fingerprint.configurations(structures)
+    for index, (digest, item) in enumerate(zip(digests, structures, strict=True)):
+        places.setdefault((digest, item.head), []).append(index)
     return {i for group in places.values() if len(group) > 1 for i in group}

@@ -1,17 +1,21 @@
 """One labelled configuration of atoms, checked when it is made and trusted afterwards."""
 
 import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers as numbers_of_symbols
 from ase.data import chemical_symbols
-from ase.formula import Formula
 
 from equipot import errors
 
 # Beyond anything physical: a uranium atom with all its electrons has −8e5 eV, two bare nuclei of it
 # 0.05 Å apart repel each other by 5e7 eV/Å.
-_LARGEST_ENERGY = 1e7  # eV per atom
+LARGEST_ENERGY = 1e7
+"""eV per atom beyond which an energy is taken for a mistake."""
+
 _LARGEST = {
     "positions": (1e9, "Å"),
     "cell": (1e9, "Å"),
@@ -75,14 +79,15 @@ class Structure:
                 raise errors.DataError(
                     f"{self.where}: {name} has shape {value.shape}, expected {shape}"
                 )
-            check_array(name, value, self.where)
+            if wrong := fault(name, value):
+                raise errors.DataError(f"{self.where}: {wrong}")
         if not np.isfinite(self.energy):
             raise errors.DataError(
                 f"{self.where}: energy is {self.energy}; mend or remove the frame"
             )
-        if abs(self.energy) > _LARGEST_ENERGY * max(1, count):
+        if abs(self.energy) > LARGEST_ENERGY * max(1, count):
             raise errors.DataError(
-                f"{self.where}: energy is {self.energy:g} eV, beyond {_LARGEST_ENERGY:g} eV for "
+                f"{self.where}: energy is {self.energy:g} eV, beyond {LARGEST_ENERGY:g} eV for "
                 f"each atom; mend or remove the frame, or give the unit of energy"
             )
         if np.any(self.atomic_numbers < 1) or np.any(self.atomic_numbers >= len(chemical_symbols)):
@@ -94,10 +99,7 @@ class Structure:
     @property
     def formula(self) -> str:
         """Chemical formula in Hill order, as in ``H64O32``."""
-        known = (self.atomic_numbers > 0) & (self.atomic_numbers < len(chemical_symbols))
-        if not known.all():
-            return "not of elements"
-        return Formula.from_list([chemical_symbols[z] for z in self.atomic_numbers]).format("hill")
+        return _formula(np.asarray(self.atomic_numbers).tobytes(), self.atomic_numbers.dtype)
 
     @property
     def where(self) -> str:
@@ -108,6 +110,17 @@ class Structure:
     def volume(self) -> float:
         """Volume of the cell in Å³; 0 unless all three directions are periodic."""
         return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else 0.0
+
+
+def assemble(**fields: Any) -> Structure:
+    """A structure of fields that need no check: they were checked together with those of others.
+
+    Args:
+      fields: All of them.
+    """
+    made = object.__new__(Structure)
+    made.__dict__.update(fields)
+    return made
 
 
 def check_array(name: str, value: np.ndarray, where: str) -> None:
@@ -121,15 +134,60 @@ def check_array(name: str, value: np.ndarray, where: str) -> None:
     Raises:
       DataError: With the largest number.
     """
-    if not np.all(np.isfinite(value)):
-        raise errors.DataError(f"{where}: {name} holds NaN or infinity; mend or remove the frame")
+    if wrong := fault(name, value):
+        raise errors.DataError(f"{where}: {wrong}")
+
+
+def fault(name: str, value: np.ndarray) -> str:
+    """What ``check_array`` says is wrong; empty where nothing is."""
+    if value.dtype.kind != "f":
+        if np.isfinite(value).all():
+            return ""
+        return f"{name} holds NaN or infinity; mend or remove the frame"
     limit, unit = _LARGEST.get(name, (np.inf, ""))
-    largest = float(np.max(np.abs(value), initial=0.0)) if value.dtype.kind == "f" else 0.0
+    largest = float(np.abs(value).max(initial=0.0))
+    if not np.isfinite(largest):  # NaN goes through the maximum
+        return f"{name} holds NaN or infinity; mend or remove the frame"
     if largest > limit:
-        raise errors.DataError(
-            f"{where}: {name} reaches {largest:g} {unit}, beyond {limit:g} {unit}, which nothing "
-            f"physical does; mend or remove the frame, or give its unit"
+        return (
+            f"{name} reaches {largest:g} {unit}, beyond {limit:g} {unit}, which nothing physical "
+            f"does; mend or remove the frame, or give its unit"
         )
+    return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _formula(atomic_numbers: bytes, dtype: np.dtype) -> str:
+    """Carbon, hydrogen, then the others by symbol; all by symbol where there is no carbon."""
+    numbers = np.frombuffer(atomic_numbers, dtype)
+    if not ((numbers > 0) & (numbers < len(chemical_symbols))).all():
+        return "not of elements"
+    counts = np.bincount(numbers)
+    found = {chemical_symbols[z]: counts[z] for z in np.flatnonzero(counts).tolist()}
+    leading = [s for s in ("C", "H") if s in found] if "C" in found else []
+    order = [*leading, *sorted(found.keys() - set(leading))]
+    return "".join(s if found[s] == 1 else f"{s}{found[s]}" for s in order)
+
+
+def elements(structures: Sequence[Structure]) -> list[int]:
+    """Atomic numbers that occur in any of the structures, ascending."""
+    if not structures:
+        return []
+    return np.unique(np.concatenate([s.atomic_numbers for s in structures])).tolist()
+
+
+def compositions(structures: Sequence[Structure], numbers: Sequence[int]) -> np.ndarray:
+    """How many atoms of each of some elements each structure has, int64, [structures, elements]."""
+    if not structures:
+        return np.zeros((0, len(numbers)), np.int64)
+    sizes = [len(s.atomic_numbers) for s in structures]
+    every = np.concatenate([s.atomic_numbers for s in structures])
+    columns = np.full(max(len(chemical_symbols), *numbers, int(every.max(initial=0))) + 1, -1)
+    columns[list(numbers)] = np.arange(len(numbers))
+    column, row = columns[every], np.repeat(np.arange(len(sizes)), sizes)
+    places = (row * len(numbers) + column)[column >= 0]
+    counts = np.bincount(places, minlength=len(sizes) * len(numbers))
+    return counts.reshape(len(sizes), len(numbers))
 
 
 def symbol(atomic_number: int) -> str:

@@ -204,12 +204,9 @@ def _even_least_squares(
     structures: Sequence[Structure], species_table: Sequence[int], atomic_energies: np.ndarray
 ) -> np.ndarray:
     """The same solution, as near to one energy for all elements as the compositions allow."""
-    energies = dict(zip(species_table, atomic_energies, strict=True))
-    residuals = [
-        (s.energy - sum(energies[z] for z in s.atomic_numbers.tolist())) / len(s.atomic_numbers)
-        for s in structures
-    ]
-    mean = float(np.mean(residuals)) if residuals else 0.0
+    counts = _compositions(structures, species_table)
+    residuals = np.asarray([s.energy for s in structures]) - counts @ atomic_energies
+    mean = float(np.mean(residuals / counts.sum(axis=1))) if structures else 0.0
     return mean + _least_squares(structures, species_table, atomic_energies + mean)[0]
 
 
@@ -229,7 +226,9 @@ def undetermined(structures: Sequence[Structure], species_table: Sequence[int]) 
     if not labelled:
         return tuple(species_table)
     shares = _compositions(labelled, species_table)
-    _, values, rows = np.linalg.svd(shares / shares.sum(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    # All rows of the right-hand matrix, but never the left-hand one of [structures, structures].
+    _, values, rows = np.linalg.svd(shares, full_matrices=len(shares) < shares.shape[1])
     rank = int(np.sum(values > _RANK * values[0]))
     free = np.abs(rows[rank:]).max(axis=0, initial=0.0) > _FREE
     return tuple(z for z, is_free in zip(species_table, free, strict=True) if is_free)
@@ -237,9 +236,7 @@ def undetermined(structures: Sequence[Structure], species_table: Sequence[int]) 
 
 def _compositions(structures: Sequence[Structure], species_table: Sequence[int]) -> np.ndarray:
     """How many atoms of each element each structure has, [structures, species]."""
-    return np.asarray(
-        [[np.sum(s.atomic_numbers == z) for z in species_table] for s in structures], np.float64
-    )
+    return structures_.compositions(structures, species_table).astype(np.float64)
 
 
 def _scale(structures: Sequence[Structure], setting: str | float) -> float:

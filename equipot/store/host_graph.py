@@ -9,7 +9,8 @@ import numpy as np
 
 from equipot import errors
 from equipot.data import structure as structures_
-from equipot.store import neighbors
+from equipot.data.elements import COVALENT_RADII
+from equipot.store import molecules, neighbors
 
 ONE_HEAD = ("default",)
 """Names of the levels of theory of a potential that tells none apart."""
@@ -104,14 +105,27 @@ def build_graph(
         placed = neighbors.placed_list(structure.positions, structure.cell, structure.pbc, cutoff)
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
-    reference = float(np.atleast_2d(np.asarray(atomic_energies, np.float64))[head][species].sum())
-    labelled, periodic = structure.energy_weight > 0, structure.volume > 0
+    energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[head]
+    return _graph(structure, placed, species, energies, head, structure.volume)
+
+
+def _graph(
+    structure: structures_.Structure,
+    placed: neighbors.Placed,
+    species: np.ndarray,
+    atomic_energies: np.ndarray,
+    head: int,
+    volume: float,
+) -> HostGraph:
+    """Of a structure whose neighbors are known; the volume is 0 where there is none."""
+    reference = float(atomic_energies[species].sum())
+    labelled, periodic = structure.energy_weight > 0, volume > 0
     return HostGraph(
         positions=np.asarray(structure.positions, np.float64) - placed.offsets,
         species=species,
         forces=np.asarray(structure.forces, np.float64),
         cell=placed.cell,
-        volume=structure.volume if periodic else 1.0,
+        volume=volume if periodic else 1.0,
         energy=float(structure.energy) - reference if labelled else 0.0,
         stress=np.asarray(structure.stress, np.float64),
         energy_weight=float(structure.energy_weight),
@@ -151,9 +165,38 @@ def build_graphs(
     def build(structure: structures_.Structure) -> HostGraph:
         return build_graph(structure, cutoff, species_table, atomic_energies, heads)
 
+    found = _molecules(structures, cutoff, species_table, atomic_energies, heads)
+    left = [i for i, graph in enumerate(found) if graph is None]
     workers = num_threads or min(os.cpu_count() or 1, 8)
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
-        return list(executor.map(build, structures))
+        rest = executor.map(build, [structures[i] for i in left])
+        made = dict(zip(left, rest, strict=True))
+    return [graph or made[i] for i, graph in enumerate(found)]
+
+
+def _molecules(
+    structures: Sequence[structures_.Structure],
+    cutoff: float,
+    species_table: tuple[int, ...],
+    atomic_energies: np.ndarray,
+    heads: Sequence[str],
+) -> list[HostGraph | None]:
+    """The graphs of all sound small molecules; None for what ``build_graph`` builds or refuses."""
+    lists = molecules.placed_lists(structures, cutoff)
+    energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))
+    lookup = _lookup(species_table, len(COVALENT_RADII))
+    places = {name: index for index, name in enumerate(heads)}
+    if len(heads) == 1:
+        places.setdefault("", 0)
+    found: list[HostGraph | None] = []
+    for structure, placed in zip(structures, lists, strict=True):
+        graph, head = None, places.get(structure.head)
+        if placed is not None and head is not None:
+            species = lookup.take(structure.atomic_numbers)
+            if species.min() >= 0:
+                graph = _graph(structure, placed, species, energies[head], head, 0.0)
+        found.append(graph)
+    return found
 
 
 def species_of(structure: structures_.Structure, species_table: tuple[int, ...]) -> np.ndarray:
@@ -163,9 +206,7 @@ def species_of(structure: structures_.Structure, species_table: tuple[int, ...])
       UnknownElementError: If an element is not in the species table.
     """
     numbers = np.asarray(structure.atomic_numbers, np.int64)
-    lookup = np.full(max(*species_table, int(numbers.max(initial=0)), 0) + 1, -1, np.int32)
-    lookup[list(species_table)] = np.arange(len(species_table), dtype=np.int32)
-    species = lookup[numbers]
+    species = _lookup(species_table, int(numbers.max(initial=0)) + 1)[numbers]
     if (species < 0).any():
         unknown = int(numbers[np.argmax(species < 0)])
         known = ", ".join(structures_.symbol(z) for z in species_table)
@@ -174,6 +215,13 @@ def species_of(structure: structures_.Structure, species_table: tuple[int, ...])
             f"only the elements the model knows: {known}; remove the structure, or train with it"
         )
     return species
+
+
+def _lookup(species_table: tuple[int, ...], size: int) -> np.ndarray:
+    """Species of each atomic number, −1 for those that are none, int32, at least [size]."""
+    lookup = np.full(max(*species_table, size - 1, 0) + 1, -1, np.int32)
+    lookup[list(species_table)] = np.arange(len(species_table), dtype=np.int32)
+    return lookup
 
 
 def head_of(structure: structures_.Structure, heads: Sequence[str]) -> int:
@@ -195,5 +243,7 @@ def head_of(structure: structures_.Structure, heads: Sequence[str]) -> int:
 
 def _compact(shifts: np.ndarray) -> np.ndarray:
     """Shifts as int8 where they fit, to keep large datasets small in memory."""
+    if shifts.dtype == np.int8:
+        return shifts
     fits = len(shifts) == 0 or (shifts.min() >= -128 and shifts.max() <= 127)
     return shifts.astype(np.int8) if fits else shifts

@@ -63,7 +63,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, nargs="+", default=[5000])
-    parser.add_argument("--formats", nargs="+", choices=("npz", "extxyz"), default=["npz", "extxyz"])
+    parser.add_argument(
+        "--formats", nargs="+", choices=("npz", "extxyz"), default=["npz", "extxyz"]
+    )
     parser.add_argument("--cutoff", type=float, default=5.0, help="Å")
     parser.add_argument("--no-ase", action="store_true", help="leave ase.io.read out")
     parser.add_argument("--profile", metavar="STAGE", help="also run one stage under cProfile")
@@ -96,7 +98,7 @@ def write(path: Path, frames: int) -> Path:
         np.savez(path, nuclear_charges=NUMBERS, coords=positions, energies=energies, forces=forces)
         return path
     symbols = ase.Atoms(NUMBERS).get_chemical_symbols()
-    header = "Properties=species:S:1:pos:R:3:forces:R:3 energy={:.8f} pbc=\"F F F\"\n"
+    header = 'Properties=species:S:1:pos:R:3:forces:R:3 energy={:.8f} pbc="F F F"\n'
     with path.open("w") as file:
         for i in range(frames):
             file.write(f"{len(symbols)}\n{header.format(UNIT * energies[i])}")

@@ -96,9 +96,7 @@ def all_electron_ratio(structures: Sequence[structure.Structure]) -> float | Non
     Reference: Englert 1988, Semiclassical Theory of Atoms. DOI 10.1007/BFb0019202
     """
     z = np.arange(len(COVALENT_RADII), dtype=np.float64)
-    by_number = np.where(
-        z > 1, -0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.2699 * z ** (5 / 3), -0.5
-    )
+    by_number = np.where(z > 1, -0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.2699 * z ** (5 / 3), -0.5)
     ratios = []
     for s in structures:
         if s.energy_weight > 0.0 and (s.atomic_numbers > 2).any():
@@ -113,7 +111,8 @@ def _groups(structures: Sequence[structure.Structure]) -> list[list[structure.St
     """Frames of the same atoms in the same order, where there are enough."""
     found: dict[bytes, list[structure.Structure]] = {}
     for s in structures:
-        key = np.concatenate([s.atomic_numbers, s.pbc]).astype("<i8").tobytes()
+        numbers, pbc = np.asarray(s.atomic_numbers, "<i8"), np.asarray(s.pbc, bool)
+        key = numbers.tobytes() + pbc.tobytes()
         group = found.setdefault(key, [])
         if len(s.positions) > 1 and len(group) < _MAX_FRAMES:
             group.append(s)

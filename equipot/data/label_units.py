@@ -81,10 +81,13 @@ def stated(
       DataError: If two frames state different units, or one does and another does not.
     """
     found: dict[str, str] = {}
+    any_states = any(f.stated_units for f in content.frames)
     for quantity in QUANTITIES:
         if getattr(config, f"{quantity}_unit") is not None:
             continue
         frames = _concerned(quantity, content.frames, keys)
+        if not any_states:
+            frames = frames[:1]  # what the file says holds for all alike
         by_unit = {_unit(quantity, f, content): f for f in reversed(frames)}  # first frame of each
         if len({unit.casefold() for unit in by_unit}) > 1:
             listed = ", ".join(

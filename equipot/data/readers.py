@@ -10,7 +10,17 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from equipot import errors
-from equipot.data import cache, contents, label_keys, label_units, labels, numbers, paths, structure
+from equipot.data import (
+    bulk,
+    cache,
+    contents,
+    label_keys,
+    label_units,
+    labels,
+    numbers,
+    paths,
+    structure,
+)
 from equipot.data import config as data_config
 from equipot.data.formats import ase_files, deepmd, frame, npz
 
@@ -19,7 +29,6 @@ ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"}
 
 _SAME_ENERGY = 1e-6  # eV
 _LARGEST_WEIGHT = 1e9
-_FLAT = 1e-12  # squared volume relative to that of a right-angled cell
 
 
 def read_structures(
@@ -107,8 +116,14 @@ def convert(
     _check_info_keys(content, config, name)
     isolated: dict[str, dict[int, float]] = {"": {}}
     structures: list[structure.Structure] = []
-    for item in content.frames:
-        made = _structure(item, config, keys, scales, name)
+    together = bulk.fields(
+        content.frames, (keys.energy, scales.energy), (keys.forces, scales.forces), scales.length
+    )
+    for index, item in enumerate(content.frames):
+        if together is None:
+            made = _structure(item, config, keys, scales, name)
+        else:
+            made = _completed(together[index], item, config, keys, scales, name)
         if _is_isolated(item) and config.energy_key == data_config.IGNORED:
             continue
         if _is_isolated(item):
@@ -132,7 +147,9 @@ def convert(
 
 
 def _is_isolated(item: frame.Frame) -> bool:
-    marked = str(item.values.get("config_type", "")).casefold()
+    if "config_type" not in item.values:
+        return False
+    marked = str(item.values["config_type"]).casefold()
     return "".join(filter(str.isalnum, marked)) in ISOLATED
 
 
@@ -160,7 +177,7 @@ def _structure(
     values, count = item.values, len(item.atomic_numbers)
     cell = _lengths(item.cell, "cell", scales.length, where)
     positions = _lengths(item.positions, "positions", scales.length, where)
-    pbc = np.asarray(item.pbc, bool)
+    pbc = np.array(item.pbc, bool)
     _check_atoms_and_cell(count, cell[pbc], where)
     weight = _weight(values, config.weight_key, where)
     volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
@@ -186,6 +203,39 @@ def _structure(
     )
 
 
+def _completed(
+    fields: dict[str, Any],
+    item: frame.Frame,
+    config: data_config.DataConfig,
+    keys: label_keys.LabelKeys,
+    scales: label_units.Scales,
+    name: str,
+) -> structure.Structure:
+    """As ``_structure``, from what ``bulk`` has read and checked."""
+    where, values, key = f"{name}, {item.where}", item.values, keys.stress
+    stress, has_stress = np.zeros((3, 3)), False
+    weight = _weight(values, config.weight_key, where)
+    if key is not None and key in values and fields["pbc"].all():
+        volume = float(abs(np.linalg.det(fields["cell"])))
+        stress = labels.stress(values[key], key, volume, where, scales.stress)
+        has_stress = True
+    made = structure.assemble(
+        **fields
+        | {
+            "stress": stress,
+            "energy_weight": weight * fields["energy_weight"],
+            "forces_weight": weight * fields["forces_weight"],
+            "stress_weight": weight * has_stress,
+            "source": where,
+            "group": _text(values, config.group_key),
+            "head": _head(values, config.head_key, where),
+        }
+    )
+    if has_stress:
+        structure.check_array("stress", stress, made.where)
+    return made
+
+
 def _lengths(value: Any, what: str, scale: float, where: str) -> np.ndarray:
     array = numbers.real(value, what, where) * scale
     structure.check_array(what, array, where)
@@ -197,7 +247,7 @@ def _check_atoms_and_cell(count: int, vectors: np.ndarray, where: str) -> None:
     if count == 0:
         raise errors.DataError(f"{where}: holds no atoms; remove the frame")
     right_angled = np.prod(np.linalg.norm(vectors, axis=1)) ** 2
-    if len(vectors) and np.linalg.det(vectors @ vectors.T) <= _FLAT * right_angled:
+    if len(vectors) and np.linalg.det(vectors @ vectors.T) <= bulk.FLAT * right_angled:
         raise errors.DataError(
             f"{where}: is periodic along {len(vectors)} directions, but its lattice vectors "
             f"{vectors.tolist()} do not span as many; give the cell or set pbc to F"

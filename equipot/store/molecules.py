@@ -64,7 +64,7 @@ def _placed(
     total = np.zeros((len(chosen), 3))
     for atom in range(size):  # one after the other, as a search on its own adds them
         total += block.positions[chosen, atom]
-    middles = total / size
+    offsets = np.repeat((total / size)[:, None], size, axis=1)
     molecule, pair = np.nonzero(near.T[chosen])
     ends = np.cumsum(np.bincount(molecule, minlength=len(chosen)))
     senders, receivers, shifts = neighbors.both_ways(
@@ -75,13 +75,13 @@ def _placed(
     starts = [0, *(2 * ends).tolist()]
     return [
         neighbors.Placed(
-            offsets=np.broadcast_to(middle, (size, 3)),
+            offsets=offset,
             cell=np.array(cell, np.float64),
             senders=senders[start:stop],
             receivers=receivers[start:stop],
             cell_shifts=shifts[start:stop],
         )
-        for middle, cell, (start, stop) in zip(
-            middles, cells, itertools.pairwise(starts), strict=True
+        for offset, cell, (start, stop) in zip(
+            offsets, cells, itertools.pairwise(starts), strict=True
         )
     ]

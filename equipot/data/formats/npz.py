@@ -52,12 +52,13 @@ def read(path: pathlib.Path) -> frame.FrameFile:
         for key, value in arrays.items()
         if value.shape[:1] == (count,) and key not in geometry
     }
+    cells, pbc = np.zeros((3, 3)) if cell is None else cell, np.full(3, cell is not None)
     frames = [
         frame.Frame(
             atomic_numbers=numbers[i],
             positions=positions[i],
-            cell=np.zeros((3, 3)) if cell is None else cell,
-            pbc=np.full(3, cell is not None),
+            cell=cells,
+            pbc=pbc,
             values={key: value[i] for key, value in per_frame.items()},
             where=f"frame {i}",
         )

@@ -15,7 +15,7 @@ from equipot.data import structure
 from equipot.data.formats import frame
 
 FLAT = 1e-12
-"""Squared volume of lattice vectors, relative to right-angled ones, that is none."""
+"""Squared volume of lattice vectors, relative to right-angled ones, up to which it is none."""
 
 _TOGETHER = 4096  # frames, so that copies of their numbers are few at a time
 _UNSURE = 4.0  # times that volume: below, a frame is looked at alone
@@ -40,13 +40,16 @@ def fields(
       stress, source, group and head; None where any frame has to be looked at alone.
     """
     found: list[dict[str, Any]] = []
-    for begin in range(0, len(frames), _TOGETHER):
-        chosen = frames[begin : begin + _TOGETHER]
-        own = _fields(chosen, energy, forces, length)
-        if own is None:
-            return None
-        found += own
+    try:
+        for begin in range(0, len(frames), _TOGETHER):
+            found += _fields(frames[begin : begin + _TOGETHER], energy, forces, length)
+    except _UnusualError:
+        return None
     return found
+
+
+class _UnusualError(Exception):
+    """Some frame has to be looked at alone."""
 
 
 def _fields(
@@ -54,24 +57,19 @@ def _fields(
     energy: tuple[str | None, float],
     forces: tuple[str | None, float],
     length: float,
-) -> list[dict[str, Any]] | None:
+) -> list[dict[str, Any]]:
     sizes = [len(f.atomic_numbers) for f in frames]
     numbers = _joined([f.atomic_numbers for f in frames], [(n,) for n in sizes])
-    positions = _joined([f.positions for f in frames], [(n, 3) for n in sizes])
-    cells = _joined([f.cell for f in frames], [(3, 3)] * len(frames))
-    pbc = _joined([f.pbc for f in frames], [(3,)] * len(frames), kinds="b")
+    positions = length * _joined([f.positions for f in frames], [(n, 3) for n in sizes])
+    cells = length * _joined([f.cell for f in frames], [(3, 3)] * len(frames)).reshape(-1, 3, 3)
+    pbc = _joined([f.pbc for f in frames], [(3,)] * len(frames), kinds="b").reshape(-1, 3)
     energies, has_energy = _energies(frames, *energy)
     labels, has_forces = _forces(frames, sizes, *forces)
-    if any(part is None for part in (numbers, positions, cells, pbc, energies, labels)):
-        return None
-    positions, cells = positions * length, (cells * length).reshape(-1, 3, 3)
-    pbc = pbc.reshape(-1, 3)
     arrays = {"positions": positions, "cell": cells, "forces": labels}
     sound = not any(structure.fault(name, value) for name, value in arrays.items())
-    if not (sound and _are_elements(numbers) and _are_energies(energies, sizes)):
-        return None
-    if not (all(sizes) and _span(cells, pbc)):
-        return None
+    sound = sound and _are_elements(numbers) and _are_energies(energies, sizes)
+    if not (sound and all(sizes) and _span(cells, pbc)):
+        raise _UnusualError
     numbers = numbers.astype(np.int64)
     ends = np.cumsum(sizes).tolist()
     return [
@@ -91,48 +89,45 @@ def _fields(
 
 def _joined(
     arrays: Sequence[Any], shapes: Sequence[tuple[int, ...]], kinds: str = "iuf"
-) -> np.ndarray | None:
-    """Arrays of these shapes after one another; None where one is no such array of numbers."""
+) -> np.ndarray:
+    """Arrays of numbers after one another, each of its shape; reals unless they are logical."""
     for array, shape in zip(arrays, shapes, strict=True):
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
-            return None
-        if array.shape != shape:
-            return None
+        usual = isinstance(array, np.ndarray) and array.dtype.kind in kinds
+        if not usual or array.shape != shape:
+            raise _UnusualError
     joined = np.concatenate(arrays)
     return joined if kinds == "b" else joined.astype(np.float64, copy=False)
 
 
 def _energies(
     frames: Sequence[frame.Frame], key: str | None, scale: float
-) -> tuple[list[float] | None, list[bool]]:
-    """Energies in eV, 0 for frames without, and which have one; None where one is no number."""
-    found, there = [], []
-    for item in frames:
-        value = item.values.get(key) if key is not None else None
-        there.append(key is not None and key in item.values)
-        if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "iuf":
-            value = value.item()
-        if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
-            if there[-1]:
-                return None, there
-            value = 0.0
-        found.append(float(value) * scale if there[-1] else 0.0)
+) -> tuple[list[float], list[bool]]:
+    """Energies in eV, 0 for frames without, and which frames have one."""
+    there = [key in item.values for item in frames]
+    found = [
+        _number(item.values[key]) * scale if key is not None and has else 0.0
+        for item, has in zip(frames, there, strict=True)
+    ]
     return found, there
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "iuf":
+        return float(value.item())
+    if isinstance(value, bool) or not isinstance(value, float | int | np.floating | np.integer):
+        raise _UnusualError
+    return float(value)
 
 
 def _forces(
     frames: Sequence[frame.Frame], sizes: Sequence[int], key: str | None, scale: float
-) -> tuple[np.ndarray | None, list[bool]]:
+) -> tuple[np.ndarray, list[bool]]:
     """Forces in eV/Å of all atoms, 0 for frames without, and which frames have them."""
-    there = [key is not None and key in item.values for item in frames]
-    if key is None or not any(there):
-        return np.zeros((sum(sizes), 3)), there
-    values = [f.values[key] for f, has in zip(frames, there, strict=True) if has]
-    own = _joined(values, [(n, 3) for n, has in zip(sizes, there, strict=True) if has])
-    if own is None:
-        return None, there
-    found = np.zeros((sum(sizes), 3))
-    found[np.repeat(there, sizes)] = own * scale
+    found, there = np.zeros((sum(sizes), 3)), [key in item.values for item in frames]
+    if key is not None and any(there):
+        values = [f.values[key] for f, has in zip(frames, there, strict=True) if has]
+        shapes = [(n, 3) for n, has in zip(sizes, there, strict=True) if has]
+        found[np.repeat(there, sizes)] = scale * _joined(values, shapes)
     return found, there
 
 

@@ -60,7 +60,7 @@ class Block:
 
     @functools.cached_property
     def pairs(self) -> list[tuple[int, int]]:
-        """Every pair of two of the elements, [elements²]; smaller Z first where ``kinds`` points."""
+        """Every pair of elements, [elements²]; ``kinds`` knows those with the smaller Z first."""
         elements = self.elements.tolist()
         return [(a, b) for a in elements for b in elements]
 

@@ -53,7 +53,7 @@ def _connected(block: molecules.Block, near: np.ndarray) -> np.ndarray:
         for first, second, edge in zip(block.first, block.second, near, strict=True):
             reached[second] |= edge & reached[first]
             reached[first] |= edge & reached[second]
-    return reached.all(axis=0)
+    return np.all(reached, axis=0, keepdims=True)[0]
 
 
 def _placed(

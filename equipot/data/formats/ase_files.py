@@ -10,8 +10,8 @@ import pathlib
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import ase
 import ase.db
@@ -23,7 +23,9 @@ from ase.io.vasp_parsers.vasp_outcar_parsers import NoNonEmptyLines, UnableToLoc
 from ase.spacegroup.spacegroup import SpacegroupError
 
 from equipot import errors
-from equipot.data.formats import databases, extxyz, frame, packed, vasp
+from equipot.data.formats import databases, extxyz, frame, packed, vasp, xyz_frame
+
+T = TypeVar("T")
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset(
@@ -41,6 +43,7 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "forces": ("forces_unit",),
     "stress": ("stress_unit",),
 }
+_STATING = frozenset(key for keys in UNIT_KEYS.values() for key in keys)
 _DATABASES = frozenset({"db", "json"})
 _XYZ = frozenset({"extxyz", "xyz"})
 _EXTENSIONS = {".xyz": "extxyz", ".extxyz": "extxyz", ".db": "db", ".json": "json"}
@@ -63,8 +66,13 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
     Raises:
       DataError: If ASE cannot read it, or a key has two values in one frame.
     """
-    images = read_images(path, ase_format)
-    frames = [_frame(atoms, f"frame {index}", path.name) for index, atoms in enumerate(images)]
+    images = _read(path, ase_format, extxyz.read_parsed)
+    frames = [
+        _parsed(image, f"frame {index}", path.name)
+        if isinstance(image, xyz_frame.Parsed)
+        else _frame(image, f"frame {index}", path.name)
+        for index, image in enumerate(images)
+    ]
     return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
 
 
@@ -78,14 +86,21 @@ def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.A
     Raises:
       DataError: If it cannot be read whole.
     """
+    return _read(path, ase_format, extxyz.read)
+
+
+def _read(
+    path: pathlib.Path, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
+) -> list[ase.Atoms | T]:
+    """All frames, those of extended xyz as the given function reads them."""
     if path.is_dir():
         raise errors.DataError(
             f"{path}: expected a file, found a folder that is no system of DeePMD; name a file"
         )
-    images: list[ase.Atoms] = []
+    images: list[ase.Atoms | T] = []
     try:
         with packed.plain_file(path.absolute()) as plain:
-            for image in _images(plain, path.name, ase_format):
+            for image in _images(plain, path.name, ase_format, read_xyz):
                 images.append(image)
     except errors.DataError:
         raise
@@ -100,11 +115,13 @@ def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.A
     return images
 
 
-def _images(path: pathlib.Path, name: str, ase_format: str | None) -> Iterator[ase.Atoms]:
+def _images(
+    path: pathlib.Path, name: str, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
+) -> Iterator[ase.Atoms | T]:
     kind = ase_format or _EXTENSIONS.get(path.suffix.casefold())
     kind = kind or ase_formats.filetype(str(path))
     if kind in _XYZ:
-        yield from extxyz.read(path, name)
+        yield from read_xyz(path, name)
         return
     check = databases.CHECKS.get(kind) or vasp.CHECKS.get(kind)
     expected = check(path, name) if check else None
@@ -125,6 +142,14 @@ def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
     # ase.io.read leaves out the keys a user has given the rows.
     for row in ase.db.connect(str(path), type=kind, serial=True).select():
         yield row.toatoms(add_additional_information=True)
+
+
+def _parsed(found: xyz_frame.Parsed, where: str, name: str) -> frame.Frame:
+    return frame.Frame(
+        **found._asdict(),
+        where=where,
+        stated_units=_stated_units(found.values, f"{name}, {where}"),
+    )
 
 
 def _frame(atoms: ase.Atoms, where: str, name: str) -> frame.Frame:
@@ -169,6 +194,8 @@ def _equal(first: Any, second: Any) -> bool:
 def _stated_units(values: Mapping[str, Any], where: str) -> dict[str, str]:
     """Units that a frame names, as in ``forces_unit=eV/A``."""
     stated: dict[str, str] = {}
+    if values.keys().isdisjoint(_STATING):
+        return stated
     for quantity, keys in UNIT_KEYS.items():
         found = {str(values[key]) for key in keys if key in values}
         if len(found) > 1:

@@ -1,21 +1,25 @@
 """Extended xyz and plain xyz, frame by frame, with everything in the file read or refused.
 
-ASE parses a frame; what it would pass over in silence is looked for before: lines between frames,
-columns that ``Properties`` does not name, logical values that are none, elements given twice.
+ASE parses a frame that is not an ordinary one; what it would pass over in silence is looked for
+before: lines between frames, columns that ``Properties`` does not name, logical values that are
+none, elements given twice.
 """
 
+import contextlib
 import io
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO, TypeVar
 
 import ase
 import ase.io.extxyz
 import numpy as np
 
 from equipot import errors
-from equipot.data.formats import xyz_header
+from equipot.data.formats import xyz_frame, xyz_header
+
+T = TypeVar("T")
 
 _PLAIN = "species:S:1:pos:R:3"
 _LOGICAL = frozenset({"T", "F", "True", "False"})
@@ -35,9 +39,26 @@ def read(path: pathlib.Path, name: str) -> Iterator[ase.Atoms]:
     Raises:
       DataError: At the first thing that is no frame, with its number and line.
     """
+    return _parsed(path, name, _atoms)
+
+
+def read_parsed(path: pathlib.Path, name: str) -> Iterator[ase.Atoms | xyz_frame.Parsed]:
+    """Yields the frames as ``read`` does, the ordinary ones without ASE.
+
+    Args:
+      path: The file.
+      name: What messages call it.
+
+    Raises:
+      DataError: At the first thing that is no frame, with its number and line.
+    """
+    return _parsed(path, name, _ordinary)
+
+
+def _parsed(path: pathlib.Path, name: str, make: Callable[..., T]) -> Iterator[T]:
     with path.open(encoding="utf-8") as file:
         try:
-            yield from _frames(file, os.fstat(file.fileno()).st_size, name)
+            yield from _frames(file, os.fstat(file.fileno()).st_size, name, make)
         except UnicodeDecodeError as error:
             raise errors.DataError(
                 f"{name}: expected text in UTF-8, found the byte {error.object[error.start]:#x}; "
@@ -45,7 +66,7 @@ def read(path: pathlib.Path, name: str) -> Iterator[ase.Atoms]:
             ) from error
 
 
-def _frames(file: TextIO, size: int, name: str) -> Iterator[ase.Atoms]:
+def _frames(file: TextIO, size: int, name: str, make: Callable[..., T]) -> Iterator[T]:
     number, line = 0, 1
     text = file.readline()
     while text:
@@ -67,7 +88,7 @@ def _frames(file: TextIO, size: int, name: str) -> Iterator[ase.Atoms]:
         while text.lstrip().startswith("VEC"):
             vectors.append(text)
             text = file.readline()
-        yield _atoms(count, header, rows, vectors, where, line)
+        yield make(count, header, rows, vectors, where, line)
         number, line = number + 1, line + 2 + count + len(vectors)
 
 
@@ -85,6 +106,18 @@ def _count(text: str, size: int, where: str) -> int:
             f"mend the number"
         )
     return int(word)
+
+
+def _ordinary(
+    count: int, header: str, rows: Sequence[str], vectors: Sequence[str], where: str, line: int
+) -> ase.Atoms | xyz_frame.Parsed:
+    if rows and not vectors:
+        with contextlib.suppress(ValueError):  # said by the other way
+            info = xyz_header.parse(header)
+            found = xyz_frame.parse(info, str(info.get("Properties", _PLAIN)), rows)
+            if found is not None:
+                return found
+    return _atoms(count, header, rows, vectors, where, line)
 
 
 def _atoms(

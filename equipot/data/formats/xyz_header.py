@@ -20,6 +20,9 @@ _TEXTS = frozenset({"uid", "Properties"})
 _LOGICAL = {"T": True, "true": True, "True": True, "TRUE": True}
 _LOGICAL |= {"F": False, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?\d+", re.ASCII)
+_WORD = r"[^\s=\"'{}\[\]\\]+"
+_PAIR = re.compile(rf'({_WORD})=(?:"([^"\\]+)"|({_WORD}))')
+_SIMPLE = re.compile(rf'(?:{_WORD}=(?:"[^"\\]+"|{_WORD})\s+)*')
 _VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))  # place of each entry of a matrix among the six
 
 
@@ -42,6 +45,15 @@ def parse(line: str) -> dict[str, Any]:
 
 
 def _pairs(line: str) -> Iterator[tuple[str, str]]:
+    """Keys and texts of the values, quickly where nothing but quotes needs a closer look."""
+    if _SIMPLE.fullmatch(f"{line} "):
+        for key, quoted, plain in _PAIR.findall(line):
+            yield key, quoted or plain
+        return
+    yield from _pairs_by_letter(line)
+
+
+def _pairs_by_letter(line: str) -> Iterator[tuple[str, str]]:
     """Splits at white space outside quotes and brackets; signs of equality may stand apart."""
     entries: list[list[list[str]]] = [[[]]]
     closing, opened_at, escaped, is_apart = "", 0, False, False

@@ -158,13 +158,13 @@ def fault(name: str, value: np.ndarray) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _formula(atomic_numbers: bytes, dtype: np.dtype) -> str:
-    """Carbon, hydrogen, then the others by symbol; all by symbol where there is no carbon."""
+    """Carbon, hydrogen, then the others by symbol, as ASE writes it."""
     numbers = np.frombuffer(atomic_numbers, dtype)
     if not ((numbers > 0) & (numbers < len(chemical_symbols))).all():
         return "not of elements"
     counts = np.bincount(numbers)
     found = {chemical_symbols[z]: counts[z] for z in np.flatnonzero(counts).tolist()}
-    leading = [s for s in ("C", "H") if s in found] if "C" in found else []
+    leading = [s for s in ("C", "H") if s in found]
     order = [*leading, *sorted(found.keys() - set(leading))]
     return "".join(s if found[s] == 1 else f"{s}{found[s]}" for s in order)
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
+from equipot.process import ALONE, Process
 from equipot.store import packing
+from equipot.store.graph_store import GraphStore
 
 T = TypeVar("T")
 
@@ -36,30 +38,37 @@ class Loader:
         shuffle: bool = True,
         dtype: str = "float32",
         prefetch: int = 2,
+        process: Process = ALONE,
     ) -> None:
         """Checks that every graph fits.
 
         Args:
-          graphs: The dataset.
+          graphs: The dataset; the size table and names of a ``GraphStore`` are used as they are.
           budget: Padded totals of one device's batch; None to plan it from ``batch_size``.
           cutoff: Å, the one the graphs were built with.
           batch_size: Structures per device in a batch, on average; needed without a budget only.
-          num_devices: Leading axis of every batch.
+          num_devices: Bins of every step, of all processes together.
           seed: Of the order.
           shuffle: Whether to deal in random order, or in the order given.
           dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
           prefetch: How many batches are made ahead.
+          process: Whose share of every step is collated.
 
         Raises:
           GraphTooLargeError: If a graph alone is above the budget.
-          ValueError: If neither a budget nor a batch size is given.
+          ValueError: If neither a budget nor a batch size is given, or the processes cannot share
+            the devices evenly.
         """
         if budget is None and batch_size is None:
             raise ValueError("expected a budget or a batch size to plan one from, received neither")
         self.graphs = graphs
-        self.sizes = packing.size_table(graphs)
+        is_store = isinstance(graphs, GraphStore)
+        self.sizes = graphs.sizes if is_store else packing.size_table(graphs)
         self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)
-        packing.check_sizes(self.sizes, self.budget, [g.source for g in graphs])
+        names = graphs.names if is_store else [g.source for g in graphs]
+        packing.check_sizes(self.sizes, self.budget, names)
+        process.own(range(num_devices))
+        self.process = process
         self.cutoff, self.dtype = cutoff, dtype
         self.num_devices, self.prefetch = num_devices, prefetch
         self.seed, self.shuffle = seed, shuffle
@@ -88,6 +97,8 @@ class Loader:
     def batches(self, epoch: int, start: int = 0) -> Generator[Graph, None, None]:
         """Yields the batches of an epoch from position ``start`` on; leaves are [devices, ...].
 
+        Of several processes each gets its own devices' share, the first the first devices'.
+
         Raises:
           ValueError: If the epoch has fewer than ``start`` batches.
         """
@@ -99,7 +110,8 @@ class Loader:
             )
 
         def make(position: int) -> Graph:
-            bins = [[self.graphs[i] for i in members] for members in steps[position]]
+            own = self.process.own(steps[position])
+            bins = [[self.graphs[i] for i in members] for members in own]
             return batching.collate_devices(bins, self.budget, self.cutoff, self.dtype)
 
         return prefetched(make, range(start, len(steps)), self.prefetch)

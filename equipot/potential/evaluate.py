@@ -17,7 +17,8 @@ from equipot.graphs import batching
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
-from equipot.store import packing
+from equipot.store import graph_store, packing
+from equipot.store.graph_store import GraphStore
 from equipot.typing import PyTree
 
 
@@ -42,7 +43,7 @@ class HostPrediction:
 
 def evaluate(
     potential: Potential,
-    structures: Sequence[Structure],
+    structures: Sequence[Structure] | GraphStore,
     batch_size: int = 8,
     *,
     on_progress: Callable[[int], None] | None = None,
@@ -53,7 +54,8 @@ def evaluate(
 
     Args:
       potential: The potential.
-      structures: What to evaluate; labels are not looked at.
+      structures: What to evaluate, or the graphs of it with this potential's cutoff, species and
+        heads; labels are not looked at.
       batch_size: Structures of average size in a batch.
       on_progress: Called with the number of structures done after each batch.
 
@@ -64,17 +66,16 @@ def evaluate(
       UnknownElementError: If a structure holds an element that the potential does not know.
       DataError: If a structure does not say which of several heads it asks for.
       NonFiniteError: If a prediction is not finite.
+      ValueError: If graphs were built for another potential.
     """
-    if not structures:
+    if not len(structures):
         return []
     spec = potential.spec
     references = spec.references
-    graphs = batching.build_graphs(
-        structures, spec.cutoff, spec.species_table, references, heads=spec.heads
-    )
-    budget = batching.plan_budget(graphs, batch_size)
-    has_stress = [bool(structure.pbc.all()) for structure in structures]
-    bins = batching.pack(packing.size_table(graphs), np.arange(len(graphs)), budget)
+    graphs = _graphs(spec, structures)
+    budget = packing.plan_sizes(graphs.sizes, batch_size)
+    has_stress = graphs.has_stress
+    bins = packing.pack(graphs.sizes, np.arange(len(graphs)), budget, graphs.names)
     done: dict[int, HostPrediction] = {}
     with jax.enable_x64(spec.dtype == "float64"):
         predict = _compiled_predict(spec)
@@ -87,9 +88,23 @@ def evaluate(
             done.update(zip(batch, parts, strict=True))
             if on_progress is not None:
                 on_progress(len(done))
-    for i, structure in enumerate(structures):
-        check_finite(done[i], structure.where)
-    return [done[i] for i in range(len(structures))]
+    for i, name in enumerate(graphs.names):
+        check_finite(done[i], name)
+    return [done[i] for i in range(len(graphs))]
+
+
+def _graphs(spec: PotentialSpec, structures: Sequence[Structure] | GraphStore) -> GraphStore:
+    """The graphs that a potential takes, built if they are not there."""
+    if isinstance(structures, GraphStore):
+        structures.settings.check_edges(spec.cutoff, spec.species_table, spec.heads)
+        return structures
+    settings = graph_store.Settings(
+        cutoff=spec.cutoff,
+        species_table=spec.species_table,
+        atomic_energies=spec.references,
+        heads=spec.heads,
+    )
+    return GraphStore.build(structures, settings)
 
 
 @functools.lru_cache(maxsize=8)

@@ -6,6 +6,10 @@ complete or not there: Orbax writes under another name and renames last.
 
 The latest few are kept, and for each of them the one that was the best at its time: when a damaged
 one is moved away, the one before it can go on.
+
+Of several processes all open, save and load: Orbax is collective, waits for the others, writes
+from one, and would hang where only the first came. What is beside Orbax, making the folder, room
+on the disk, deleting what a killed run left, the first does alone.
 """
 
 import dataclasses
@@ -23,6 +27,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from equipot import errors, files
+from equipot.process import ALONE, Process
 from equipot.training import checkpoint_meta, orbax_noise
 from equipot.training import state as states
 from equipot.training.state import Progress, TrainState
@@ -44,25 +49,28 @@ class Checkpoints:
       lost_best: The step that a loaded run called its best and that is not there any more.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(self, folder: Path, keep: int, process: Process = ALONE) -> None:
         """Opens the folder, making it if needed; what a killed run left half-written is removed.
 
         Args:
           folder: Where they are.
           keep: How many of the latest are kept beside the best.
+          process: Which of the processes of the run.
 
         Raises:
           CheckpointError: If the folder cannot be used, or a checkpoint is damaged.
         """
         self.folder = folder
         self.lost_best: int | None = None
+        self._process = process
         self._kept = _Kept(keep)
         self._quiet = orbax_noise.Quiet()
         self._quiet.enter()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
-                shutil.rmtree(unfinished)
+            if process.is_first:
+                folder.mkdir(parents=True, exist_ok=True)
+                for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
+                    shutil.rmtree(unfinished)
             # Orbax's policies do not match its own protocols in the eyes of a type checker.
             always: Any = _when.ContinuousCheckpointingPolicy()
             kept: Any = self._kept
@@ -121,7 +129,8 @@ class Checkpoints:
         self._kept.best[progress.step] = progress.best_step
         try:
             self._checkpointer.wait()
-            self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
+            if self._process.is_first:
+                self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
             self._checkpointer.save_checkpointables_async(progress.step, {**parts, "meta": meta})
         except _FAILURES as failure:
             raise self._cannot_write(failure) from failure
@@ -166,7 +175,8 @@ class Checkpoints:
             progress = dataclasses.replace(progress, best_step=step, best_loss=math.inf)
         self._kept.best = {own: self._best_step(own) for own in self.steps[:-1]}
         self._kept.best[step] = progress.best_step
-        self._finish_deleting(step)
+        if self._process.is_first:
+            self._finish_deleting(step)
         return restored, progress
 
     def load_ema(self, step: int, like: TrainState) -> PyTree:

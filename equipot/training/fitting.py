@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from equipot.graphs.graph import Graph
 from equipot.models import registry
 from equipot.potential import artefact, evaluate
 from equipot.potential import potential as potentials
+from equipot.process import ALONE, Process
+from equipot.store.graph_store import GraphStore
 from equipot.training import (
     checkpoints,
     folder,
-    optimizer,
     plots,
     preparation,
     reports,
@@ -33,12 +34,13 @@ from equipot.training import (
 from equipot.training.config import TrainConfig
 
 
-def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
+def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process = ALONE) -> Path:
     """Trains a potential, or goes on with a run that was interrupted.
 
     Args:
       config: The run; its folder is resumed when it holds the same, unfinished run.
       stop: Entered, of a program that watches for signals itself.
+      process: Which of the processes that train it.
 
     Returns:
       The run folder, see ``equipot.training.folder`` for what it holds.
@@ -52,11 +54,12 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
         checkpoint has been written.
     """
     began = time.monotonic()
-    registry.config_from_mapping(config.model)
+    model = registry.config_from_mapping(config.model)
     config = folder.as_begun(config)
     place = folder.find_folder(config)
     if place.is_finished:
-        print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
+        if process.is_first:
+            print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.enable_x64(config.potential.dtype == "float64"))
@@ -64,19 +67,19 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
         mesh = sharding.make_mesh(config.trainer.num_devices)
         dataset = datasets.read_dataset(config.data)
         report = audit.audit(dataset, config.loss.terms)
-        parts = preparation.prepare(config, dataset, mesh.size)
-        stack.enter_context(folder.occupied(place, config, parts.facts))
+        parts = preparation.prepare(config, dataset, mesh.size, model, process)
+        stack.enter_context(folder.occupied(place, config, parts.facts, process))
 
-        stop = stop or stack.enter_context(stopping.Stop())
+        stop = stop or stack.enter_context(stopping.Stop(process=process))
         saved = stack.enter_context(
-            checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints)
+            checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints, process)
         )
-        initial = state.init_state(parts.params, optimizer.make_optimizer(config.optimizer))
+        initial = state.init_state(parts.params, parts.updates.transformation)
         progress = state.Progress(seed=config.seed)
         goes_on = saved.latest_step is not None
         if goes_on:
             initial, progress = saved.load(initial)
-        log = stack.enter_context(run_log.RunLog(place.path, progress.logs))
+        log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process))
         log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
         if goes_on:
             log.say(f"going on after step {progress.step}, from the checkpoint")
@@ -93,7 +96,9 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None) -> Path:
         log.start_bar(run.num_steps, progress.step)
         _train(run, stop)
         log.stop_bar()
-        _finish(run, dataset, place, compiled)
+        best = _best(run, dataset)
+        if process.is_first:
+            _finish(run, best, dataset, place, compiled)
     return place.path
 
 
@@ -124,21 +129,26 @@ def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Graph], None, Non
         epoch, position = epoch + 1, 0
 
 
-def _finish(
-    run: trainer.Trainer,
-    dataset: datasets.Dataset,
-    place: folder.RunFolder,
-    compiled: compilations.Compilations,
-) -> None:
-    """Saves the best potential, measures it on all splits, and writes tables and pictures."""
-    best = potentials.Potential(
+def _best(run: trainer.Trainer, dataset: datasets.Dataset) -> potentials.Potential:
+    """The potential of the best checkpoint, which all processes read."""
+    return potentials.Potential(
         spec=run.parts.spec,
         params=run.saved.load_ema(run.progress.best_step, run.state),
         provenance=_provenance(run, dataset),
         distance_range=distance_range_of(run.parts.spec, dataset),
     )
+
+
+def _finish(
+    run: trainer.Trainer,
+    best: potentials.Potential,
+    dataset: datasets.Dataset,
+    place: folder.RunFolder,
+    compiled: compilations.Compilations,
+) -> None:
+    """Saves the best potential, measures it on all splits, and writes tables and pictures."""
     artefact.save(place.artefact, best)
-    evaluated = _evaluate(best, dataset, run.batch_size)
+    evaluated = _evaluate(best, run.parts.graphs, dataset, run.batch_size)
     table = {name: reports.split_errors(*content) for name, content in evaluated.items()}
     plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL)
     text = reports.error_table(table)
@@ -151,12 +161,22 @@ def _finish(
 
 
 def _evaluate(
-    potential: potentials.Potential, dataset: datasets.Dataset, batch_size: int
+    potential: potentials.Potential,
+    graphs: Mapping[str, GraphStore],
+    dataset: datasets.Dataset,
+    batch_size: int,
 ) -> plots.Evaluated:
-    """Predictions for all splits that hold structures, through one compiled program."""
+    """Predictions for all splits that hold structures, through one compiled program.
+
+    Those that training used have their graphs; only now those of the others are built.
+    """
     splits = {name: split for name, split in dataset.splits.items() if split}
-    every = [structure for split in splits.values() for structure in split]
-    predictions = iter(evaluate.evaluate(potential, every, batch_size))
+    settings = graphs["train"].settings
+    stores = [
+        graphs[name] if name in graphs else GraphStore.build(split, settings)
+        for name, split in splits.items()
+    ]
+    predictions = iter(evaluate.evaluate(potential, GraphStore.joined(stores), batch_size))
     return {name: (split, [next(predictions) for _ in split]) for name, split in splits.items()}
 
 

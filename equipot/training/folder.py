@@ -28,6 +28,7 @@ from equipot import config as configuration
 from equipot import errors, files
 from equipot.data.config import DataConfig
 from equipot.potential.config import PotentialConfig
+from equipot.process import ALONE, Process
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -150,20 +151,26 @@ def find_folder(config: TrainConfig) -> RunFolder:
 
 @contextlib.contextmanager
 def occupied(
-    folder: RunFolder, config: TrainConfig, facts: Mapping[str, Any]
+    folder: RunFolder, config: TrainConfig, facts: Mapping[str, Any], process: Process = ALONE
 ) -> Iterator[RunFolder]:
-    """Makes the folder if it is new and keeps other processes out of it.
+    """Makes the folder if it is new and keeps other runs out of it.
+
+    Of several processes of one run the first does so, for all.
 
     Args:
       folder: From ``find_folder``.
       config: The configuration, written once.
       facts: ``fingerprint`` of the data, ``num_devices`` and whatever else is to be kept; written
         once and compared afterwards.
+      process: Which of the processes of the run.
 
     Raises:
       CheckpointError: If another process is training there, if data or devices have changed, or if
         the folder cannot be written.
     """
+    if not process.is_first:
+        yield folder
+        return
     with _lock_file(folder.path) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,6 +21,30 @@ _SCALES: Mapping[str, Callable[[float, float], optax.GradientTransformation]] = 
 }
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Updates:
+    """From gradients to new parameters, for a run of a known length.
+
+    Attributes:
+      settings: What it was made from.
+      transformation: Gradients into updates of unit learning rate.
+      schedule: Learning rate by the number of steps done.
+    """
+
+    settings: OptimizerConfig
+    transformation: optax.GradientTransformation
+    schedule: Callable[[Int[Array, ""]], Float[Array, ""]]
+
+    @classmethod
+    def of(cls, settings: OptimizerConfig, num_steps: int) -> "Updates":
+        """Makes optimizer and schedule, once for all who need them."""
+        return cls(
+            settings=settings,
+            transformation=make_optimizer(settings),
+            schedule=make_schedule(settings, num_steps),
+        )
+
+
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 

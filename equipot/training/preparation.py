@@ -1,7 +1,7 @@
 """From a configuration and a dataset to what a run is made of: potential, parameters, batches."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,13 +10,15 @@ import jax.numpy as jnp
 from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
-from equipot.data.structure import Structure, symbol
-from equipot.graphs import batching, loader
+from equipot.data.structure import symbol
+from equipot.graphs import loader
 from equipot.potential import binding, repulsion
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
-from equipot.store import statistics
-from equipot.training import starting_point
+from equipot.process import ALONE, Process
+from equipot.store import graph_store, packing
+from equipot.store.graph_store import GraphStore
+from equipot.training import optimizer, starting_point
 from equipot.training.config import TrainConfig
 from equipot.typing import PyTree
 
@@ -30,6 +32,9 @@ class Preparation:
       params: Initial parameters.
       train: Batches of the training split, shuffled.
       valid: Batches of the validation split, in order.
+      graphs: The graphs of both splits, by name.
+      num_steps: Length of the run.
+      updates: Optimizer and schedule.
       facts: What goes into dataset.json.
       notes: Sentences for the user.
     """
@@ -38,11 +43,20 @@ class Preparation:
     params: PyTree
     train: loader.Loader
     valid: loader.Loader
+    graphs: Mapping[str, GraphStore]
+    num_steps: int
+    updates: optimizer.Updates
     facts: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Preparation:
+def prepare(
+    config: TrainConfig,
+    dataset: Dataset,
+    num_devices: int,
+    model: tuple[str, Any] | None = None,
+    process: Process = ALONE,
+) -> Preparation:
     """Computes statistics on the training split, builds all graphs and draws the parameters.
 
     In float64 this must be called inside ``jax.enable_x64``.
@@ -51,6 +65,8 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Preparat
       config: The run.
       dataset: Its data.
       num_devices: Devices that each batch is spread over.
+      model: Name and settings of the model, where they are known already.
+      process: Which of the processes that train.
 
     Raises:
       DataError: If there is no validation split, or a structure cannot become a graph.
@@ -61,34 +77,50 @@ def prepare(config: TrainConfig, dataset: Dataset, num_devices: int) -> Preparat
             "data: expected validation frames, received none; set data.valid, data.num_valid or"
             " data.valid_fraction"
         )
-    point = starting_point.find(config, dataset)
+    point = starting_point.find(config, dataset, model)
     fitted = point.references
-
-    def graphs(structures: Sequence[Structure]) -> Sequence[batching.HostGraph]:
-        cutoff, table = point.model_config.cutoff, point.species_table
-        return batching.build_graphs(
-            structures, cutoff, table, fitted.atomic_energies, heads=point.heads
-        )
-
-    train, valid = graphs(dataset.train), graphs(dataset.valid)
+    settings = graph_store.Settings(
+        cutoff=point.model_config.cutoff,
+        species_table=point.species_table,
+        atomic_energies=fitted.atomic_energies,
+        heads=point.heads,
+    )
+    graphs = {
+        "train": GraphStore.build(dataset.train, settings),
+        "valid": GraphStore.build(dataset.valid, settings),
+    }
     if point.potential is None:
-        spec = _spec(config, point, statistics.average_num_neighbors(train))
+        spec = _spec(config, point, graphs["train"].avg_num_neighbors)
         scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
         params = potentials.init_params(spec, jax.random.key(config.seed), scale, shift)
     else:
         spec = point.potential.spec
         params = jax.tree.map(jnp.asarray, point.potential.params)
     trainer = config.trainer
+    sizes = {"train": trainer.batch_size, "valid": trainer.eval_batch_size or trainer.batch_size}
     loaders = {
-        "train": _loader(spec, train, trainer.batch_size, num_devices, config.seed, True),
-        "valid": _loader(
-            spec, valid, trainer.eval_batch_size or trainer.batch_size, num_devices, 0, False
-        ),
+        name: loader.Loader(
+            graphs[name],
+            # A batch need not be larger than the split.
+            packing.plan_sizes(graphs[name].sizes, min(size, -(-len(graphs[name]) // num_devices))),
+            cutoff=spec.cutoff,
+            num_devices=num_devices,
+            seed=config.seed if name == "train" else 0,
+            shuffle=name == "train",
+            dtype=spec.dtype,
+            process=process,
+        )
+        for name, size in sizes.items()
     }
+    per_epoch = loaders["train"].num_batches(0)
+    num_steps = trainer.num_steps or (trainer.num_epochs or 1) * per_epoch
     return Preparation(
         spec=spec,
         params=params,
         **loaders,
+        graphs=graphs,
+        num_steps=num_steps,
+        updates=optimizer.Updates.of(config.optimizer, num_steps),
         facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(*fitted.notes, *_notes(spec, params, loaders)),
     )
@@ -118,26 +150,6 @@ def _spec(
 def count_parameters(params: PyTree) -> int:
     """How many numbers the model learns; scale and shift are not counted."""
     return sum(leaf.size for leaf in jax.tree.leaves(params["model"]))
-
-
-def _loader(
-    spec: PotentialSpec,
-    graphs: Sequence[batching.HostGraph],
-    batch_size: int,
-    num_devices: int,
-    seed: int,
-    shuffle: bool,
-) -> loader.Loader:
-    share = -(-len(graphs) // num_devices)  # a batch need not be larger than the split
-    return loader.Loader(
-        graphs,
-        batching.plan_budget(graphs, min(batch_size, share)),
-        cutoff=spec.cutoff,
-        num_devices=num_devices,
-        seed=seed,
-        shuffle=shuffle,
-        dtype=spec.dtype,
-    )
 
 
 def _facts(
@@ -175,5 +187,5 @@ def _notes(
             f" {own.budget.nodes} nodes and {own.budget.edges} edges each; {own.padding_waste()}"
             for name, own in loaders.items()
         ),
-        f"Shapes to compile: {batching.compiled_shapes(*budgets)}",
+        f"Shapes to compile: {packing.compiled_shapes(*budgets)}",
     )

@@ -22,6 +22,7 @@ from rich import console as rich_console
 from rich import progress as rich_progress
 
 from equipot import errors, files
+from equipot.process import ALONE, Process
 from equipot.training.config import LoggerConfig
 
 JSONL, CSV, TEXT = "metrics.jsonl", "metrics.csv", "train.log"
@@ -50,16 +51,28 @@ class _Console(rich_console.Console):
 
 
 class RunLog:
-    """The log files of one run, its progress bar, and Weights & Biases if that is configured."""
+    """The log files of one run, its progress bar, and Weights & Biases if that is configured.
 
-    def __init__(self, folder: Path, lengths: Mapping[str, int]) -> None:
+    Of several processes the first tells; what the others say and record goes nowhere.
+    """
+
+    def __init__(self, folder: Path, lengths: Mapping[str, int], process: Process = ALONE) -> None:
         """Opens the files, cut back to what they held when the checkpoint was made.
 
         Args:
           folder: The run folder.
           lengths: Bytes to keep of each file; a file that is not named is emptied.
+          process: Which of the processes of the run.
         """
-        self.console = _Console(highlight=False, soft_wrap=True)
+        self._tells = process.is_first
+        self.console = _Console(highlight=False, soft_wrap=True, quiet=not self._tells)
+        self._files: dict[str, io.FileIO] = {}
+        self._bar = _bar(self.console)
+        self._tracker: Any = None
+        if self._tells:
+            self._open(folder, lengths)
+
+    def _open(self, folder: Path, lengths: Mapping[str, int]) -> None:
         with contextlib.ExitStack() as opened:
             self._files = {
                 name: opened.enter_context(_cut(folder / name, lengths.get(name, 0)))
@@ -68,8 +81,6 @@ class RunLog:
             opened.pop_all()  # all are there: closed by ``__exit__``
         if not lengths.get(CSV):
             self._write(CSV, ",".join(COLUMNS) + "\n")
-        self._bar = _bar(self.console)
-        self._tracker: Any = None
         damaged = read_lines(folder / JSONL)[1]
         if damaged:
             self.say(f"{JSONL}: lines {damaged} are damaged, and left out of the learning curve")
@@ -96,6 +107,8 @@ class RunLog:
 
     def record(self, values: Mapping[str, float | int]) -> None:
         """Writes one line of metrics; keys are among ``COLUMNS``."""
+        if not self._tells:
+            return
         known = {key: values[key] for key in COLUMNS if key in values}
         finite = {k: v if math.isfinite(v) else None for k, v in known.items()}
         self._write(JSONL, json.dumps(finite) + "\n")
@@ -106,7 +119,7 @@ class RunLog:
             self._tracker.log(known, step=int(known["step"]))
 
     def lengths(self) -> dict[str, int]:
-        """Bytes in each file, all of them on the disk."""
+        """Bytes in each file, all of them on the disk; of the first process, which saves them."""
         for file in self._files.values():
             os.fsync(file.fileno())
         return {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}
@@ -114,7 +127,7 @@ class RunLog:
     def start_bar(self, num_steps: int, step: int) -> None:
         """Shows the progress bar, on a terminal only."""
         self._bar.add_task("training", total=num_steps, completed=step, rate=0.0)
-        if self.console.is_terminal:
+        if self._tells and self.console.is_terminal:
             self._bar.start()
 
     def advance(self, step: int, structures_per_second: float | None = None) -> None:
@@ -134,7 +147,7 @@ class RunLog:
         Raises:
           ConfigError: If wandb refuses, for lack of a key for instance.
         """
-        if config.name != "wandb":
+        if config.name != "wandb" or not self._tells:
             return
         wandb = importlib.import_module("wandb")  # a second to import, and seldom used
         identity = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
@@ -155,6 +168,8 @@ class RunLog:
             ) from failure
 
     def _write(self, name: str, text: str) -> None:
+        if not self._tells:
+            return
         try:
             self._files[name].write(text.encode())
         except OSError as failure:

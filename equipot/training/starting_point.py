@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,15 @@ class StartingPoint:
     heads: tuple[str, ...] = ONE_HEAD
 
 
-def find(config: TrainConfig, dataset: Dataset) -> StartingPoint:
+def find(
+    config: TrainConfig, dataset: Dataset, model: tuple[str, Any] | None = None
+) -> StartingPoint:
     """Reads ``init_from``, or takes elements and reference energies from the training split.
+
+    Args:
+      config: The run.
+      dataset: Its data.
+      model: Name and settings of its model, where they are known already.
 
     Raises:
       ArtefactError: If ``init_from`` is no intact potential.
@@ -52,9 +59,10 @@ def find(config: TrainConfig, dataset: Dataset) -> StartingPoint:
         ``init_from``, or an element has no reference energy.
       DataError: If ``init_from`` does not know an element of the training split.
     """
+    name, model_config = model or registry.config_from_mapping(config.model)
     if config.init_from is not None:
-        return _from_potential(config, dataset, Path(config.init_from).expanduser())
-    name, model_config = registry.config_from_mapping(config.model)
+        path = Path(config.init_from).expanduser()
+        return _from_potential(config, dataset, (name, model_config), path)
     table, heads = statistics.species_table(dataset.train), statistics.heads(dataset.train)
     return StartingPoint(
         model_name=name,
@@ -84,10 +92,12 @@ def _fit(
     return references.compute_references(structures, table, isolated, config.potential)
 
 
-def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> StartingPoint:
+def _from_potential(
+    config: TrainConfig, dataset: Dataset, model: tuple[str, Any], path: Path
+) -> StartingPoint:
     potential = evaluate.cast(artefact.load(path), config.potential.dtype)
     spec = potential.spec
-    _check_model(config.model, spec.model_name, spec.model_config, path)
+    _check_model(model, spec.model_name, spec.model_config, path)
     _check_added(config.potential, spec, path)
     unknown = sorted(set(statistics.species_table(dataset.train)) - set(spec.species_table))
     if unknown:
@@ -122,9 +132,9 @@ def _from_potential(config: TrainConfig, dataset: Dataset, path: Path) -> Starti
     )
 
 
-def _check_model(given: Mapping[str, Any], name: str, model_config: Any, path: Path) -> None:
+def _check_model(given: tuple[str, Any], name: str, model_config: Any, path: Path) -> None:
     """Refuses settings of the model that are neither those of the potential nor the defaults."""
-    given_name, wanted = registry.config_from_mapping(given)
+    given_name, wanted = given
     if given_name != name:
         raise errors.ConfigError(
             f"model: init_from={path} is a potential of model {name}, received {given_name}; set"

@@ -16,7 +16,7 @@ from equipot.graphs.graph import Graph
 from equipot.potential.potential import Prediction
 from equipot.training import loss as losses
 from equipot.training import metrics, optimizer, sharding
-from equipot.training.config import LossConfig, OptimizerConfig
+from equipot.training.config import LossConfig
 from equipot.training.metrics import Sum, Sums, Tally
 from equipot.training.state import TrainState
 from equipot.typing import Array, PyTree
@@ -57,8 +57,7 @@ def make_eval_step(predict: Predict, loss: LossConfig, mesh: Mesh) -> EvalStep:
 def make_train_step(
     predict: Predict,
     loss: LossConfig,
-    settings: OptimizerConfig,
-    num_steps: int,
+    updates: optimizer.Updates,
     mesh: Mesh,
 ) -> TrainStep:
     """Returns ``train_step(state, tally, batch) -> (state, tally)``.
@@ -66,13 +65,11 @@ def make_train_step(
     Args:
       predict: Energies, forces and stress of a padded batch.
       loss: Terms of the loss.
-      settings: How gradients become updates.
-      num_steps: Length of the run, for the schedule.
+      updates: How gradients change parameters.
       mesh: The devices.
     """
     sums_of = make_eval_step(predict, loss, mesh)
-    transformation = optimizer.make_optimizer(settings)
-    schedule = optimizer.make_schedule(settings, num_steps)
+    transformation, decay = updates.transformation, updates.settings.ema_decay
 
     def loss_fn(params: PyTree, batch: Graph) -> tuple[Array, tuple[Sums, Sums]]:
         terms, sums = sums_of(params, batch)
@@ -82,14 +79,14 @@ def make_train_step(
         (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params, batch
         )
-        updates, opt_state = transformation.update(grads, state.opt_state, state.params)
-        rate = schedule(state.step) * state.rate_factor
-        params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, updates)
+        change, opt_state = transformation.update(grads, state.opt_state, state.params)
+        rate = updates.schedule(state.step) * state.rate_factor
+        params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
         new = dataclasses.replace(
             state,
             step=state.step + 1,
             params=params,
-            ema_params=_average(state, params, settings.ema_decay),
+            ema_params=_average(state, params, decay),
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)

@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from equipot import errors
+from equipot.process import ALONE, Process
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 GRACE = 6.0  # seconds that the main thread has to end a step, or to end at all
@@ -31,21 +32,24 @@ class Stop:
 
     The first raises ``StoppedError`` where it arrives, except inside of ``between_steps``. After
     SIGINT, another SIGINT ends at once. What is ignored stays ignored: SIGHUP below nohup, SIGINT
-    in the background of a script.
+    in the background of a script. Of several processes the first decides; the others ignore
+    signals, which a launcher sends to all, and would else leave a step that the rest wait in.
 
     Attributes:
       received: Name of the signal; empty if there was none.
     """
 
-    def __init__(self, watch: bool = False) -> None:
+    def __init__(self, watch: bool = False, process: Process = ALONE) -> None:
         """Does nothing yet.
 
         Args:
           watch: Whether to end the process when the main thread does not react; for programs that
             do nothing else.
+          process: Which of the processes of the run.
         """
         self.received = ""
-        self._watch, self._watcher = watch, None
+        self._hears = process.hears_signals
+        self._watch, self._watcher = watch and self._hears, None
         self._remembers = False
         self._before: dict[int, Any] = {}
         self._terminals: list[int] = []
@@ -58,7 +62,8 @@ class Stop:
             self._watcher = _Watcher(show_cursor=bool(self._terminals))
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._receive)
+                handler = self._receive if self._hears else signal.SIG_IGN
+                self._before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(

@@ -18,7 +18,6 @@ from equipot.training import (
     checkpoints,
     metrics,
     not_finite,
-    optimizer,
     preparation,
     run_log,
     sharding,
@@ -64,17 +63,16 @@ class Trainer:
         self._start = start - progress.seconds
         per_epoch = parts.train.num_batches(0)
         trainer = config.trainer
-        self.num_steps = trainer.num_steps or (trainer.num_epochs or 1) * per_epoch
+        self.num_steps = parts.num_steps
         self._plan = _Plan.of(trainer, self.num_steps, per_epoch)
         self.batch_size = trainer.eval_batch_size or trainer.batch_size
         self._structures_per_step = len(parts.train.graphs) / per_epoch
         predict = potentials.make_predict(parts.spec)
         self._train_step = jax.jit(
-            step.make_train_step(predict, config.loss, config.optimizer, self.num_steps, mesh),
+            step.make_train_step(predict, config.loss, parts.updates, mesh),
             donate_argnums=0,
         )
         self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh))
-        self._schedule = optimizer.make_schedule(config.optimizer, self.num_steps)
         self.state = sharding.replicate(initial, mesh)
         nothing = step.empty_tally(config.loss, parts.spec.dtype)
         self._nothing = sharding.replicate(nothing, mesh)
@@ -147,7 +145,10 @@ class Trainer:
         self._tally = self._nothing
         self._places.clear()
         self.log.advance(done, speed)
-        rate = self._schedule(jnp.asarray(done - 1, jnp.int32)) * self.progress.plateau.factor
+        rate = (
+            self.parts.updates.schedule(jnp.asarray(done - 1, jnp.int32))
+            * self.progress.plateau.factor
+        )
         return {
             "step": done,
             "epoch": self.progress.epoch,

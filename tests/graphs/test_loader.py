@@ -8,6 +8,7 @@ import pytest
 
 from equipot import errors
 from equipot.graphs import batching, loader, masks
+from equipot.process import Process
 
 CUTOFF = 3.5
 
@@ -70,6 +71,25 @@ def test_all_batches_have_one_shape_with_a_leading_device_axis(water, molecules)
     for batch in source.batches(0):
         assert {leaf.shape[0] for leaf in jax.tree.leaves(batch)} == {2}
         assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(batch))
+
+
+def test_the_halves_of_two_processes_are_the_batches_of_one(water, molecules):
+    graphs = [*water, *molecules]
+    whole = list(make_loader(graphs, num_devices=4, seed=2).batches(1, 1))
+    halves = [
+        list(make_loader(graphs, num_devices=4, seed=2, process=Process(i, 2)).batches(1, 1))
+        for i in range(2)
+    ]
+    assert len(whole) == len(halves[0]) == len(halves[1]) > 0
+    for batch, first, second in zip(whole, *halves, strict=True):
+        joined = jax.tree.map(lambda a, b: np.concatenate([a, b]), first, second)
+        assert jax.tree.leaves(first)[0].shape[0] == 2
+        assert fingerprints([joined]) == fingerprints([batch])
+
+
+def test_processes_that_cannot_share_the_devices_are_refused(water):
+    with pytest.raises(ValueError, match="2 processes can share evenly, received 3"):
+        make_loader(water, num_devices=3, process=Process(1, 2))
 
 
 def test_a_given_budget_is_used(water):

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from equipot import errors
+from equipot.process import Process
 from equipot.training import config, folder
 
 FACTS = {"fingerprint": "abc", "num_devices": 1}
@@ -223,3 +224,15 @@ def test_another_rate_is_refused_in_the_folder_and_taken_under_another_name(tmp_
     with pytest.raises(errors.CheckpointError, match=r"learning_rate=0.01, now it is 0.0001"):
         folder.find_folder(configured(tmp_path / "run", **slower))
     assert folder.find_folder(configured(tmp_path / "slower", **slower)).path.name == "slower"
+
+
+def test_of_several_processes_the_first_makes_and_locks_the_folder(tmp_path):
+    settings = configured(tmp_path / "run")
+    place = folder.find_folder(settings)
+    with folder.occupied(place, settings, FACTS, Process(1, 2)):
+        assert not place.path.exists()
+        with (
+            folder.occupied(place, settings, FACTS, Process(0, 2)),
+            folder.occupied(place, settings, FACTS, Process(1, 2)),
+        ):
+            assert place.dataset.exists()

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from equipot import errors
+from equipot.process import Process
 from equipot.training import run_log
 from equipot.training.config import LoggerConfig
 
@@ -26,6 +27,20 @@ def test_metrics_are_written_as_lines_of_json_and_as_a_table(tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2"]
     assert (rows[0]["valid_loss"], rows[1]["valid_loss"]) == ("", "0.25")
+
+
+def test_a_process_that_is_not_the_first_writes_nothing(tmp_path, capsys):
+    lengths = {run_log.JSONL: 10}  # of files that the first process has
+    with run_log.RunLog(tmp_path, lengths, Process(1, 2)) as log:
+        log.start_tracker(LoggerConfig(name="wandb"), {"name": "x"}, tmp_path)
+        log.say("a line")
+        log.record({"step": 1})
+        log.start_bar(9, 1)
+        log.advance(2, 1.0)
+        log.stop_bar()
+        assert log.lengths() == {}
+    assert not list(tmp_path.iterdir())
+    assert not capsys.readouterr().out
 
 
 def test_lines_after_the_checkpoint_are_cut_away(tmp_path):

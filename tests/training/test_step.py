@@ -35,9 +35,10 @@ def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
     with jax.enable_x64(True):
         mesh = sharding.make_mesh(batch.n_node.shape[0])
         predict = potentials.make_predict(potential.spec)
-        train = jax.jit(step.make_train_step(predict, LOSS, settings, 100, mesh))
+        updates = optimizer.Updates.of(settings, 100)
+        train = jax.jit(step.make_train_step(predict, LOSS, updates, mesh))
         params = jax.tree.map(jnp.asarray, potential.params)
-        begun = state.init_state(params, optimizer.make_optimizer(settings))
+        begun = state.init_state(params, updates.transformation)
         now = sharding.replicate(begun, mesh)
         tally = sharding.replicate(step.empty_tally(LOSS, "float64"), mesh)
         for _ in range(num_steps):

@@ -1,0 +1,136 @@
+"""The graphs of a set of structures, built once, with what is asked of them again and again.
+
+From files to here data are read, audited, counted and searched for neighbors once; training,
+validation and the final tables then share what was found. Nothing here imports jax.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+
+from equipot.data import structure as structures_
+from equipot.store import host_graph, packing, statistics
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """What graphs are built with.
+
+    Attributes:
+      cutoff: Å.
+      species_table: Atomic number of each species.
+      atomic_energies: Reference energies that are subtracted from labels, eV, [species] or
+        [heads, species].
+      heads: Names of the levels of theory.
+    """
+
+    cutoff: float
+    species_table: tuple[int, ...]
+    atomic_energies: np.ndarray
+    heads: tuple[str, ...] = host_graph.ONE_HEAD
+
+    def check_edges(
+        self, cutoff: float, species_table: tuple[int, ...], heads: tuple[str, ...]
+    ) -> None:
+        """Refuses graphs that are not those a potential takes; labels do not matter.
+
+        Raises:
+          ValueError: With what differs.
+        """
+        wanted = {"cutoff": cutoff, "species_table": species_table, "heads": heads}
+        for name, value in wanted.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"expected graphs of {name} {value}, received those of {getattr(self, name)};"
+                    " build them with the settings of the potential"
+                )
+
+
+class GraphStore(Sequence[host_graph.HostGraph]):
+    """Graphs in the order of their structures.
+
+    Attributes:
+      structures: What the graphs are of.
+      settings: What they were built with.
+      sizes: Their size table as ``packing`` takes it, [structures, 2]; not to be written to.
+      names: File, frame and formula of each, for messages.
+    """
+
+    def __init__(
+        self,
+        structures: Sequence[structures_.Structure],
+        graphs: Sequence[host_graph.HostGraph],
+        settings: Settings,
+    ) -> None:
+        """Takes graphs that are there; ``build`` makes them.
+
+        Raises:
+          ValueError: If there is not one graph for each structure.
+        """
+        if len(structures) != len(graphs):
+            raise ValueError(
+                f"expected one graph for each of {len(structures)} structures, received"
+                f" {len(graphs)}"
+            )
+        self.structures, self.settings = structures, settings
+        self._graphs = tuple(graphs)
+        self.sizes = packing.size_table(self._graphs)
+        self.sizes.flags.writeable = False
+        self.names = tuple(graph.source for graph in self._graphs)
+
+    @classmethod
+    def build(cls, structures: Sequence[structures_.Structure], settings: Settings) -> "GraphStore":
+        """Finds the neighbors of all structures.
+
+        Raises:
+          UnknownElementError: If an element is not in the species table.
+          DataError: As ``host_graph.build_graph`` does, for the first structure that is wrong.
+        """
+        graphs = host_graph.build_graphs(
+            structures,
+            settings.cutoff,
+            settings.species_table,
+            settings.atomic_energies,
+            heads=settings.heads,
+        )
+        return cls(structures, graphs, settings)
+
+    @classmethod
+    def joined(cls, stores: Sequence["GraphStore"]) -> "GraphStore":
+        """The graphs of several stores, after one another.
+
+        Raises:
+          ValueError: If they were built with different settings.
+        """
+        first = stores[0].settings
+        for store in stores[1:]:
+            store.settings.check_edges(first.cutoff, first.species_table, first.heads)
+        structures = [structure for store in stores for structure in store.structures]
+        return cls(structures, [graph for store in stores for graph in store], first)
+
+    def __len__(self) -> int:
+        return len(self._graphs)
+
+    @overload
+    def __getitem__(self, index: int) -> host_graph.HostGraph: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[host_graph.HostGraph]: ...
+
+    def __getitem__(
+        self, index: int | slice
+    ) -> host_graph.HostGraph | Sequence[host_graph.HostGraph]:
+        """One graph, or several without what the store knows of them."""
+        return self._graphs[index]
+
+    @property
+    def avg_num_neighbors(self) -> float:
+        """Edges per atom, over all atoms; 1 if there are no edges at all."""
+        return statistics.average_num_neighbors(self._graphs)
+
+    @property
+    def has_stress(self) -> tuple[bool, ...]:
+        """Which structures are periodic in all directions."""
+        return tuple(bool(structure.pbc.all()) for structure in self.structures)

@@ -97,11 +97,16 @@ def all_electron_ratio(structures: Sequence[structure.Structure]) -> float | Non
     """
     z = np.arange(len(COVALENT_RADII), dtype=np.float64)
     by_number = np.where(z > 1, -0.768745 * z ** (7 / 3) + 0.5 * z**2 - 0.2699 * z ** (5 / 3), -0.5)
+    totals: dict[bytes, float] = {}  # of the same atoms in the same order, Hartree
     ratios = []
     for s in structures:
-        if s.energy_weight > 0.0 and (s.atomic_numbers > 2).any():
-            atoms = by_number[s.atomic_numbers]
-            ratios.append(s.energy / (units.HARTREE * float(atoms.sum())))
+        if s.energy_weight > 0.0:
+            key = s.atomic_numbers.tobytes()
+            if key not in totals:
+                is_heavy = (s.atomic_numbers > 2).any()
+                totals[key] = float(by_number[s.atomic_numbers].sum()) if is_heavy else 0.0
+            if totals[key]:
+                ratios.append(s.energy / (units.HARTREE * totals[key]))
     if not ratios or np.ptp(np.quantile(ratios, [0.05, 0.95])) > 0.02 * abs(np.median(ratios)):
         return None
     return float(np.median(ratios))

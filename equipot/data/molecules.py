@@ -118,6 +118,6 @@ def by_size(structures: Sequence[structure.Structure]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for index, item in enumerate(structures):
         size = len(item.atomic_numbers)
-        if 1 < size <= MAX_ATOMS and not item.pbc.any():
+        if 1 < size <= MAX_ATOMS and not any(item.pbc.tolist()):
             found.setdefault(size, []).append(index)
     return found

@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -106,21 +107,21 @@ def build_graph(
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
     energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[head]
-    return _graph(structure, placed, species, energies, head, structure.volume)
+    return HostGraph(**_fields(structure, placed, species, energies, head, structure.volume))
 
 
-def _graph(
+def _fields(
     structure: structures_.Structure,
     placed: neighbors.Placed,
     species: np.ndarray,
     atomic_energies: np.ndarray,
     head: int,
     volume: float,
-) -> HostGraph:
-    """Of a structure whose neighbors are known; the volume is 0 where there is none."""
+) -> dict[str, Any]:
+    """Of the graph of a structure whose neighbors are known; its volume is 0 where it has none."""
     reference = float(atomic_energies[species].sum())
     labelled, periodic = structure.energy_weight > 0, volume > 0
-    return HostGraph(
+    return dict(
         positions=np.asarray(structure.positions, np.float64) - placed.offsets,
         species=species,
         forces=np.asarray(structure.forces, np.float64),
@@ -194,7 +195,11 @@ def _molecules(
         if placed is not None and head is not None:
             species = lookup.take(structure.atomic_numbers)
             if species.min() >= 0:
-                graph = _graph(structure, placed, species, energies[head], head, 0.0)
+                # As its constructor would make it, whose check of every edge is half of the work.
+                graph = object.__new__(HostGraph)
+                graph.__dict__.update(
+                    _fields(structure, placed, species, energies[head], head, 0.0)
+                )
         found.append(graph)
     return found
 

@@ -7,6 +7,8 @@ import pytest
 from equipot import compilations, errors
 from equipot.data.structure import Structure
 from equipot.potential import evaluate
+from equipot.store import graph_store, host_graph
+from equipot.store.graph_store import GraphStore
 
 
 def random_structures(count, seed=0):
@@ -124,3 +126,22 @@ def test_a_prediction_that_is_not_finite_is_refused(make_potential):
 def test_another_precision_is_refused(make_potential):
     with pytest.raises(errors.ConfigError, match="expected float32 or float64, received 'half'"):
         evaluate.cast(make_potential(), "half")
+
+
+def test_graphs_that_are_there_are_used_and_give_the_same(make_potential, monkeypatch):
+    potential, structures = make_potential(), random_structures(5)
+    expected = evaluate.evaluate(potential, structures, 2)
+    spec = potential.spec
+    settings = graph_store.Settings(
+        cutoff=spec.cutoff,
+        species_table=spec.species_table,
+        atomic_energies=np.zeros(2),  # of labels, which are not looked at
+        heads=spec.heads,
+    )
+    store = GraphStore.build(structures, settings)
+    monkeypatch.setattr(host_graph, "build_graphs", None)
+    for one, other in zip(expected, evaluate.evaluate(potential, store, 2), strict=True):
+        for name, value in vars(one).items():
+            np.testing.assert_array_equal(getattr(other, name), value)
+    with pytest.raises(ValueError, match=r"graphs of cutoff 3\.0, received those of 3\.5"):
+        evaluate.evaluate(make_potential(cutoff=3.0), store)

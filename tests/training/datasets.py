@@ -3,11 +3,11 @@
 from equipot.data import dataset
 
 
-def made_of(train, valid=()):
+def made_of(train, valid=(), test=()):
     return dataset.Dataset(
         train=tuple(train),
         valid=tuple(valid),
-        test=(),
+        test=tuple(test),
         isolated_atoms={},
         fingerprint="abc",
         found=(),

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.training import config, preparation
+from equipot.potential import evaluate
+from equipot.store.graph_store import GraphStore
+from equipot.training import config, fitting, preparation
 from tests.training.datasets import made_of
 
 CONFIG = config.train_config(
@@ -43,6 +45,30 @@ def test_every_structure_is_in_an_epoch_once_on_every_device_count(parts):
 def test_validation_keeps_its_order_and_has_its_own_batch_size(parts):
     assert not parts.valid.shuffle
     assert parts.valid.budget.nodes < parts.train.budget.nodes
+
+
+def test_graphs_are_built_once_for_all_who_use_them(parts, lennard_jones, monkeypatch):
+    assert parts.train.graphs is parts.graphs["train"]
+    assert parts.valid.sizes is parts.graphs["valid"].sizes
+    built = []
+
+    def predictions(potential, graphs, batch_size):
+        return list(graphs)
+
+    build = GraphStore.build
+    monkeypatch.setattr(GraphStore, "build", lambda s, t: built.append(len(s)) or build(s, t))
+    monkeypatch.setattr(evaluate, "evaluate", predictions)
+    data = made_of(lennard_jones[:20], lennard_jones[20:], lennard_jones[:3])
+    found = fitting._evaluate(None, parts.graphs, data, 4)
+    assert built == [3]  # the test split alone
+    assert [len(content) for _, content in found.values()] == [20, 20, 3]
+    assert found["valid"][1][0] is parts.graphs["valid"][0]
+
+
+def test_the_run_has_the_length_that_is_asked_for(parts):
+    assert parts.num_steps == 100 * parts.train.num_batches(0)
+    rate = parts.updates.schedule(np.asarray(0))
+    assert float(rate) == pytest.approx(CONFIG.optimizer.learning_rate, rel=1e-6)
 
 
 def test_what_was_computed_is_put_down(parts):

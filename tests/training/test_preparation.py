@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,27 +48,36 @@ def test_validation_keeps_its_order_and_has_its_own_batch_size(parts):
     assert parts.valid.budget.nodes < parts.train.budget.nodes
 
 
-def test_graphs_are_built_once_for_all_who_use_them(parts, lennard_jones, monkeypatch):
+def test_graphs_are_built_once_for_all(parts, lennard_jones, make_potential, monkeypatch):
     assert parts.train.graphs is parts.graphs["train"]
     assert parts.valid.sizes is parts.graphs["valid"].sizes
     built = []
 
     def predictions(potential, graphs, batch_size):
-        return list(graphs)
+        return [
+            evaluate.HostPrediction(
+                energy=own.energy,
+                energies=np.zeros(own.num_nodes),
+                forces=own.forces,
+                stress=own.stress,
+                has_stress=True,
+            )
+            for own in graphs
+        ]
 
     build = GraphStore.build
     monkeypatch.setattr(GraphStore, "build", lambda s, t: built.append(len(s)) or build(s, t))
     monkeypatch.setattr(evaluate, "evaluate", predictions)
     data = made_of(lennard_jones[:20], lennard_jones[20:], lennard_jones[:3])
-    found = fitting._evaluate(None, parts.graphs, data, 4)
+    found = fitting._evaluate(make_potential(), parts.graphs, data, 4)
     assert built == [3]  # the test split alone
     assert [len(content) for _, content in found.values()] == [20, 20, 3]
-    assert found["valid"][1][0] is parts.graphs["valid"][0]
+    assert found["valid"][1][0].forces is parts.graphs["valid"][0].forces
 
 
 def test_the_run_has_the_length_that_is_asked_for(parts):
     assert parts.num_steps == 100 * parts.train.num_batches(0)
-    rate = parts.updates.schedule(np.asarray(0))
+    rate = parts.updates.schedule(jnp.zeros((), jnp.int32))
     assert float(rate) == pytest.approx(CONFIG.optimizer.learning_rate, rel=1e-6)
 
 

@@ -386,10 +386,7 @@ def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:
 
 def _net_force_lines(structures: Sequence[structure.Structure]) -> list[str]:
     """Forces of a conservative potential sum to zero; what labels sum to cannot be learnt."""
-    labelled = [s for s in structures if s.forces_weight > 0.0]
-    if not labelled:
+    nets = [np.linalg.norm(s.forces.sum(axis=0)) for s in structures if s.forces_weight > 0.0]
+    if not nets:
         return []
-    starts = np.cumsum([0, *(len(s.forces) for s in labelled[:-1])])
-    sums = np.add.reduceat(np.concatenate([s.forces for s in labelled]), starts, axis=0)
-    nets = np.linalg.norm(sums, axis=1)
     return [f"net force of a frame: {np.median(nets):.2g} eV/Å (median), largest {max(nets):.2g}"]

@@ -72,6 +72,13 @@ def test_the_page_of_the_configuration_is_what_its_script_writes():
     assert page == make_config_reference.render(), "run python -m scripts.make_config_reference"
 
 
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    from scripts import draw_architecture
+
+    drawn = draw_architecture.PICTURE.read_text(encoding="utf-8")
+    assert drawn == draw_architecture.render(), "run python -m scripts.draw_architecture"
+
+
 def test_every_setting_has_a_meaning_on_the_page_of_the_configuration():
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = [line.split(" | ") for line in page.splitlines() if re.match(r"\| `[\w.]+` \|", line)]

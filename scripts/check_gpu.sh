@@ -36,7 +36,7 @@ BENCH=(--preset peers)
 if [[ $SMALL ]]; then
   TRAINING=5
   SIZES=(24 81)
-  BENCH=(--repeats 2 --set num_layers=1 num_channels=2 lmax=1 'radial_widths=[4]')
+  BENCH=(--repeats 2 --set num_layers=1 num_channels=2 lmax=1)
 fi
 
 steps() {
@@ -143,7 +143,10 @@ perform() {  # STEP
   case $1 in
     install) install ;;
     train-one) train "$1" 1 ;;
-    train-all) train "$1" null ;;
+    train-all)
+      [[ $SMALL ]] && export JAX_NUM_CPU_DEVICES=2
+      train "$1" null
+      ;;
     tests) tests ;;
     *-*) benchmark "$1" ;;
     *) echo "no step '$1'; there are: $(steps | tr '\n' ' ')"; return 2 ;;

@@ -218,7 +218,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(saved, tmp_path, compression):
     began = time.process_time()
     with pytest.raises(errors.ArtefactError, match=r"it is damaged|is packed"):
         artefact.read(target)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

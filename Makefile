@@ -61,7 +61,7 @@ docs: .venv/.docs
 	$(BIN)/mkdocs build --strict
 
 bench: .venv/.test
-	$(BIN)/python scripts/benchmark.py models
+	$(BIN)/python -m scripts.benchmark models
 
 # One stamp for each set of extras; an environment is made once and completed by the others.
 .venv/.made:

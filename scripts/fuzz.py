@@ -1,6 +1,6 @@
 """Damages files and reads them, and counts what became of them.
 
-    python scripts/fuzz.py --what data --seed 1 --mutations 500
+    python -m scripts.fuzz --what data --seed 1 --mutations 500
 
 Every mutation is a line in ``--log``; a run that was stopped goes on where it was. The same seed
 gives the same damage. Exits with 1 if anything was neither refused nor read rightly.
@@ -13,8 +13,6 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.fuzz import harness
 

@@ -1,7 +1,7 @@
 """Kills a small training at random moments, goes on, and compares it with one left alone.
 
-    python scripts/kill_runs.py --kills 60 --seed 1 --log kills.jsonl
-    python scripts/kill_runs.py --signals --log signals.jsonl
+    python -m scripts.kill_runs --kills 60 --seed 1 --log kills.jsonl
+    python -m scripts.kill_runs --signals --log signals.jsonl
 
 Each line of the log is one kill: the phase aimed at, what was seen there, and, once the run has
 been finished by the same command, whether all of it is the same bits. With ``--signals`` it is one

@@ -1,7 +1,7 @@
 """Writes `docs/configuration.md` from the dataclasses of the configuration and the YAML files.
 
-    python scripts/make_config_reference.py           writes the page
-    python scripts/make_config_reference.py --check   fails if the page is not what it would write
+    python -m scripts.make_config_reference           writes the page
+    python -m scripts.make_config_reference --check   fails if the page is not what it would write
 
 Keys, types and meanings are those of the dataclasses; defaults are what `equipot-train` uses, from
 `configs/`, with the default of the dataclass beside it where that is another.
@@ -109,7 +109,7 @@ def type_name(hint: Any) -> str:
         return f"list of {type_name(arguments[0])}"
     if origin is not None:
         return "mapping"
-    return {type(None): "`null`", bool: "`true`, `false`", str: "text"}.get(hint, hint.__name__)
+    return {type(None): "`null`", bool: "`true`, `false`", str: "text"}.get(hint) or hint.__name__
 
 
 def _plain(text: str) -> str:
@@ -187,7 +187,7 @@ def main() -> None:
     if not options.check:
         PAGE.write_text(page, encoding="utf-8")
     elif PAGE.read_text(encoding="utf-8") != page:
-        sys.exit(f"{PAGE.name} is out of date: run python scripts/make_config_reference.py")
+        sys.exit(f"{PAGE.name} is out of date: run python -m scripts.make_config_reference")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What happens before the first step of a training, timed stage by stage: from files to graphs.
 
-    python scripts/start_up.py --frames 5000 20000
-    taskset -c 0,1 python scripts/start_up.py --frames 100000 --formats npz --json start_up.json
+    python -m scripts.start_up --frames 5000 20000
+    taskset -c 0,1 python -m scripts.start_up --frames 100000 --formats npz --json start_up.json
 
 For each number of frames it makes an npz as revised MD17 has it (one molecule of 20 atoms of C, H,
 N and O, in kcal/mol) and an extended xyz of the same, in a temporary folder, and takes them through

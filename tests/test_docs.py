@@ -69,7 +69,14 @@ def test_the_page_of_the_configuration_is_what_its_script_writes():
     from scripts import make_config_reference
 
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert page == make_config_reference.render(), "run python scripts/make_config_reference.py"
+    assert page == make_config_reference.render(), "run python -m scripts.make_config_reference"
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    from scripts import draw_architecture
+
+    drawn = draw_architecture.PICTURE.read_text(encoding="utf-8")
+    assert drawn == draw_architecture.render(), "run python -m scripts.draw_architecture"
 
 
 def test_every_setting_has_a_meaning_on_the_page_of_the_configuration():
@@ -120,8 +127,12 @@ def test_the_pages_show_commands_of_every_kind():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_scripts_that_the_page_names_exist(page: pathlib.Path):
-    for name in re.findall(r"\bscripts/\w+\.py", page.read_text(encoding="utf-8")):
-        assert (ROOT / name).is_file(), f"{page.name}: {name}"
+    text = page.read_text(encoding="utf-8")
+    modules = re.findall(r"python -m (scripts[.\w]+)", text)
+    paths = [name.replace(".", "/") for name in modules]
+    for name in [*paths, *re.findall(r"\bscripts/[\w/]+\.py", text)]:
+        module = ROOT / f"{name}.py" if name in paths else ROOT / name
+        assert module.is_file() or (ROOT / name / "__main__.py").is_file(), f"{page.name}: {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -11,8 +11,9 @@ from equipot import errors
 from equipot.convert import nequip_layers as layers
 from equipot.convert import torch_modules
 from equipot.e3.arrays.irreps import Irrep
-from equipot.e3.kernels.convolution import Path, coupling
+from equipot.e3.kernels.convolution import Path
 from equipot.e3.kernels.environments import Layer, starts
+from equipot.e3.products.tensor_product import coupling
 
 _EXACT = 1e-6  # relative; a model in single precision has its couplings so too
 
@@ -80,7 +81,7 @@ def _symbols(contracter: Any, irreps: Sequence[Sequence[Irrep]], count: int) -> 
 
 def _ratio(block: np.ndarray, path: Path, place: str) -> float:
     """Their coupling over ours: ±1, as exactly as the file has it."""
-    ours = coupling(path)
+    ours = coupling(*path)
     ratio = float(np.sum(block * ours) / np.sum(ours**2))
     if not np.allclose(block, ratio * ours, rtol=0, atol=_EXACT * abs(ratio)):
         raise errors.ConversionError(

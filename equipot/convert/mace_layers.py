@@ -16,7 +16,8 @@ from equipot.convert import torch_modules
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import activations
 from equipot.e3.kernels import couplings
-from equipot.e3.kernels.convolution import Path, coupling
+from equipot.e3.kernels.convolution import Path
+from equipot.e3.products.tensor_product import coupling
 
 SCALAR = Irrep("0e")
 _EXACT, _ROUNDED = 1e-12, 1e-6
@@ -165,7 +166,7 @@ def _relative_coefficient(path: Path, place: str) -> float:
     torch: Any = importlib.import_module("torch")
     o3: Any = importlib.import_module("e3nn.o3")
     theirs = o3.wigner_3j(path.node.l, path.edge.l, path.out.l, dtype=torch.float64).numpy()
-    ours = coupling(path)
+    ours = coupling(*path)
     ratio = float(np.sum(theirs * ours) / np.sum(ours**2))
     if np.abs(theirs - ratio * ours).max() > _EXACT:
         raise errors.ConversionError(
@@ -233,9 +234,9 @@ def exact_table(
       ConversionError: If ours do not span them.
     """
     table = _canonical_table(buffer, irreps, irreps, power)
-    if not couplings.coupling(couplings.canonical(irreps), power).size:
+    if not couplings.symmetric_coupling(couplings.canonical(irreps), power).size:
         return np.zeros(tuple(buffer.shape))
-    own = couplings.coupling(couplings.canonical(irreps), power)
+    own = couplings.symmetric_coupling(couplings.canonical(irreps), power)
     exact = np.einsum("...km,kp->m...p", own, _basis_change(irreps, power, table, place))
     rows = np.argsort(_canonical_rows(irreps, irreps))
     for axis in range(1, power.order + 1):
@@ -267,7 +268,7 @@ def _basis_change(
     irreps: Iterable[Irrep], power: couplings.Power, table: np.ndarray, place: str
 ) -> np.ndarray:
     matrix = couplings.change_of_basis(irreps, power, table)
-    own = couplings.coupling(couplings.canonical(irreps), power)
+    own = couplings.symmetric_coupling(couplings.canonical(irreps), power)
     _check_difference(table, np.einsum("...km,kp->...pm", own, matrix), place)
     return matrix
 

@@ -1,4 +1,4 @@
-"""The layers of ``scripts/benchmark_e3.py`` as one writes them with e3nn-jax.
+"""The layers of ``scripts/benchmark/layers.py`` as one writes them with e3nn-jax.
 
 They take the parameters of our layers, joined as e3nn-jax wants them, and give the same numbers.
 """

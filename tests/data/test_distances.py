@@ -87,9 +87,9 @@ def test_a_tilted_cell_takes_no_longer_than_a_compact_one(tilt):
     tilted = compact.copy()
     tilted.cell[1] += tilt * compact.cell[0]
     tilted.cell[2] -= np.round(0.7 * tilt) * compact.cell[1]
-    start = time.perf_counter()
+    start = time.process_time()
     found = distances.contacts(_structure(tilted))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert found.shortest == pytest.approx(distances.contacts(_structure(compact)).shortest)
 
 

@@ -62,4 +62,4 @@ def test_number_of_couplings_is_that_of_e3nn(order):
     irreps = tuple(item.ir for item in irreps_in)
     for mul, name in basis.irreps:
         power = couplings.Power(order, Irrep(str(name)))
-        assert couplings.coupling(irreps, power).shape[-2] == mul
+        assert couplings.symmetric_coupling(irreps, power).shape[-2] == mul

@@ -53,7 +53,7 @@ def judge(
       read: Reads it, and returns what is wrong with the result, or nothing.
       names: A refusal must hold one of them: the name of the file, say.
     """
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     verdict: Verdict
     gc.disable()  # going through what other tests made is not reading
     try:
@@ -67,7 +67,7 @@ def judge(
         detail, verdict = traceback.format_exc(), "traceback"
     finally:
         gc.enable()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     if verdict in GOOD and seconds > LONGEST:
         verdict, detail = "slow", f"{seconds:.1f} s; {detail}"

@@ -104,10 +104,10 @@ def header(descr, shape):
 )
 def test_a_setting_that_no_potential_has_is_refused_at_once(rewrite, place, value, sentence):
     path = rewrite(change_setting(place, value))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(errors.ArtefactError, match=sentence):
         artefact.read(path)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
@@ -215,10 +215,10 @@ def repack(source, target, compression=zipfile.ZIP_STORED, replaced=(), extra=()
 def test_a_bomb_is_refused_before_it_is_unpacked(saved, tmp_path, compression):
     bomb = [("params/scale.npy", bytes(5_000_000))]
     target = repack(saved, tmp_path / "bomb.equipot", compression, bomb)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(errors.ArtefactError, match=r"it is damaged|is packed"):
         artefact.read(target)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -1,4 +1,3 @@
-import importlib
 import json
 import os
 import pathlib
@@ -12,8 +11,10 @@ import numpy as np
 import pytest
 
 from equipot import graphs
+from scripts.benchmark import cases, hlo, hlo_cost, instruction_times, peers, process, profile
+from scripts.water import box
 
-SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+ROOT = pathlib.Path(__file__).parents[2]
 TINY = ("--set", "num_layers=1", "num_channels=2", "radial_widths=[2]", "lmax=0")
 PEERS = """
 case $1 in
@@ -40,21 +41,19 @@ esac
 
 
 @pytest.fixture
-def script(monkeypatch):
-    """Imports a module of the scripts' folder."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module
-
-
-@pytest.fixture
 def run(tmp_path):
     """Runs a benchmark as a program of its own; returns its results and what it printed."""
 
     def run(*words, **environment):
         path = tmp_path / "results.json"
-        command = [sys.executable, str(SCRIPTS / "benchmark.py"), *words, "--json", str(path)]
+        command = [sys.executable, "-m", "scripts.benchmark", *words, "--json", str(path)]
         result = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=os.environ | environment
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | environment,
         )
         assert result.returncode == 0, result.stderr
         written = json.loads(path.read_text())
@@ -64,20 +63,20 @@ def run(tmp_path):
     return run
 
 
-def test_the_box_is_the_one_that_peers_are_timed_on(script):
-    structure = script("benchmark_cases").water_structure(64)
+def test_the_box_is_the_one_that_peers_are_timed_on():
+    structure = cases.water_structure(64)
     graph = graphs.build_graph(structure, 5.0, (1, 8), np.zeros(2))
     assert (len(structure.positions), graph.num_edges) == (192, 10398)
     first = [1.49131317, 1.62796671, 1.52024902]
     np.testing.assert_allclose(structure.positions[0], first, atol=1e-8)
 
 
-def test_a_box_needs_a_cube_of_molecules(script):
+def test_a_box_needs_a_cube_of_molecules():
     with pytest.raises(ValueError, match="expected a cube as number of molecules"):
-        script("water_box").jittered_lattice(63, seed=0)
-    case = script("benchmark_cases").Case(model="nequip", settings={}, atoms=193, task="")
+        box.jittered_lattice(63, seed=0)
+    case = cases.Case(model="nequip", settings={}, atoms=193, task="")
     with pytest.raises(ValueError, match="a multiple of 3, received 193"):
-        script("benchmark_cases").build(case)
+        cases.build(case)
 
 
 def looped(x):
@@ -91,9 +90,8 @@ def compiled():
     return jax.jit(looped).lower(jnp.ones((8, 8))).compile()
 
 
-def test_operations_are_counted_as_by_xla_but_for_loops(script, compiled):
-    hlo_cost = script("hlo_cost")
-    module = script("hlo").parse(compiled.as_text())
+def test_operations_are_counted_as_by_xla_but_for_loops(compiled):
+    module = hlo.parse(compiled.as_text())
     once = hlo_cost.total(module, loops_once=True)
     assert once.flops == pytest.approx(compiled.cost_analysis()["flops"], rel=0.05)
     in_full = hlo_cost.total(module)
@@ -101,8 +99,8 @@ def test_operations_are_counted_as_by_xla_but_for_loops(script, compiled):
     assert in_full.bytes == once.bytes > 2 * 4 * 8**2
 
 
-def test_instructions_know_the_functions_they_come_from(script, compiled):
-    module = script("hlo").parse(compiled.as_text())
+def test_instructions_know_the_functions_they_come_from(compiled):
+    module = hlo.parse(compiled.as_text())
     [loop] = [i for i in module.instructions() if i.opcode == "while"]
     assert loop.trips == 6
     [product] = [i for i in module.instructions() if i.opcode == "dot"]
@@ -110,34 +108,31 @@ def test_instructions_know_the_functions_they_come_from(script, compiled):
     names = [function.name for function in module.stacks[product.frame]]
     assert names[0] == "looped.<locals>.<lambda>" and "looped" in names
     with pytest.raises(ValueError, match="found no ENTRY computation"):
-        script("hlo").parse("HloModule nothing")
+        hlo.parse("HloModule nothing")
 
 
-def test_the_time_of_what_runs_at_once_is_shared(script):
-    times = script("instruction_times")
+def test_the_time_of_what_runs_at_once_is_shared():
     found = [
-        times.Interval(0.0, 4.0, "a"),
-        times.Interval(2.0, 4.0, "b"),
-        times.Interval(3.0, 3.0, "c"),
-        times.Interval(10.0, 11.0, "a"),
+        instruction_times.Interval(0.0, 4.0, "a"),
+        instruction_times.Interval(2.0, 4.0, "b"),
+        instruction_times.Interval(3.0, 3.0, "c"),
+        instruction_times.Interval(10.0, 11.0, "a"),
     ]
-    assert times.share(found) == pytest.approx({"a": 4.0, "b": 1.0, "c": 0.0})
+    assert instruction_times.share(found) == pytest.approx({"a": 4.0, "b": 1.0, "c": 0.0})
 
 
 @pytest.mark.filterwarnings("ignore:builtin type event_stats:DeprecationWarning")  # jax 0.12
-def test_the_profiler_sees_the_instructions_of_a_program(script, compiled):
-    module = script("hlo").parse(compiled.as_text())
+def test_the_profiler_sees_the_instructions_of_a_program(compiled):
+    module = hlo.parse(compiled.as_text())
     loops = {i.name for i in module.instructions() if i.opcode == "while"}
     run = lambda: compiled(jnp.ones((8, 8)))  # noqa: E731
-    seconds = script("instruction_times").seconds_by_instruction(run, module.name, loops, 2)
+    seconds = instruction_times.seconds_by_instruction(run, module.name, loops, 2)
     names = {i.name for i in module.instructions()}
     assert seconds and set(seconds) <= names - loops
     assert all(0 <= value < 1 for value in seconds.values())
 
 
-def test_time_goes_to_parts_and_passes_of_a_model(script):
-    cases, profile = script("benchmark_cases"), script("benchmark_profile")
-    hlo, hlo_cost = script("hlo"), script("hlo_cost")
+def test_time_goes_to_parts_and_passes_of_a_model():
     settings = {"num_layers": 1, "num_channels": 2, "radial_widths": (2,), "lmax": 1}
     program = cases.build(
         cases.Case(model="nequip", settings=settings, atoms=3, task=cases.TRAINING)
@@ -159,17 +154,16 @@ def test_time_goes_to_parts_and_passes_of_a_model(script):
     assert ("linear maps, gates", profile.FORWARD) in found
 
 
-def test_parts_of_a_profile_are_functions_that_exist(script):
-    package = SCRIPTS.parent / "equipot"
-    for part, place, name in script("benchmark_profile").PARTS:
+def test_parts_of_a_profile_are_functions_that_exist():
+    package = ROOT / "equipot"
+    for part, place, name in profile.PARTS:
         if place != "optax/":
             files = [package / place] if place.endswith(".py") else (package / place).glob("*.py")
             text = "".join(file.read_text(encoding="utf-8") for file in files)
             assert f"def {name}" in text or f"class {name}" in text, (part, place, name)
 
 
-def test_peers_are_read_and_the_best_of_them_compared(script, tmp_path):
-    peers = script("benchmark_peers")
+def test_peers_are_read_and_the_best_of_them_compared(tmp_path):
     path = tmp_path / "run_peers.sh"
     path.write_text(f"#!/bin/sh\n{PEERS}")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -186,8 +180,7 @@ def test_peers_are_read_and_the_best_of_them_compared(script, tmp_path):
         peers.run(path, "other")
 
 
-def test_a_process_that_dies_says_what_it_ran(script):
-    process = script("benchmark_process")
+def test_a_process_that_dies_says_what_it_ran():
     with pytest.raises(RuntimeError, match="nothing: expected an answer of its process, which"):
         process.Worker({"no": "case"}, "nothing")
 
@@ -197,7 +190,7 @@ def test_models_are_timed_beside_the_limit_of_the_machine_and_peers(run, tmp_pat
     path = tmp_path / "run_peers.sh"
     path.write_text(f"#!/bin/sh\n{PEERS}")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    picture = tmp_path / "times.png"
+    picture = tmp_path / "instruction_times.png"
     words = ("--atoms", "24", "192", "--repeats", "2", "--peers", "--peer-runs", "1")
     results, printed = run(
         "models", *TINY, *words, "--plot", str(picture), EQUIPOT_RUN_PEERS=str(path)

@@ -1,25 +1,14 @@
-import importlib
-import pathlib
-
 import numpy as np
 import pytest
 from ase import Atoms
 
 from equipot import errors
-
-SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
-
-
-@pytest.fixture
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return importlib.import_module("check_md"), importlib.import_module("water_box")
+from scripts.water import box, check_md
 
 
-def test_a_box_of_water_has_its_density_and_no_close_contacts(scripts):
-    _, water_box = scripts
+def test_a_box_of_water_has_its_density_and_no_close_contacts():
     for molecules in (32, 64):
-        atoms = water_box.water_box(molecules, 0.997, seed=1)
+        atoms = box.water_box(molecules, 0.997, seed=1)
         grams = atoms.get_masses().sum() / 6.02214e23
         assert grams / (atoms.get_volume() * 1e-24) == pytest.approx(0.997, rel=1e-3)
         distances = atoms.get_all_distances(mic=True)
@@ -27,9 +16,8 @@ def test_a_box_of_water_has_its_density_and_no_close_contacts(scripts):
         assert distances[molecule[:, None] != molecule].min() > 1.2
 
 
-def test_bonds_are_followed_across_the_boundary(scripts):
-    check_md, water_box = scripts
-    atoms = water_box.water_box(32, 0.997, seed=0)
+def test_bonds_are_followed_across_the_boundary():
+    atoms = box.water_box(32, 0.997, seed=0)
     atoms.positions += 5.0
     atoms.wrap()
     bonds = check_md.Bonds(atoms)
@@ -42,7 +30,6 @@ def test_bonds_are_followed_across_the_boundary(scripts):
     assert bonds.step == 7
 
 
-def test_what_is_not_water_is_refused(scripts):
-    check_md, _ = scripts
+def test_what_is_not_water_is_refused():
     with pytest.raises(errors.DataError, match="expected a structure of water molecules"):
         check_md.Bonds(Atoms("OH", positions=[[0, 0, 0], [1, 0, 0]]))

@@ -22,7 +22,7 @@ from equipot.typing import Array
 _WRITTEN_OUT = 100
 
 
-class Path(NamedTuple):
+class DegreePath(NamedTuple):
     """One coupling of degrees (l1, l2, l3) and what the parities of its factors are.
 
     Term t multiplies parity ``first[t][g]`` of one input by ``second[t][g]`` of the other, for each
@@ -36,7 +36,7 @@ class Path(NamedTuple):
 
 
 @functools.cache
-def paths(shape: tuple[int, int, int, int, int, int]) -> tuple[Path, ...]:
+def paths(shape: tuple[int, int, int, int, int, int]) -> tuple[DegreePath, ...]:
     """All allowed paths of a kernel of shape (P1, L1+1, P2, L2+1, P3, L3+1)."""
     found = []
     for l1, l2, l3 in np.ndindex(shape[1], shape[3], shape[5]):
@@ -54,7 +54,7 @@ def paths(shape: tuple[int, int, int, int, int, int]) -> tuple[Path, ...]:
             terms = list(zip(*(sorted(signs[c]) for c in out), strict=True))
             first = tuple(tuple(a for a, _ in term) for term in terms)
             second = tuple(tuple(b for _, b in term) for term in terms)
-            found.append(Path(degrees, out, first, second))
+            found.append(DegreePath(degrees, out, first, second))
     return tuple(found)
 
 
@@ -146,7 +146,7 @@ class _Factor:
         return self._degrees[parities][degree]
 
 
-def _weights(couplings: tuple[Path, ...], kernel: Array, lead: int) -> list[list[Array]]:
+def _weights(couplings: tuple[DegreePath, ...], kernel: Array, lead: int) -> list[list[Array]]:
     """Weights ``[parity, *1, F]`` of each term of each path."""
     rows, sizes = [], []
     for (l1, l2, l3), out, first, second in couplings:

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 
 from equipot.e3.functions import radial
 from equipot.e3.so3 import rotations, wigner
-from equipot.e3.so3.clebsch_gordan import clebsch_gordan as coupling
+from equipot.e3.so3.clebsch_gordan import clebsch_gordan as real_coefficients
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.typing import Array, Float, Key
 
@@ -126,7 +126,7 @@ def clebsch_gordan_for_degrees(
     for degree in degrees:
         check_degree(degree)
     orders = [component_order(l, cartesian_order) for l in degrees]
-    table = coupling(*degrees)[np.ix_(*orders)] * math.sqrt(2 * degree3 + 1)
+    table = real_coefficients(*degrees)[np.ix_(*orders)] * math.sqrt(2 * degree3 + 1)
     table.setflags(write=False)
     return table
 

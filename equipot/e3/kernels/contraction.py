@@ -90,7 +90,7 @@ def symmetric_contraction_reference(
     joined = jnp.concatenate([features[irrep] for irrep in irreps], axis=-2)
     result: dict[Irrep, Array] = {}
     for power in couplings.powers(irreps, outputs, correlation):
-        dense = couplings.coupling(irreps, power).astype(joined.dtype)
+        dense = couplings.symmetric_coupling(irreps, power).astype(joined.dtype)
         own = weights[power][species]
         partial = jnp.einsum("...km,nkc->n...mc", dense, own, precision="highest")
         for _ in range(power.order):
@@ -152,7 +152,9 @@ def _plan(irreps: tuple[Irrep, ...], outputs: tuple[Irrep, ...], correlation: in
         polynomials.Variable(0, i, m) for i, irrep in enumerate(irreps) for m in range(irrep.dim)
     ]
     for power, number in paths.items():
-        monomials, coefficients, matrix = couplings.sparse(couplings.coupling(irreps, power))
+        monomials, coefficients, matrix = couplings.sparse(
+            couplings.symmetric_coupling(irreps, power)
+        )
         collected = terms.setdefault(power.out, [[] for _ in range(power.out.dim)])
         for t, k, m in zip(*np.nonzero(coefficients), strict=True):
             product = tuple(variables[i] for i in monomials[t])

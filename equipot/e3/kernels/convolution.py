@@ -27,11 +27,10 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels.edge_sum import edge_sum
-from equipot.e3.so3.clebsch_gordan import clebsch_gordan
+from equipot.e3.products.tensor_product import coupling
 from equipot.typing import Array, Float, Int, PyTree
 
 Features = Mapping[Irrep, Array]
@@ -57,19 +56,6 @@ def paths(
         for out in irreps_out
         if out in tuple(node * edge)
     )
-
-
-def coupling(path: Path) -> np.ndarray:
-    """Returns √(2 l3 + 1) C[m1, m2, m3] in float64.
-
-    Raises:
-      ValueError: Degrees or parities allow no such path.
-    """
-    allowed = tuple(path.node * path.edge)
-    if path.out not in allowed:
-        names = ", ".join(map(str, allowed))
-        raise ValueError(f"expected {path.node} x {path.edge} to one of {names}, got {path.out}")
-    return clebsch_gordan(path.node.l, path.edge.l, path.out.l) * np.sqrt(path.out.dim)
 
 
 Radial: TypeAlias = Callable[[PyTree, PyTree], Mapping[Path, Array]]
@@ -211,7 +197,7 @@ def _check_path(path: Path, weights: Array, sender_feats: Mapping, edge_sh: Mapp
 
 def _products(path: Path, sender_feats: Components, harmonics: Components) -> list[Array]:
     """The tensor product of one path, one array [edges, channels] per component."""
-    coefficients = coupling(path)
+    coefficients = coupling(*path)
     products = []
     for m3 in range(path.out.dim):
         terms = []
@@ -251,7 +237,7 @@ def convolution_reference(
     for path, weights in radial(radial_params, radial_basis).items():
         neighbors = node_feats[path.node][senders]
         harmonics = jnp.stack(list(edge_sh[path.edge]), axis=-1)
-        coefficients = jnp.asarray(coupling(path), neighbors.dtype)
+        coefficients = jnp.asarray(coupling(*path), neighbors.dtype)
         message = jnp.einsum(
             "abc,eau,eb,eu->ecu", coefficients, neighbors, harmonics, weights, precision="highest"
         )

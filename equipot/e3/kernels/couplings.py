@@ -46,12 +46,12 @@ def powers(
     if not irreps:
         raise ValueError("expected features of at least one irrep, received none")
     candidates = [Power(n, out) for out in irreps_out for n in range(1, correlation + 1)]
-    paths = {power: coupling(irreps, power).shape[-2] for power in candidates}
+    paths = {power: symmetric_coupling(irreps, power).shape[-2] for power in candidates}
     return {power: number for power, number in paths.items() if number}
 
 
 @functools.cache
-def coupling(irreps_in: tuple[Irrep, ...], power: Power) -> np.ndarray:
+def symmetric_coupling(irreps_in: tuple[Irrep, ...], power: Power) -> np.ndarray:
     """The couplings U of one power, float64 [dim, …, dim, paths, 2l+1].
 
     Σ over all i of U[…, k, m] U[…, k', m'] = δ_kk' δ_mm'. The indices run over the components of
@@ -85,7 +85,7 @@ def change_of_basis(
     Raises:
       ValueError: The shape is wrong, or U' is no coupling in the conventions of this package.
     """
-    own = coupling(canonical(irreps_in), power)
+    own = symmetric_coupling(canonical(irreps_in), power)
     expected = (*own.shape[:-2], own.shape[-1])
     if (*other.shape[:-2], other.shape[-1]) != expected:
         raise ValueError(

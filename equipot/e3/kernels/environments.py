@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot.e3.arrays.irreps import Irrep
-from equipot.e3.kernels.convolution import Path, coupling, paths
+from equipot.e3.kernels.convolution import Path, paths
+from equipot.e3.products.tensor_product import coupling
 from equipot.typing import Array, Float
 
 SCALAR = Irrep("0e")
@@ -130,7 +131,7 @@ def _dense(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
                 for start, irrep in zip(first, path, strict=True)
             )
             fan_in = sum(other.out == path.out for other in layer.paths)
-            number[block], coefficients[block] = n, coupling(path) * fan_in**-0.5
+            number[block], coefficients[block] = n, coupling(*path) * fan_in**-0.5
     number, coefficients = (
         x.transpose(1, 2, 0).reshape(-1, shape[0]) for x in (number, coefficients)
     )

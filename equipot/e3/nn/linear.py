@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from equipot.e3.arrays import operations
 from equipot.e3.arrays.irreps import Irreps, IrrepsLike
 from equipot.e3.arrays.irreps_array import IrrepsArray
-from equipot.e3.products.functional_linear import FunctionalLinear, Instruction
+from equipot.e3.products.functional_linear import FunctionalLinear, LinearInstruction
 from equipot.e3.products.path_weights import Normalization
 from equipot.typing import Array
 
@@ -119,7 +119,7 @@ class Linear(nn.Module):
             )
         return sorted(set(self.instructions))
 
-    def _initializer(self, item: Instruction) -> Initializer:
+    def _initializer(self, item: LinearInstruction) -> Initializer:
         if item.i_in < 0:
             return nn.initializers.zeros
         make = self.parameter_initializer
@@ -190,7 +190,7 @@ class _Chooser(NamedTuple):
         return jnp.tensordot(weights, table, axes=1, precision="highest")
 
 
-def _name(item: Instruction, linear: FunctionalLinear) -> str:
+def _name(item: LinearInstruction, linear: FunctionalLinear) -> str:
     out = linear.irreps_out[item.i_out]
     if item.i_in < 0:
         return f"b[{item.i_out}] {out}"

@@ -18,7 +18,7 @@ from equipot.e3.products.path_weights import Normalization, Weights
 from equipot.typing import Array, Float
 
 
-class Instruction(NamedTuple):
+class LinearInstruction(NamedTuple):
     """One array of weights: a matrix from entry ``i_in`` to entry ``i_out``, or a bias.
 
     Attributes:
@@ -124,7 +124,7 @@ class FunctionalLinear:
         return [item.path_shape for item in self.instructions]
 
     def _sum(
-        self, ws: Sequence[Array], x: IrrepsArray, instructions: Sequence[Instruction]
+        self, ws: Sequence[Array], x: IrrepsArray, instructions: Sequence[LinearInstruction]
     ) -> IrrepsArray:
         """Sums the terms of some instructions."""
         terms = list(zip(ws, instructions, strict=True))
@@ -168,11 +168,11 @@ class FunctionalLinear:
         pairs: Sequence[tuple[int, int]],
         path_normalization: Normalization,
         gradient_normalization: Normalization,
-    ) -> list[Instruction]:
+    ) -> list[LinearInstruction]:
         sizes = [self.irreps_in[i].mul for i, _ in pairs]
         shares = path_weights.variances(sizes, [j for _, j in pairs], path_normalization)
         return [
-            Instruction(
+            LinearInstruction(
                 i,
                 j,
                 (self.irreps_in[i].mul, self.irreps_out[j].mul),
@@ -181,7 +181,7 @@ class FunctionalLinear:
             for (i, j), share in zip(pairs, shares, strict=True)
         ]
 
-    def _biases(self, biases: Sequence[bool] | bool | None) -> list[Instruction]:
+    def _biases(self, biases: Sequence[bool] | bool | None) -> list[LinearInstruction]:
         if biases is None or isinstance(biases, bool):
             biases = [bool(biases) and item.ir.is_scalar() for item in self.irreps_out]
         if len(biases) != len(self.irreps_out):
@@ -197,5 +197,5 @@ class FunctionalLinear:
                     "not equivariant"
                 )
             if wanted and mul:
-                result.append(Instruction(-1, j, (mul,), 1.0, 0.0))
+                result.append(LinearInstruction(-1, j, (mul,), 1.0, 0.0))
         return result

@@ -166,10 +166,16 @@ def coupling(
 ) -> np.ndarray:
     """Clebsch-Gordan coefficients with the factor of a normalisation, float64.
 
+    By default √(2 l3 + 1) C[m1, m2, m3].
+
     Raises:
-      ValueError: The normalisation is unknown.
+      ValueError: The normalisation is unknown, or degrees or parities allow no such product.
     """
     normalization = _checked(normalization)
+    allowed = tuple(ir1 * ir2)
+    if ir3 not in allowed:
+        names = ", ".join(map(str, allowed))
+        raise ValueError(f"expected {ir1} x {ir2} to one of {names}, got {ir3}")
     factors = {"component": ir3.dim, "norm": ir1.dim * ir2.dim, "none": 1}
     return math.sqrt(factors[normalization]) * clebsch_gordan(ir1.l, ir2.l, ir3.l)
 

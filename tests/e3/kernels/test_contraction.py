@@ -116,7 +116,7 @@ def test_value_is_the_sum_that_the_documentation_writes():
         joined = np.concatenate([features[SCALAR], features[VECTOR]], axis=1)
         expected = np.zeros((NODES, 3, CHANNELS))
         for power, w in weights.items():
-            u = couplings.coupling((SCALAR, VECTOR), power)
+            u = couplings.symmetric_coupling((SCALAR, VECTOR), power)
             for n, k, c in itertools.product(range(NODES), range(w.shape[1]), range(CHANNELS)):
                 for indices in itertools.product(range(4), repeat=power.order):
                     product = np.prod([joined[n, i, c] for i in indices])
@@ -129,7 +129,7 @@ def test_value_is_the_sum_that_the_documentation_writes():
 def test_couplings_of_three_factors_to_degree_three_are_few(out, paths, products):
     irreps, power = irreps_of("0e+1o+2e+3o"), Power(3, Irrep(out))
     assert couplings.powers(irreps, (power.out,), 3)[power] == paths
-    u = couplings.coupling(irreps, power)
+    u = couplings.symmetric_coupling(irreps, power)
     used = np.argwhere(np.any(np.abs(u) > 1e-10, axis=-2))
     assert len({(*sorted(indices), m) for *indices, m in used.tolist()}) == products
     assert u[..., 0, 0].size == 4096
@@ -137,7 +137,7 @@ def test_couplings_of_three_factors_to_degree_three_are_few(out, paths, products
 
 @pytest.mark.parametrize("power", [Power(2, AXIAL), Power(3, TENSOR)])
 def test_couplings_are_orthonormal_and_symmetric(power):
-    u = couplings.coupling(irreps_of("0e+1o+1e"), power)
+    u = couplings.symmetric_coupling(irreps_of("0e+1o+1e"), power)
     indices = list(range(power.order))
     gram = np.tensordot(u, u, (indices, indices)).transpose(0, 2, 1, 3)
     expected = np.einsum("kl,mn->klmn", np.eye(u.shape[-2]), np.eye(u.shape[-1]))
@@ -283,7 +283,7 @@ def test_weights_upon_other_couplings_are_taken_over_exactly():
         generator, irreps = np.random.default_rng(3), irreps_of(FEW[0])
         expected, taken = {}, {}
         for power, w in weights.items():
-            u = couplings.coupling(irreps, power)
+            u = couplings.symmetric_coupling(irreps, power)
             mixing = generator.standard_normal((w.shape[1], w.shape[1] + 2))  # with redundant ones
             other = np.einsum("...km,kp->...pm", u, mixing)
             if power.order > 1:  # a part that no product of features sees
@@ -300,7 +300,7 @@ def test_weights_upon_other_couplings_are_taken_over_exactly():
 
 def test_couplings_in_other_conventions_are_refused():
     irreps, power = irreps_of("0e+1o"), Power(2, VECTOR)
-    u = couplings.coupling(irreps, power)
+    u = couplings.symmetric_coupling(irreps, power)
     with pytest.raises(ValueError, match="compare the order of components and irreps"):
         couplings.change_of_basis(irreps, power, np.roll(u, 1, axis=-1))
     with pytest.raises(ValueError, match=r"expected couplings \(4, 4\) × paths × 3, received"):

@@ -10,6 +10,7 @@ import pytest
 from equipot import testing
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import convolution as convolutions
+from equipot.e3.products.tensor_product import coupling
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 
 NODES, EDGES, LMAX = 5, 14, 2
@@ -96,7 +97,7 @@ def test_value_is_the_sum_that_the_documentation_writes():
         harmonics = spherical_harmonics_components(vectors, LMAX)
         for path, found in compute(FAST, feats, vectors, radial).items():
             expected = np.zeros(found.shape)
-            coefficients = convolutions.coupling(path)
+            coefficients = coupling(*path)
             for e, (s, r) in enumerate(zip(SENDERS, RECEIVERS, strict=True)):
                 y = np.array([component[e] for component in harmonics[path.edge.l]])
                 message = np.einsum("abc,au,b->cu", coefficients, feats[path.node][s], y)

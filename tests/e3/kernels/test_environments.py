@@ -8,7 +8,7 @@ import pytest
 from equipot import testing
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import environments
-from equipot.e3.kernels.convolution import coupling
+from equipot.e3.products.tensor_product import coupling
 
 NODES, CHANNELS = 3, 2
 
@@ -31,7 +31,7 @@ def product(layer, weights, features, environment):
     for path, weight in zip(layer.paths, weights, strict=True):
         fan_in = sum(other.out == path.out for other in layer.paths)
         term = np.einsum(
-            "abc,nau,nbu->ncu", coupling(path), features[path.node], environment[path.edge]
+            "abc,nau,nbu->ncu", coupling(*path), features[path.node], environment[path.edge]
         )
         result[path.out] += weight * term / np.sqrt(fan_in)
     return result

@@ -1,8 +1,8 @@
 """Times models on boxes of liquid water: energy + forces, and one training step on both.
 
-    python scripts/benchmark.py models --preset peers --peers
-    python scripts/benchmark.py models --model nequip --model mace --atoms 192 1536 5184 12288
-    python scripts/benchmark.py models --model all --task "energy + forces" --plot times.png
+    python -m scripts.benchmark models --preset peers --peers
+    python -m scripts.benchmark models --model nequip --model mace --atoms 192 1536 5184 12288
+    python -m scripts.benchmark models --model all --task "energy + forces" --plot times.png
 
 Turned molecules on a cubic lattice at 0.997 g/cm³, a cube of them: 192, 648, 1536, 5184, 12 288
 atoms. The training step is Adam on the sum of the squared errors of energy and forces.
@@ -10,11 +10,11 @@ atoms. The training step is Adam on the sum of the squared errors of energy and 
 Each case has a process of its own, which compiles anew. Cases of one size take turns, as many at a
 time as memory allows, and with them a matrix product and a copy, whose best rates are the limits of
 the machine at that time. The share of the limit is the least time that these rates allow, over the
-time found. Operations and traffic with memory are counted as scripts/hlo_cost.py says: it is what
-the compiled program does, recomputation included, not what the task needs, and what stays in a
-cache is in part counted as traffic.
+time found. Operations and traffic with memory are counted as scripts/benchmark/hlo_cost.py says: it
+is what the compiled program does, recomputation included, not what the task needs, and what stays
+in a cache is in part counted as traffic.
 
-``--peers`` times other programs in between (scripts/benchmark_peers.py).
+``--peers`` times other programs in between (scripts/benchmark/peers.py).
 """
 
 import argparse
@@ -26,12 +26,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import benchmark_cases
-import benchmark_peers
-import benchmark_plot
-import machine_limit
 import numpy as np
-from benchmark_process import Worker, in_turn
+
+from scripts.benchmark import cases as benchmark_cases
+from scripts.benchmark import machine_limit, peers, plot
+from scripts.benchmark.process import Worker, in_turn
 
 _MEMORY_TO_FILL = 0.6  # of the machine's, by cases that take turns
 _OF_A_PROCESS = 1e9  # bytes of an interpreter with a compiler
@@ -50,42 +49,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Times every case; returns rows of models, limits, peers and ratios."""
     cases = benchmark_cases.cases(arguments)
-    readings: list[benchmark_peers.Reading] = []
+    readings: list[peers.Reading] = []
     peer_runs = _peer_runs(arguments, cases, readings)
     rows, limits = [], []
     for atoms in arguments.atoms:
-        between = peer_runs if atoms == benchmark_peers.ATOMS else []
+        between = peer_runs if atoms == peers.ATOMS else []
         of_size = [case for case in cases if case.atoms == atoms]
         found, limit = time_size(of_size, max(arguments.repeats, len(between)), between)
         rows += found
         limits.append({"atoms": atoms} | limit)
         print(report_limit(limits[-1]))
         print("\n".join(map(report, found)), flush=True)
-    peers = benchmark_peers.summarize(readings)
-    ratios = benchmark_peers.ratios(rows, peers)
-    print(report_peers(peers, ratios), end="")
+    others = peers.summarize(readings)
+    ratios = peers.ratios(rows, others)
+    print(report_peers(others, ratios), end="")
     if arguments.plot:
-        benchmark_plot.plot_models(rows, arguments.plot)
-    return {"models": rows, "limits": limits, "peers": peers, "ratios": ratios}
+        plot.plot_models(rows, arguments.plot)
+    return {"models": rows, "limits": limits, "peers": others, "ratios": ratios}
 
 
 def _peer_runs(
     arguments: argparse.Namespace,
     cases: Sequence[benchmark_cases.Case],
-    readings: list[benchmark_peers.Reading],
+    readings: list[peers.Reading],
 ) -> list:
     """What runs the peers, each as often as asked, and notes what they say."""
-    path = benchmark_peers.script()
+    path = peers.script()
     if not arguments.peers:
         return []
     if path is None:
         print("no peers: EQUIPOT_RUN_PEERS names no script, and there is none beside the data")
         return []
-    if benchmark_peers.ATOMS not in arguments.atoms:
-        print(f"no peers: they are timed on {benchmark_peers.ATOMS} atoms, not asked for here")
+    if peers.ATOMS not in arguments.atoms:
+        print(f"no peers: they are timed on {peers.ATOMS} atoms, not asked for here")
         return []
-    names = benchmark_peers.names([case.model for case in cases])
-    run_peer = lambda name: readings.extend(benchmark_peers.run(path, name))  # noqa: E731
+    names = peers.names([case.model for case in cases])
+    run_peer = lambda name: readings.extend(peers.run(path, name))  # noqa: E731
     return [functools.partial(run_peer, name) for _ in range(arguments.peer_runs) for name in names]
 
 
@@ -201,10 +200,10 @@ def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
 
-def report_peers(peers: Sequence[dict[str, Any]], ratios: Sequence[dict[str, Any]]) -> str:
+def report_peers(others: Sequence[dict[str, Any]], ratios: Sequence[dict[str, Any]]) -> str:
     """The times of other programs, and how many times longer the best of them takes."""
-    lines = [""] if peers else []
-    for row in peers:
+    lines = [""] if others else []
+    for row in others:
         lines.append(
             f"{row['model']:8} {row['task']:16} {row['median']:.4f} s"
             f" ({row['minimum']:.4f}-{row['maximum']:.4f}), {row['parameters']} parameters,"

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import hlo
+from scripts.benchmark import hlo
 
 _ELEMENTWISE = frozenset(
     """abs add and ceil clamp compare convert divide floor is-finite maximum minimum multiply negate

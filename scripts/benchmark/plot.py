@@ -6,9 +6,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from benchmark_cases import ENERGY_FORCES, TASKS
 
 from equipot import files
+from scripts.benchmark.cases import ENERGY_FORCES, TASKS
 
 
 def plot_models(rows: Sequence[dict[str, Any]], path: Path) -> None:

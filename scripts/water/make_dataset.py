@@ -14,7 +14,7 @@ that labels:
 The dataset is the last two; a trajectory that fails in both is left out. A trajectory keeps its
 split through all rounds, and models learn from training trajectories only.
 
-    python scripts/make_water_dataset.py all --work runs/water_dataset --processes 2
+    python -m scripts.water.make_dataset all --work runs/water_dataset --processes 2
 
 `all` runs every stage in its order, and each can be run alone; what was finished is not repeated.
 Needs tblite and openmm besides equipot.
@@ -40,14 +40,14 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
-import water_classical as classical
-import water_sampling as sampling
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from tblite.ase import TBLite
-from water_sampling import ROUNDS, SWEEPS
 
-DATASET = Path(__file__).resolve().parents[1] / "data" / "water"
+from scripts.water import classical, sampling
+from scripts.water.sampling import ROUNDS, SWEEPS
+
+DATASET = Path(__file__).resolve().parents[2] / "data" / "water"
 FINAL_ROUNDS = ("equipot", "repaired")
 WORK = Path("runs/water_dataset")
 
@@ -315,7 +315,7 @@ def _displacements(one: Atoms, two: Atoms) -> np.ndarray:
 
 
 def _label_path(frame: Path) -> Path:
-    return frame.parents[1] / LABEL_FOLDERS[frame.parent.name] / frame.name
+    return frame.parents[2] / LABEL_FOLDERS[frame.parent.name] / frame.name
 
 
 def _potential(work: Path, name: str) -> Path:

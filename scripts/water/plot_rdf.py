@@ -1,7 +1,7 @@
 """Plots g_OO(r) of liquid water from dynamics with a saved potential beside the measured one.
 
-    python scripts/plot_rdf.py runs/water/water.equipot --time 10
-    python scripts/plot_rdf.py runs/water/water.equipot --trajectory md.extxyz
+    python -m scripts.water.plot_rdf runs/water/water.equipot --time 10
+    python -m scripts.water.plot_rdf runs/water/water.equipot --trajectory md.extxyz
 
 Without ``--trajectory`` 64 molecules are put on a lattice, melted, equilibrated and run. The
 measured function is that of Skinner and Benmore at 295.1 K, from a path you give or from
@@ -18,11 +18,11 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
-import water_box
 from ase import Atoms
 
 from equipot import EquipotCalculator, errors, files
 from equipot.calculators import dynamics, relaxation, trajectory
+from scripts.water import box
 
 MEASURED = "experiment/exp-goo-T295.1K"
 BIN = 0.05  # Å
@@ -107,7 +107,7 @@ def read_frames(options: argparse.Namespace) -> list[Atoms]:
 
 def simulate(options: argparse.Namespace) -> list[Atoms]:
     """Melts a lattice, equilibrates, and collects a frame every 20 fs."""
-    atoms = water_box.water_box(options.molecules, options.density, options.seed)
+    atoms = box.water_box(options.molecules, options.density, options.seed)
     atoms.calc = EquipotCalculator(options.potential)
     relaxation.relax(atoms, relaxation.RelaxationConfig(fmax=0.5, max_steps=100))
     half = 0.5 * options.equilibration

@@ -2,9 +2,9 @@
 
 `kind=relaxed` is H2O and its clusters of two to six, `kind=stretched` H2O with one O–H pulled until
 it is broken. They are no training data: they show what a potential of the liquid says of molecules,
-and scripts/compare_molecules.py compares.
+and scripts/water/compare_molecules.py compares.
 
-    python scripts/make_water_clusters.py
+    python -m scripts.water.make_clusters
 
 Starts are rings of water molecules (for six also a book and a prism), relaxed by BFGS until no
 force is above 0.005 eV/Å; what is written is the best of ten starts that differ by noise. Needs
@@ -28,7 +28,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import BFGS
 from tblite.ase import TBLite
 
-FILE = Path(__file__).resolve().parents[1] / "data" / "water" / "clusters.extxyz"
+FILE = Path(__file__).resolve().parents[2] / "data" / "water" / "clusters.extxyz"
 SIZES = range(1, 7)
 OXYGEN_DISTANCE = 2.8  # Å, between neighbors of a starting ring
 STRETCHES = np.arange(0.80, 2.81, 0.10)  # Å, of one O–H

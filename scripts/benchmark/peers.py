@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from benchmark_cases import ENERGY_FORCES, TASKS, TRAINING
+
+from scripts.benchmark.cases import ENERGY_FORCES, TASKS, TRAINING
 
 ATOMS = 192  # of the box that peers are timed on
 PEERS = {"mace": ("mace-torch", "mlip"), "nequip": ("nequip", "mlip"), "allegro": ("allegro",)}
@@ -43,7 +44,7 @@ class Reading(NamedTuple):
 
 def script() -> Path | None:
     """The script, or nothing where it is not."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     data = Path(os.environ.get("EQUIPOT_REFERENCE_DATA", root.parent / "shared" / "data"))
     named = os.environ.get("EQUIPOT_RUN_PEERS")
     path = Path(named) if named else data.parent / "bench" / "run_peers.sh"

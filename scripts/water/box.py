@@ -67,7 +67,7 @@ def jittered_lattice(num_molecules: int, seed: int) -> Atoms:
     length = (num_molecules * MOLAR_MASS / AVOGADRO / LATTICE_DENSITY * 1e24) ** (1 / 3)
     positions = []
     for site in np.ndindex(sites, sites, sites):
-        turn = Rotation.random(random_state=int(rng.integers(2**30))).as_matrix()
+        turn = Rotation.random(random_state=int(rng.integers(2**30))).as_matrix()  # pyright: ignore
         center = (np.array(site) + 0.5) * length / sites + rng.normal(0.0, JITTER, 3)
         positions.append(LATTICE_MOLECULE @ turn.T + center)
     positions = np.concatenate(positions)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_PROGRAM = Path(__file__).with_name("benchmark_worker.py")
+_ROOT = Path(__file__).parents[2]
 
 
 class Worker:
@@ -25,7 +25,8 @@ class Worker:
         self.name = name
         self.seconds: list[float] = []
         self._process = subprocess.Popen(
-            [sys.executable, str(_PROGRAM), json.dumps(request)],
+            [sys.executable, "-m", "scripts.benchmark.worker", json.dumps(request)],
+            cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """Checks that dynamics of water with a saved potential is stable and conserves energy.
 
-    python scripts/check_md.py runs/water/water.equipot --start data/water/test.extxyz.xz
+    python -m scripts.water.check_md runs/water/water.equipot --start data/water/test.extxyz.xz
 
 At constant temperature, for several seeds: no molecule may break, so no O–H bond of the start
 may become longer than 1.5 Å at any step. Then at constant energy: the slope of a line fitted to
@@ -13,11 +13,11 @@ import json
 import sys
 
 import numpy as np
-import water_box
 from ase import Atoms
 
 from equipot import EquipotCalculator, errors, files
 from equipot.calculators import dynamics, relaxation, trajectory
+from scripts.water import box
 
 
 class Bonds:
@@ -118,7 +118,7 @@ def make_start(options: argparse.Namespace, calculator: EquipotCalculator) -> At
     """The structure given, or 32 molecules that are melted for a picosecond."""
     if options.start:
         return trajectory.read_atoms(options.start, options.index)
-    atoms = water_box.water_box(32, 0.997, seed=0)
+    atoms = box.water_box(32, 0.997, seed=0)
     atoms.calc = calculator
     relaxation.relax(atoms, relaxation.RelaxationConfig(fmax=0.5, max_steps=100))
     bonds = Bonds(atoms)

@@ -1,10 +1,10 @@
 """Benchmarks, each a command; docs/benchmarks.md and docs/performance.md have their figures.
 
-    python scripts/benchmark.py models --preset peers --peers
-    python scripts/benchmark.py models --model nequip --atoms 192 1536 5184 --plot times.png
-    python scripts/benchmark.py profile --preset peers
-    python scripts/benchmark.py e3
-    python scripts/benchmark.py degrees
+    python -m scripts.benchmark models --preset peers --peers
+    python -m scripts.benchmark models --model nequip --atoms 192 1536 5184 --plot times.png
+    python -m scripts.benchmark profile --preset peers
+    python -m scripts.benchmark e3
+    python -m scripts.benchmark degrees
 
 Parameters are random, which does not change the time. Times are medians with their extremes, each
 after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
@@ -19,21 +19,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import benchmark_degrees
-import benchmark_e3
-import benchmark_models
-import benchmark_profile
 import jax
 
 from equipot import files
 from equipot.cli import console
 from equipot.training import folder
+from scripts.benchmark import degrees, layers, models, profile
 
 COMMANDS = {
-    "models": benchmark_models,
-    "profile": benchmark_profile,
-    "e3": benchmark_e3,
-    "degrees": benchmark_degrees,
+    "models": models,
+    "profile": profile,
+    "e3": layers,
+    "degrees": degrees,
 }
 
 
@@ -57,7 +54,9 @@ def main() -> None:
 def read_arguments() -> argparse.Namespace:
     """The command line, with the options that all commands have."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m scripts.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in COMMANDS.items():

@@ -1,7 +1,7 @@
 """What potentials of liquid water say of molecules on their own, beside the method of their labels.
 
-    python scripts/compare_molecules.py runs/water/water.equipot
-    python scripts/compare_molecules.py before=old.equipot after=new.equipot --plot molecules.png
+    python -m scripts.water.compare_molecules runs/water/water.equipot
+    python -m scripts.water.compare_molecules before=old.equipot after=new.equipot --plot both.png
 
 Prints the energies of H2O and of its clusters of two to six against those in
 data/water/clusters.extxyz, and the largest force between two atoms that are at least 3 Å apart. The
@@ -25,7 +25,7 @@ from equipot.data.structure import Structure
 from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
 
-CLUSTERS = Path(__file__).resolve().parents[1] / "data" / "water" / "clusters.extxyz"
+CLUSTERS = Path(__file__).resolve().parents[2] / "data" / "water" / "clusters.extxyz"
 PAIRS = {"H–H": (1, 1), "O–H": (8, 1), "O–O": (8, 8)}
 DISTANCES = np.arange(1.0, 5.01, 0.05)  # Å, of two atoms
 FAR = 3.0  # Å: beyond it two atoms are to exert no force to speak of

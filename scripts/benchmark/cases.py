@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import water_box
 
 from equipot import graphs
 from equipot.data.structure import Structure
 from equipot.models import registry
 from equipot.potential import potential
 from equipot.typing import PyTree
+from scripts.water import box
 
 ENERGY_FORCES, TRAINING = "energy + forces", "training step"
 TASKS = (ENERGY_FORCES, TRAINING)
@@ -95,12 +95,12 @@ class Program(NamedTuple):
 
 def water_structure(num_molecules: int) -> Structure:
     """The box of water that peers are timed on."""
-    box = water_box.jittered_lattice(num_molecules, seed=0)
+    water = box.jittered_lattice(num_molecules, seed=0)
     return Structure(
-        positions=box.positions,
-        atomic_numbers=box.numbers,
-        cell=np.asarray(box.cell),
-        pbc=np.asarray(box.pbc),
+        positions=water.positions,
+        atomic_numbers=water.numbers,
+        cell=np.asarray(water.cell),
+        pbc=np.asarray(water.pbc),
         source=f"water box of {num_molecules} molecules",
     )
 

@@ -102,13 +102,13 @@ class Module(NamedTuple):
             yield from computation
 
 
-def parse(text: str) -> Module:
+def parse(text: str | None) -> Module:
     """Reads ``compiled.as_text()``.
 
     Raises:
-      ValueError: The text has no entry computation.
+      ValueError: There is no text, or it has no entry computation.
     """
-    lines = text.splitlines()
+    lines = (text or "").splitlines()
     computations: dict[str, list[Instruction]] = {}
     current, entry = "", ""
     for line in lines:

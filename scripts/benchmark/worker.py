@@ -14,21 +14,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import benchmark_cases
-import hlo
-import hlo_cost
 import jax
-import machine_limit
 
 from equipot.cli import console
 from equipot.compilations import Compilations
 from equipot.typing import PyTree
+from scripts.benchmark import cases, hlo, hlo_cost, machine_limit
 
 _LINUX_RSS_UNIT = 1024 if sys.platform == "linux" else 1
 
 
 def compile_program(
-    program: benchmark_cases.Program,
+    program: cases.Program,
 ) -> tuple[Callable[[], PyTree], dict[str, Any]]:
     """Compiles a program; what runs it, and what can be said of it before it runs."""
     start = time.perf_counter()
@@ -89,7 +86,7 @@ def main() -> None:
         if "limit" in request:
             serve(*machine_limit.build(**request), Compilations())
             return
-        program = benchmark_cases.build(benchmark_cases.Case(**request))
+        program = cases.build(cases.Case(**request))
         with Compilations() as counter:
             serve(*compile_program(program), counter)
 

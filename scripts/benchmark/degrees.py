@@ -1,6 +1,6 @@
 """Times two kinds of equivariant networks against their highest degree L.
 
-    python scripts/benchmark.py degrees --plot docs/images/e3_degrees.png
+    python -m scripts.benchmark degrees --plot docs/images/e3_degrees.png
 
 What does a degree cost? One answer each for NequIP (three layers of 32 channels per irrep, one
 parity) and for a network of ``equipot.e3.dense`` layers (two message passes, each followed by a
@@ -11,22 +11,23 @@ and the gradient of a loss on both with respect to the parameters.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import benchmark_cases
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
-from benchmark_cases import ENERGY_FORCES, TASKS, TRAINING
 from flax import linen as nn
 from matplotlib import pyplot
-from timing import Compiled, Timing, compile_once, in_turn
 
 from equipot import files, graphs
 from equipot.data.structure import Structure
 from equipot.e3 import dense
 from equipot.graphs import geometry
 from equipot.typing import Array, PyTree
+from scripts.benchmark import cases
+from scripts.benchmark.cases import ENERGY_FORCES, TASKS, TRAINING
+from scripts.benchmark.timing import Compiled, Timing, compile_once, in_turn
 
 CUTOFF, FEATURES = 5.0, 32
 
@@ -41,7 +42,7 @@ class DenseNetwork(nn.Module):
         self, edge_vectors: Array, species: Array, senders: Array, receivers: Array
     ) -> Array:
         """Returns the sum of the energies of all atoms."""
-        basis = dense.basis(
+        basis: Any = dense.basis(
             edge_vectors,
             max_degree=self.max_degree,
             num=8,
@@ -97,10 +98,10 @@ def dense_programs(max_degree: int, structure: Structure) -> dict[str, Compiled]
 def nequip_programs(degree: int, structure: Structure) -> dict[str, Compiled]:
     """Energy and forces, and a training step, of NequIP."""
     settings = {"num_layers": 3, "num_channels": FEATURES, "cutoff": CUTOFF, "lmax": degree}
-    spec = benchmark_cases.water_spec("nequip", **settings)
+    spec = cases.water_spec("nequip", **settings)
     return {
         task: compile_once(program.function, *program.arguments)
-        for task, program in benchmark_cases.build_programs(spec, structure).items()
+        for task, program in cases.build_programs(spec, structure).items()
     }
 
 
@@ -145,7 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[dict]:
     """Times both networks at every degree: energy + forces, then the gradient for training."""
     matplotlib.use("Agg")
-    structure = benchmark_cases.water_structure(arguments.molecules)
+    structure = cases.water_structure(arguments.molecules)
     networks: dict[str, Callable[[int], dict[str, Compiled]]] = {
         "nequip": lambda degree: nequip_programs(degree, structure),
         "dense": lambda degree: dense_programs(degree, structure),

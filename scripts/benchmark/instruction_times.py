@@ -11,7 +11,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.profiler import ProfileData
@@ -50,7 +50,7 @@ def seconds_by_instruction(
     return {name: value * 1e-9 / repeats for name, value in shares.items()}
 
 
-def intervals(profile: ProfileData, module: str, containers: Collection[str]) -> list[Interval]:
+def intervals(profile: Any, module: str, containers: Collection[str]) -> list[Interval]:
     """The instructions of a module that a profile has seen, but for its containers."""
     planes = list(profile.planes)
     devices = [plane for plane in planes if plane.name.startswith("/device:")]

@@ -1,13 +1,14 @@
 """Where the time of energy + forces and of a training step goes, part by part.
 
-    python scripts/benchmark.py profile --model nequip --set num_layers=4 lmax=2 num_channels=32
-    python scripts/benchmark.py profile --preset peers --task "training step"
+    python -m scripts.benchmark profile --model nequip --set num_layers=4 lmax=2 num_channels=32
+    python -m scripts.benchmark profile --preset peers --task "training step"
 
 jax's profiler notes how long every instruction of the compiled program runs, and XLA knows which
 Python functions each was traced from. A fusion of several counts for the function of its result.
 Inside of sums over edges, derivatives are traced from no function of their own: there, matrix
 products and activations count for networks, the rest for gathers, sums or tensor products, by
-what the instruction does. Floating-point operations are counted as scripts/hlo_cost.py says.
+what the instruction does. Floating-point operations are counted as
+scripts/benchmark/hlo_cost.py says.
 
 Forward is the energy, backward its derivatives (forces, stress), second backward the derivatives
 of a loss on both with respect to the parameters.
@@ -19,12 +20,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import benchmark_cases
-import hlo
-import hlo_cost
-import instruction_times
 import jax
-from timing import Compiled, in_turn
+
+from scripts.benchmark import cases, hlo, hlo_cost, instruction_times
+from scripts.benchmark.timing import Compiled, in_turn
 
 FORWARD, BACKWARD, SECOND, OTHER = "forward", "backward", "second backward", "other"
 PASSES = (FORWARD, BACKWARD, SECOND, OTHER)
@@ -135,9 +134,9 @@ def shares(
     return dict(result)
 
 
-def measure(case: benchmark_cases.Case, repeats: int) -> dict[str, Any]:
+def measure(case: cases.Case, repeats: int) -> dict[str, Any]:
     """Compiles a case, times it without the profiler, and again with it."""
-    program = benchmark_cases.build(case)
+    program = cases.build(case)
     lowered = jax.jit(program.function).lower(*program.arguments)
     executable = lowered.compile()
     module = hlo.parse(executable.as_text())
@@ -145,7 +144,7 @@ def measure(case: benchmark_cases.Case, repeats: int) -> dict[str, Any]:
     median = in_turn({"": Compiled(run, 0.0, 0.0)}, repeats)[""].median
     loops = {i.name for i in module.instructions() if i.opcode in hlo_cost.LOOPS}
     seconds = instruction_times.seconds_by_instruction(run, module.name, loops, repeats)
-    parts = shares(module, seconds, training=case.task == benchmark_cases.TRAINING)
+    parts = shares(module, seconds, training=case.task == cases.TRAINING)
     return {
         "model": case.model,
         "settings": dict(case.settings),
@@ -216,7 +215,7 @@ def _total(parts: Iterable[Share]) -> Share:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this benchmark."""
-    benchmark_cases.add_arguments(parser)
+    cases.add_arguments(parser)
     parser.add_argument("--repeats", type=int, default=5, help="calls without and with profiler")
     parser.add_argument("--top", type=int, default=0, help="print so many slowest instructions")
 
@@ -224,7 +223,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[dict]:
     """Profiles every case."""
     rows = []
-    for case in benchmark_cases.cases(arguments):
+    for case in cases.cases(arguments):
         rows.append(measure(case, arguments.repeats))
         print(table(rows[-1], arguments.top), flush=True)
     return rows

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import ase.io
 import numpy as np
-import water_classical as classical
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
 from ase.md.langevinbaoab import LangevinBAOAB
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+from scripts.water import classical
 
 NUM_MOLECULES = 32
 DENSITIES = (0.90, 0.95, 1.00, 1.05, 1.10)  # g/cm³
@@ -203,7 +204,7 @@ def _draw(
     """
     for number in range(round_.frames):
         path = _frame_path(work, round_.name, trajectory, number)
-        failed = path.parents[1] / "failed" / path.name
+        failed = path.parents[2] / "failed" / path.name
         if failed.exists():
             return
         if not path.exists():

@@ -1,6 +1,6 @@
 """Times the layers of ``equipot.e3`` against e3nn-jax on identical work.
 
-    python scripts/benchmark.py e3 --repeats 15
+    python -m scripts.benchmark e3 --repeats 15
 
 * The convolution, with the hidden layers of its radial network before and the linear map after:
   its value, with the gradient for energy + forces (with respect to features, harmonics and radial
@@ -16,13 +16,12 @@ timed; the two take turns. Needs the extra ``reference``.
 import argparse
 import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from timing import Timing, compile_once, in_turn
 
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import contraction, couplings
@@ -30,6 +29,7 @@ from equipot.e3.kernels.convolution import Path, convolution, paths
 from equipot.e3.nn import channels
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.typing import Array, PyTree
+from scripts.benchmark.timing import Timing, compile_once, in_turn
 
 
 class Size(NamedTuple):
@@ -96,7 +96,7 @@ def list_paths(size: Size) -> tuple[Path, ...]:
 
 def convolution_tasks(size: Size) -> tuple[dict[str, tuple[Callable, Callable]], tuple, tuple]:
     """Pairs of functions (ours, theirs) and the arguments of each."""
-    from peers import e3nn_layers
+    from scripts.peers import e3nn_layers
 
     rng = np.random.default_rng(0)
 
@@ -126,7 +126,8 @@ def convolution_tasks(size: Size) -> tuple[dict[str, tuple[Callable, Callable]],
     )
     convert = functools.partial(e3nn_layers.convolution_params, paths=list(list_paths(size)))
     theirs = lambda *x: their_layer(*x).array  # noqa: E731
-    ours = lambda *x: e3nn_layers.join(layer.apply(*x))  # noqa: E731
+    apply: Any = layer.apply
+    ours = lambda *x: e3nn_layers.join(apply(*x))  # noqa: E731
     their_params = convert(params["params"])
     harmonics = jnp.concatenate(list(edge_sh.values()), axis=1)
     their_arguments = their_params, e3nn_layers.join(features), harmonics, *geometry[2:]
@@ -164,7 +165,7 @@ def loss_gradient(layer: Callable) -> Callable:
 
 def harmonics_tasks(count: int = 20_000, lmax: int = 3) -> tuple[dict, tuple, tuple]:
     """Spherical harmonics of unit vectors, alone and with the pullback of given cotangents."""
-    from peers import e3nn_layers
+    from scripts.peers import e3nn_layers
 
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((count, 3))
@@ -172,7 +173,7 @@ def harmonics_tasks(count: int = 20_000, lmax: int = 3) -> tuple[dict, tuple, tu
     weights = jnp.asarray(rng.standard_normal((count, (lmax + 1) ** 2)), jnp.float32)
     columns = list(jnp.moveaxis(weights, 1, 0))
 
-    def ours(vectors: Array, _: PyTree) -> list[Array]:
+    def ours(vectors: Array, _: PyTree) -> list[Any]:
         return [y for degree in spherical_harmonics_components(vectors, lmax) for y in degree]
 
     def theirs(vectors: Array, _: PyTree) -> Array:
@@ -195,7 +196,7 @@ def harmonics_tasks(count: int = 20_000, lmax: int = 3) -> tuple[dict, tuple, tu
 
 def contraction_tasks() -> tuple[dict, tuple, tuple]:
     """The symmetric contraction; both couple the same powers, in different orthonormal bases."""
-    from peers import e3nn_layers
+    from scripts.peers import e3nn_layers
 
     nodes, width, num_species, correlation = 200, 32, 2, 3
     irreps_in, irreps_out = natural(3), natural(1)

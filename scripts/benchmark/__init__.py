@@ -1,0 +1,1 @@
+"""Benchmarks of models and layers, beside other programs: ``python -m scripts.benchmark``."""

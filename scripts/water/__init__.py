@@ -1,0 +1,1 @@
+"""Programs for liquid water: its dataset, its molecules, its dynamics."""

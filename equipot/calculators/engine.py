@@ -149,9 +149,8 @@ class Engine:
             self.outside = out_of_range.find(span, atomic_numbers, pairs, radius)
             if self.strict:
                 out_of_range.refuse(self.outside)
-        with self._precision():
-            batch = self._batch_of(pairs, species, cell, pbc)
-            found = self._run(batch.fill(pairs), batch.graph, bool(pbc.all()))
+        batch = self._batch_of(pairs, species, cell, pbc)
+        found = self._run(batch.fill(pairs), batch.graph, bool(pbc.all()))
         if self._unchecked is not None:
             self._check_probe(self._unchecked, batch.budget)
             self._unchecked = None
@@ -169,17 +168,19 @@ class Engine:
     def _batch_of(
         self, pairs: neighbors.Neighbors, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray
     ) -> refill.Refill:
-        """The batch that these pairs go into: the last one, if the same system still fits it."""
-        spec, count = self.potential.spec, len(pairs.kept)
-        volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
-        likely = _homogeneous_pairs(len(species), volume, spec.cutoff) if volume else 0.0
-        budget = self._bucket.fit(len(species), count, likely)
+        """The batch that pairs go into: the last one, if they are of the same search and fit."""
+        spec, num_atoms, num_pairs = self.potential.spec, len(species), pairs.num_pairs
         if self._batch is not None:
             found, batch = self._batch
-            if found is pairs.found and batch.graph.species is species and batch.budget == budget:
+            same = found is pairs.found and batch.graph.species is species
+            if same and batch.budget.holds(num_atoms, num_pairs):
                 return batch
+        volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
+        likely = _homogeneous_pairs(num_atoms, volume, spec.cutoff) if volume else 0.0
+        budget = self._bucket.fit(num_atoms, num_pairs, likely)
         graph = _host_graph(pairs, species, volume or 1.0, self._head)
-        batch = refill.Refill(graph, budget, spec.cutoff, spec.dtype)
+        with self._precision():
+            batch = refill.Refill(graph, budget, spec.cutoff, spec.dtype)
         self._batch = pairs.found, batch
         return batch
 

@@ -16,81 +16,52 @@ from equipot.store import neighbors, pair_search
 
 _ROUNDING = 1e-4  # Å; distances at the search are kept in single precision
 
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
+class Found:
+    """What a search has found, pairs up to the cutoff and the skin, each once.
 
-class Neighbors:
-    """The pairs of one structure, each once, up to the cutoff, and positions to go with them.
+    The first ``num_always`` pairs are so short that they stay within the cutoff as long as the list
+    holds; the others come after them.
 
     Attributes:
-      positions: Positions in Å, moved so that they lie around the origin (single precision
-        resolves them best there), see ``equipot.store.neighbors.Placed``; [nodes, 3].
-      found: What the last search found.
-      kept: Which of the pairs found are shorter than the cutoff, ascending, [edges].
+      offsets: What to subtract from the positions, Å, [nodes, 3].
+      cell: Lattice vectors to go with them, Å, [3, 3].
+      senders: Either atom of each pair, int32, [pairs].
+      receivers: The other one, int32, [pairs].
+      cell_shifts: Lattice shifts of the receivers, int32, [pairs, 3].
+      lengths: Distance of each pair at the search, Å, float32, [pairs].
+      shortest: The least of them, Å.
+      num_always: How many pairs never leave the cutoff.
     """
 
-    def __init__(self, positions: np.ndarray, found: "Found", moved: float, cutoff: float) -> None:
-        """Selects the pairs within the cutoff.
+    def __init__(
+        self, positions: np.ndarray, placed: neighbors.Placed, cutoff: float, skin: float
+    ) -> None:
+        self.offsets, self.cell = placed.offsets, placed.cell
+        vectors = (positions - placed.offsets).take(placed.receivers, axis=0)
+        vectors -= (positions - placed.offsets).take(placed.senders, axis=0)
+        vectors += placed.cell_shifts @ placed.cell
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)).astype(np.float32)
+        always = lengths < cutoff - skin - _ROUNDING
+        order = np.concatenate([np.flatnonzero(always), np.flatnonzero(~always)])
+        self.num_always = int(np.count_nonzero(always))
+        self.lengths, self.shortest = lengths[order], float(lengths.min(initial=np.inf))
+        self.senders, self.receivers = placed.senders[order], placed.receivers[order]
+        self.cell_shifts = placed.cell_shifts[order]
+        # By component and as NumPy indexes fastest: pairs are measured at every step.
+        self._shifts = np.ascontiguousarray((self.cell_shifts @ placed.cell).T)
+        self._ends = self.senders.astype(np.intp), self.receivers.astype(np.intp)
+
+    def squares(self, positions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Squared lengths of some pairs, Å².
 
         Args:
-          positions: Å, moved, [nodes, 3].
-          found: Of the search that still holds.
-          moved: Å that the farthest atom has moved since then, at most.
-          cutoff: Å.
+          positions: Å, less the offsets, [3, nodes].
+          chosen: Indices of pairs.
         """
-        self.positions = positions
-        self.found = found
-        self._columns = np.ascontiguousarray(positions.T)
-        self._slack = 2.0 * moved + _ROUNDING
-        self.kept = self._within(cutoff)
-
-    @property
-    def cell(self) -> np.ndarray:
-        """Lattice vectors to go with the positions, Å, [3, 3]; reduced where that is shorter."""
-        return self.found.cell
-
-    @property
-    def senders(self) -> np.ndarray:
-        """Either atom of each pair, [edges]."""
-        return self.found.senders.take(self.kept)
-
-    @property
-    def receivers(self) -> np.ndarray:
-        """The other one, [edges]."""
-        return self.found.receivers.take(self.kept)
-
-    @property
-    def cell_shifts(self) -> np.ndarray:
-        """Lattice shifts of the receivers in units of the cell, [edges, 3]."""
-        return self.found.cell_shifts.take(self.kept, axis=0)
-
-    def within(self, radius: float) -> Pairs:
-        """First and second atom, and distance in Å, of the pairs up to a radius.
-
-        Args:
-          radius: Å, at most the cutoff.
-        """
-        chosen = np.flatnonzero(self.found.lengths <= radius + self._slack)
-        lengths = np.sqrt(self._squares(chosen))
-        near = np.flatnonzero(lengths <= radius)
-        chosen = chosen.take(near)
-        ends = self.found.senders.take(chosen), self.found.receivers.take(chosen)
-        return *ends, lengths.take(near)
-
-    def _within(self, radius: float) -> np.ndarray:
-        """Which of the pairs found are shorter than a radius; what is sure is not measured."""
-        lengths = self.found.lengths
-        inside = lengths < radius - self._slack
-        unsure = np.flatnonzero((lengths <= radius + self._slack) ^ inside)
-        inside[unsure] = self._squares(unsure) < radius**2
-        return np.flatnonzero(inside)
-
-    def _squares(self, chosen: np.ndarray) -> np.ndarray:
-        """Squared lengths of some of the pairs found, Å², one component after the other."""
-        senders = self.found.senders.take(chosen)
-        receivers = self.found.receivers.take(chosen)
+        senders, receivers = (ends.take(chosen) for ends in self._ends)
         squares = np.zeros(len(chosen))
-        for x, shifts in zip(self._columns, self.found.shift_columns, strict=True):
+        for x, shifts in zip(positions, self._shifts, strict=True):
             component = x.take(receivers)
             component -= x.take(senders)
             component += shifts.take(chosen)
@@ -99,29 +70,95 @@ class Neighbors:
         return squares
 
 
-class Found:
-    """What a search has found, pairs up to the cutoff and the skin.
+class Neighbors:
+    """The pairs of one structure, each once, up to the cutoff, and positions to go with them.
+
+    They are the first ``num_always`` ones of the search, and some of those after them.
 
     Attributes:
-      offsets: What to subtract from the positions, Å, [nodes, 3].
-      cell: Lattice vectors to go with them, Å, [3, 3].
-      senders: Either atom of each pair, int32, [pairs].
-      receivers: The other one, int32, [pairs].
-      cell_shifts: Lattice shifts of the receivers, int32, [pairs, 3].
-      shift_columns: The same in Å, by component, [3, pairs].
-      lengths: Distance of each pair at the search, Å, float32, [pairs].
+      positions: Positions in Å, moved so that they lie around the origin (single precision
+        resolves them best there), see ``equipot.store.neighbors.Placed``; [nodes, 3].
+      found: What the last search found.
+      others: Which of the pairs that may leave the cutoff are within it, ascending.
     """
 
-    def __init__(self, positions: np.ndarray, placed: neighbors.Placed) -> None:
-        self.offsets, self.cell = placed.offsets, placed.cell
-        self.senders, self.receivers = placed.senders, placed.receivers
-        self.cell_shifts = placed.cell_shifts
-        shift_vectors = placed.cell_shifts @ placed.cell
-        self.shift_columns = np.ascontiguousarray(shift_vectors.T)
-        moved = positions - placed.offsets
-        vectors = moved.take(placed.receivers, axis=0) - moved.take(placed.senders, axis=0)
-        vectors += shift_vectors
-        self.lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)).astype(np.float32)
+    def __init__(self, positions: np.ndarray, found: Found, moved: float, cutoff: float) -> None:
+        """Selects the pairs within the cutoff.
+
+        Args:
+          positions: Å, of the structure, [nodes, 3].
+          found: Of the search that still holds.
+          moved: Å that the farthest atom has moved since then, at most.
+          cutoff: Å.
+        """
+        self.positions, self.found = positions - found.offsets, found
+        self._columns = np.ascontiguousarray(self.positions.T)
+        self._slack = 2.0 * moved + _ROUNDING
+        lengths = found.lengths[found.num_always :]
+        inside = lengths < cutoff - self._slack
+        unsure = np.flatnonzero(inside ^ (lengths <= cutoff + self._slack))
+        squares = found.squares(self._columns, unsure + found.num_always)
+        inside[unsure] = squares < cutoff**2
+        self.others = np.flatnonzero(inside) + found.num_always
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of pairs within the cutoff."""
+        return self.found.num_always + len(self.others)
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Lattice vectors to go with the positions, Å, [3, 3]; reduced where that is shorter."""
+        return self.found.cell
+
+    @property
+    def senders(self) -> np.ndarray:
+        """Either atom of each pair, [pairs]."""
+        return self._kept(self.found.senders)
+
+    @property
+    def receivers(self) -> np.ndarray:
+        """The other one, [pairs]."""
+        return self._kept(self.found.receivers)
+
+    @property
+    def cell_shifts(self) -> np.ndarray:
+        """Lattice shifts of the receivers in units of the cell, [pairs, 3]."""
+        return self._kept(self.found.cell_shifts)
+
+    def within(self, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First and second atom, and distance in Å, of the pairs up to a radius.
+
+        Args:
+          radius: Å, at most the cutoff.
+        """
+        chosen = np.flatnonzero(self.found.lengths <= radius + self._slack)
+        lengths = np.sqrt(self.found.squares(self._columns, chosen))
+        near = np.flatnonzero(lengths <= radius)
+        chosen = chosen.take(near)
+        ends = self.found.senders.take(chosen), self.found.receivers.take(chosen)
+        return *ends, lengths.take(near)
+
+    def check_apart(self) -> None:
+        """Refuses atoms at the same place.
+
+        Raises:
+          DataError: Naming the closest two.
+        """
+        if self.found.shortest > pair_search.SAME_PLACE + self._slack:
+            return
+        senders, receivers, lengths = self.within(pair_search.SAME_PLACE)
+        if len(lengths):
+            closest = int(lengths.argmin())
+            raise errors.DataError(
+                f"atoms {senders[closest]} and {receivers[closest]} are at the same place"
+                f" ({lengths[closest]:.2g} Å apart); remove one of them, or mend the cell or the"
+                " time step"
+            )
+
+    def _kept(self, values: np.ndarray) -> np.ndarray:
+        always = values[: self.found.num_always]
+        return np.concatenate([always, values.take(self.others, axis=0)])
 
 
 class NeighborCache:
@@ -156,8 +193,8 @@ class NeighborCache:
         moved = self._moved(positions, cell, pbc)
         if self._found is None or not moved <= 0.5 * self.skin:  # NaN too: the search says so
             self._found, moved = self._search(positions, cell, pbc), 0.0
-        pairs = Neighbors(positions - self._found.offsets, self._found, moved, self.cutoff)
-        _check_apart(*pairs.within(pair_search.SAME_PLACE))
+        pairs = Neighbors(positions, self._found, moved, self.cutoff)
+        pairs.check_apart()
         return pairs
 
     def _moved(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
@@ -177,14 +214,4 @@ class NeighborCache:
         placed = neighbors.placed_list(positions, cell, pbc, self.cutoff + self.skin)
         self._searched = positions.copy(), cell.copy(), pbc.copy()
         self.n_searches += 1
-        return Found(positions, placed)
-
-
-def _check_apart(senders: np.ndarray, receivers: np.ndarray, lengths: np.ndarray) -> None:
-    if len(lengths):
-        closest = int(lengths.argmin())
-        raise errors.DataError(
-            f"atoms {senders[closest]} and {receivers[closest]} are at the same place"
-            f" ({lengths[closest]:.2g} Å apart); remove one of them, or mend the cell or the"
-            " time step"
-        )
+        return Found(positions, placed, self.cutoff, self.skin)

@@ -28,7 +28,7 @@ class Refill:
         In float64 this must be called inside ``jax.enable_x64``.
 
         Args:
-          graph: A structure; its positions and pairs are looked at for their number only.
+          graph: A structure whose first pairs are those that never leave the cutoff.
           budget: The padded totals; has room for the structure.
           cutoff: Å; padding edges are twice as long.
           dtype: Of the batch.
@@ -47,17 +47,19 @@ class Refill:
         """Returns the batch of the same structure with other positions and pairs.
 
         Args:
-          pairs: Of as many atoms, in the same cell; they fit the budget.
+          pairs: Of the search that the structure was made with; they fit the budget.
         """
-        host, count, padding = self._host, len(pairs.kept), self.graph.num_nodes
+        host, found, padding = self._host, pairs.found, self.graph.num_nodes
+        first, count = found.num_always, pairs.num_pairs
         host.nodes.positions[:padding] = pairs.positions
-        ends = (host.senders, pairs.found.senders), (host.receivers, pairs.found.receivers)
-        for target, source in ends:
-            source.take(pairs.kept, out=target[:count], mode="clip")  # "raise" copies twice
-            target[count : self._filled] = padding
-        shifts = host.edges.cell_shifts
-        pairs.found.cell_shifts.take(pairs.kept, axis=0, out=shifts[:count], mode="clip")
-        shifts[count : self._filled] = 1, 0, 0
+        for target, source, filling in (
+            (host.senders, found.senders, padding),
+            (host.receivers, found.receivers, padding),
+            (host.edges.cell_shifts, found.cell_shifts, (1, 0, 0)),
+        ):
+            # With mode="raise" NumPy writes to a copy first.
+            source.take(pairs.others, axis=0, out=target[first:count], mode="clip")
+            target[count : self._filled] = filling
         self._filled = count
         host.n_edge[:] = count, self.budget.edges - count
         nodes = self._device.nodes.replace(positions=host.nodes.positions)

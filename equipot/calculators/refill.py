@@ -5,6 +5,8 @@ and the pairs within the cutoff are written into arrays that stay too; they must
 again before the program that reads them has ended, since on a CPU it may read them where they lie.
 """
 
+import dataclasses
+
 import jax
 
 from equipot.calculators.neighbors import Neighbors
@@ -62,5 +64,5 @@ class Refill:
             target[count : self._filled] = filling
         self._filled = count
         host.n_edge[:] = count, self.budget.edges - count
-        nodes = self._device.nodes.replace(positions=host.nodes.positions)
+        nodes = dataclasses.replace(self._device.nodes, positions=host.nodes.positions)
         return self._device._replace(nodes=nodes)

@@ -181,7 +181,8 @@ class Subject:
                 return jnp.where(own, energies, 0.0)
 
             found = potentials.differentiate(energy, "highest")(params, graph)
-            return found.replace(forces=jax.ops.segment_sum(found.forces, owners, len(owners)))
+            forces = jax.ops.segment_sum(found.forces, owners, len(owners))
+            return dataclasses.replace(found, forces=forces)
 
         return jax.jit(predict, compiler_options=_QUICK)
 

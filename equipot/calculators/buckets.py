@@ -6,10 +6,10 @@ GROWTH = 1.1
 """Ratio of neighboring sizes on the ladder, before rounding to a multiple of eight."""
 
 HEADROOM = 1.04
-"""Room for edges beyond those first seen: in a liquid their number fluctuates by a few per cent."""
+"""Room for pairs beyond those first seen: in a liquid their number fluctuates by a few per cent."""
 
 MELTING = 1.15
-"""The most that an expected number of edges adds: a lattice can have fewer than its liquid."""
+"""The most that an expected number of pairs adds: a lattice can have fewer than its liquid."""
 
 SHRINK = 1.5
 """A budget is left for a smaller one only when it is too large by this factor."""
@@ -32,7 +32,7 @@ class Bucket:
 
         Args:
           num_nodes: Atoms.
-          num_edges: Directed edges.
+          num_edges: Pairs.
           likely_edges: How many there may be once the atoms have moved; heeded within ``MELTING``.
         """
         nodes = max(num_nodes, self.smallest[0])

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from equipot import compilations, errors
-from equipot.calculators import buckets, neighbors, out_of_range
+from equipot.calculators import buckets, neighbors, out_of_range, refill
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
@@ -87,6 +87,7 @@ class Engine:
         self._bucket = buckets.Bucket(room)
         self._counter = compilations.Compilations()
         self._elements = np.zeros(0, int), np.zeros(0, np.int32)
+        self._batch: tuple[neighbors.Found, refill.Refill] | None = None
         with self._precision():
             self._predict = jax.jit(potentials.make_predict(spec))
             self._params = jax.device_put(self.potential.params)
@@ -144,15 +145,14 @@ class Engine:
         pairs = self._neighbors.find(positions, cell, pbc)
         if self.potential.distance_range is not None:
             span = self.potential.distance_range
-            self.outside = out_of_range.find(span, atomic_numbers, pairs)
+            radius = self.potential.spec.cutoff
+            self.outside = out_of_range.find(span, atomic_numbers, pairs, radius)
             if self.strict:
                 out_of_range.refuse(self.outside)
-        graph = _host_graph(pairs, species, cell, pbc, self._head)
-        likely = _homogeneous_edges(graph, self.potential.spec.cutoff) if pbc.all() else 0.0
-        budget = self._bucket.fit(graph.num_nodes, graph.num_edges, likely)
-        found = self._run(graph, budget, bool(pbc.all()))
+        batch = self._batch_of(pairs, species, cell, pbc)
+        found = self._run(batch.fill(pairs), batch.graph, bool(pbc.all()))
         if self._unchecked is not None:
-            self._check_probe(self._unchecked, budget)
+            self._check_probe(self._unchecked, batch.budget)
             self._unchecked = None
         evaluate.check_finite(found, f"structure of {len(positions)} atoms")
         return found
@@ -165,11 +165,28 @@ class Engine:
             self._elements = atomic_numbers.copy(), species
         return self._elements[1]
 
+    def _batch_of(
+        self, pairs: neighbors.Neighbors, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    ) -> refill.Refill:
+        """The batch that pairs go into: the last one, if they are of the same search and fit."""
+        spec, num_atoms, num_pairs = self.potential.spec, len(species), pairs.num_pairs
+        if self._batch is not None:
+            found, batch = self._batch
+            same = found is pairs.found and batch.graph.species is species
+            if same and batch.budget.holds(num_atoms, num_pairs):
+                return batch
+        volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
+        likely = _homogeneous_pairs(num_atoms, volume, spec.cutoff) if volume else 0.0
+        budget = self._bucket.fit(num_atoms, num_pairs, likely)
+        graph = _host_graph(pairs, species, volume or 1.0, self._head)
+        with self._precision():
+            batch = refill.Refill(graph, budget, spec.cutoff, spec.dtype)
+        self._batch = pairs.found, batch
+        return batch
+
     def _run(
-        self, graph: batching.HostGraph, budget: batching.Budget, has_stress: bool
+        self, batch: Graph, graph: batching.HostGraph, has_stress: bool
     ) -> evaluate.HostPrediction:
-        spec = self.potential.spec
-        batch = batching.collate([graph], budget, spec.cutoff, spec.dtype)
         with self._precision(), self._counter:
             prediction = self._predict(self._params, batch)
             return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
@@ -179,7 +196,8 @@ class Engine:
         spec, structure = self.potential.spec, stored.probe.structure
         table = spec.species_table
         graph = batching.build_graph(structure, spec.cutoff, table, self._references, spec.heads)
-        stored.check(self._run(graph, budget, has_stress=True), spec)
+        batch = batching.collate([graph], budget, spec.cutoff, spec.dtype)
+        stored.check(self._run(batch, graph, has_stress=True), spec)
 
     def _precision(self) -> contextlib.AbstractContextManager[None]:
         return jax.enable_x64(self.potential.spec.dtype == "float64")
@@ -204,7 +222,7 @@ def _head_index(heads: tuple[str, ...], head: str | None) -> int:
 
 
 def _host_graph(
-    pairs: neighbors.Neighbors, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray, head: int
+    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int
 ) -> batching.HostGraph:
     """A graph without labels."""
     return batching.HostGraph(
@@ -212,7 +230,7 @@ def _host_graph(
         species=species,
         forces=np.zeros((len(species), 3)),
         cell=pairs.cell,
-        volume=float(abs(np.linalg.det(cell))) if pbc.all() else 1.0,
+        volume=volume,
         energy=0.0,
         stress=np.zeros((3, 3)),
         energy_weight=0.0,
@@ -225,6 +243,6 @@ def _host_graph(
     )
 
 
-def _homogeneous_edges(graph: batching.HostGraph, cutoff: float) -> float:
-    """Edges of as many atoms in as much room, if they were spread evenly."""
-    return graph.num_nodes**2 / graph.volume * 4 / 3 * np.pi * cutoff**3
+def _homogeneous_pairs(num_nodes: int, volume: float, cutoff: float) -> float:
+    """Pairs of as many atoms in as much room, if they were spread evenly."""
+    return 0.5 * num_nodes**2 / volume * 4 / 3 * np.pi * cutoff**3

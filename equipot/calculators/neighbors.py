@@ -1,38 +1,164 @@
 """A neighbor list that outlives many steps, because it is wider than the cutoff by a skin.
 
 The search runs with cutoff + skin. At each call the pairs beyond the cutoff are dropped (a model's
-envelope makes them vanish anyway; dropping them spares their cost), which is exact as long as no
-atom has moved by more than half of the skin since the search.
-"""
+envelope makes them vanish anyway; dropping them spares their cost on the device), which is exact as
+long as no atom has moved by more than half of the skin since the search.
 
-import dataclasses
+The same holds for any radius, and with what atoms have moved indeed: where the farthest went by m,
+no distance has changed by more than 2m. Only pairs that were nearer to the radius than that have to
+be measured again.
+"""
 
 import numpy as np
 
 from equipot import errors
 from equipot.store import neighbors, pair_search
 
+_ROUNDING = 1e-4  # Å; distances at the search are kept in single precision
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+
+class Found:
+    """What a search has found, pairs up to the cutoff and the skin, each once.
+
+    The first ``num_always`` pairs are so short that they stay within the cutoff as long as the list
+    holds; the others come after them.
+
+    Attributes:
+      offsets: What to subtract from the positions, Å, [nodes, 3].
+      cell: Lattice vectors to go with them, Å, [3, 3].
+      senders: Either atom of each pair, int32, [pairs].
+      receivers: The other one, int32, [pairs].
+      cell_shifts: Lattice shifts of the receivers, int32, [pairs, 3].
+      lengths: Distance of each pair at the search, Å, float32, [pairs].
+      shortest: The least of them, Å.
+      num_always: How many pairs never leave the cutoff.
+    """
+
+    def __init__(
+        self, positions: np.ndarray, placed: neighbors.Placed, cutoff: float, skin: float
+    ) -> None:
+        self.offsets, self.cell = placed.offsets, placed.cell
+        vectors = (positions - placed.offsets).take(placed.receivers, axis=0)
+        vectors -= (positions - placed.offsets).take(placed.senders, axis=0)
+        vectors += placed.cell_shifts @ placed.cell
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)).astype(np.float32)
+        always = lengths < cutoff - skin - _ROUNDING
+        order = np.concatenate([np.flatnonzero(always), np.flatnonzero(~always)])
+        self.num_always = int(np.count_nonzero(always))
+        self.lengths, self.shortest = lengths[order], float(lengths.min(initial=np.inf))
+        self.senders, self.receivers = placed.senders[order], placed.receivers[order]
+        self.cell_shifts = placed.cell_shifts[order]
+        # By component and as NumPy indexes fastest: pairs are measured at every step.
+        self._shifts = np.ascontiguousarray((self.cell_shifts @ placed.cell).T)
+        self._ends = self.senders.astype(np.intp), self.receivers.astype(np.intp)
+
+    def squares(self, positions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Squared lengths of some pairs, Å².
+
+        Args:
+          positions: Å, less the offsets, [3, nodes].
+          chosen: Indices of pairs.
+        """
+        senders, receivers = (ends.take(chosen) for ends in self._ends)
+        squares = np.zeros(len(chosen))
+        for x, shifts in zip(positions, self._shifts, strict=True):
+            component = x.take(receivers)
+            component -= x.take(senders)
+            component += shifts.take(chosen)
+            component *= component
+            squares += component
+        return squares
+
+
 class Neighbors:
-    """Edges within the cutoff, each before its mirror image, and positions to go with them.
+    """The pairs of one structure, each once, up to the cutoff, and positions to go with them.
+
+    They are the first ``num_always`` ones of the search, and some of those after them.
 
     Attributes:
       positions: Positions in Å, moved so that they lie around the origin (single precision
         resolves them best there), see ``equipot.store.neighbors.Placed``; [nodes, 3].
-      cell: Lattice vectors to go with them, Å, [3, 3]; reduced if those of the structure are not.
-      senders: Where the edges start, [edges].
-      receivers: Where they end, [edges].
-      cell_shifts: Lattice shifts of the receivers in units of that cell, [edges, 3].
-      squares: Squared length in Å² of each pair, that is of every other edge, [edges / 2].
+      found: What the last search found.
+      others: Which of the pairs that may leave the cutoff are within it, ascending.
     """
 
-    positions: np.ndarray
-    cell: np.ndarray
-    senders: np.ndarray
-    receivers: np.ndarray
-    cell_shifts: np.ndarray
-    squares: np.ndarray
+    def __init__(self, positions: np.ndarray, found: Found, moved: float, cutoff: float) -> None:
+        """Selects the pairs within the cutoff.
+
+        Args:
+          positions: Å, of the structure, [nodes, 3].
+          found: Of the search that still holds.
+          moved: Å that the farthest atom has moved since then, at most.
+          cutoff: Å.
+        """
+        self.positions, self.found = positions - found.offsets, found
+        self._columns = np.ascontiguousarray(self.positions.T)
+        self._slack = 2.0 * moved + _ROUNDING
+        lengths = found.lengths[found.num_always :]
+        inside = lengths < cutoff - self._slack
+        unsure = np.flatnonzero(inside ^ (lengths <= cutoff + self._slack))
+        squares = found.squares(self._columns, unsure + found.num_always)
+        inside[unsure] = squares < cutoff**2
+        self.others = np.flatnonzero(inside) + found.num_always
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of pairs within the cutoff."""
+        return self.found.num_always + len(self.others)
+
+    @property
+    def cell(self) -> np.ndarray:
+        """Lattice vectors to go with the positions, Å, [3, 3]; reduced where that is shorter."""
+        return self.found.cell
+
+    @property
+    def senders(self) -> np.ndarray:
+        """Either atom of each pair, [pairs]."""
+        return self._kept(self.found.senders)
+
+    @property
+    def receivers(self) -> np.ndarray:
+        """The other one, [pairs]."""
+        return self._kept(self.found.receivers)
+
+    @property
+    def cell_shifts(self) -> np.ndarray:
+        """Lattice shifts of the receivers in units of the cell, [pairs, 3]."""
+        return self._kept(self.found.cell_shifts)
+
+    def within(self, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First and second atom, and distance in Å, of the pairs up to a radius.
+
+        Args:
+          radius: Å, at most the cutoff.
+        """
+        chosen = np.flatnonzero(self.found.lengths <= radius + self._slack)
+        lengths = np.sqrt(self.found.squares(self._columns, chosen))
+        near = np.flatnonzero(lengths <= radius)
+        chosen = chosen.take(near)
+        ends = self.found.senders.take(chosen), self.found.receivers.take(chosen)
+        return *ends, lengths.take(near)
+
+    def check_apart(self) -> None:
+        """Refuses atoms at the same place.
+
+        Raises:
+          DataError: Naming the closest two.
+        """
+        if self.found.shortest > pair_search.SAME_PLACE + self._slack:
+            return
+        senders, receivers, lengths = self.within(pair_search.SAME_PLACE)
+        if len(lengths):
+            closest = int(lengths.argmin())
+            raise errors.DataError(
+                f"atoms {senders[closest]} and {receivers[closest]} are at the same place"
+                f" ({lengths[closest]:.2g} Å apart); remove one of them, or mend the cell or the"
+                " time step"
+            )
+
+    def _kept(self, values: np.ndarray) -> np.ndarray:
+        always = values[: self.found.num_always]
+        return np.concatenate([always, values.take(self.others, axis=0)])
 
 
 class NeighborCache:
@@ -51,6 +177,7 @@ class NeighborCache:
         self.skin = skin
         self.n_searches = 0
         self._searched: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._found: Found | None = None
 
     def find(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Neighbors:
         """Returns the pairs within the cutoff.
@@ -63,59 +190,28 @@ class NeighborCache:
         Raises:
           DataError: If two atoms lie at the same place, or a number is not finite.
         """
-        if not self._still_holds(positions, cell, pbc):
-            self._search(positions, cell, pbc)
-        moved = positions - self._offsets
-        vectors = moved.take(self._receivers, axis=0)
-        vectors -= moved.take(self._senders, axis=0)
-        vectors += self._shift_vectors
-        squares = np.einsum("ij,ij->i", vectors, vectors)
-        _check_apart(squares, self._senders, self._receivers)
-        kept = np.flatnonzero(squares < self.cutoff**2)
-        senders, receivers, cell_shifts = neighbors.both_ways(
-            self._senders.take(kept),
-            self._receivers.take(kept),
-            self._cell_shifts.take(kept, axis=0),
-        )
-        return Neighbors(
-            positions=moved,
-            cell=self._cell,
-            senders=senders,
-            receivers=receivers,
-            cell_shifts=cell_shifts,
-            squares=squares.take(kept),
-        )
+        moved = self._moved(positions, cell, pbc)
+        if self._found is None or not moved <= 0.5 * self.skin:  # NaN too: the search says so
+            self._found, moved = self._search(positions, cell, pbc), 0.0
+        pairs = Neighbors(positions, self._found, moved, self.cutoff)
+        pairs.check_apart()
+        return pairs
 
-    def _still_holds(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
+    def _moved(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
+        """Å that the farthest atom has moved since the search; infinite where it was of another."""
         if self._searched is None:
-            return False
+            return np.inf
         before, old_cell, old_pbc = self._searched
         if len(before) != len(positions):
-            return False
-        if not (np.array_equal(old_cell, cell) and np.array_equal(old_pbc, pbc)):
-            return False
-        squares = np.square(positions - before).sum(axis=1)
-        return bool(
-            (squares <= (0.5 * self.skin) ** 2).all()
-        )  # False for NaN too: the search says so
+            return np.inf
+        if not ((old_cell == cell).all() and (old_pbc == pbc).all()):
+            return np.inf
+        step = positions - before
+        return float(np.sqrt(np.einsum("ij,ij->i", step, step).max()))
 
-    def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> None:
-        self._searched = None
+    def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Found:
+        self._searched = self._found = None
         placed = neighbors.placed_list(positions, cell, pbc, self.cutoff + self.skin)
-        self._offsets, self._cell = placed.offsets, placed.cell
-        edges = placed.senders, placed.receivers, placed.cell_shifts
-        # One of each pair: so that rounding keeps both of its edges, or none.
-        self._senders, self._receivers, self._cell_shifts = (part[::2] for part in edges)
-        self._shift_vectors = self._cell_shifts @ placed.cell
         self._searched = positions.copy(), cell.copy(), pbc.copy()
         self.n_searches += 1
-
-
-def _check_apart(squares: np.ndarray, senders: np.ndarray, receivers: np.ndarray) -> None:
-    if len(squares) and squares.min() < pair_search.SAME_PLACE**2:
-        closest = int(squares.argmin())
-        raise errors.DataError(
-            f"atoms {senders[closest]} and {receivers[closest]} are at the same place"
-            f" ({squares[closest] ** 0.5:.2g} Å apart); remove one of them, or mend the cell or the"
-            " time step"
-        )
+        return Found(positions, placed, self.cutoff, self.skin)

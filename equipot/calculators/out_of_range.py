@@ -38,17 +38,21 @@ class Untrained:
 Finding = Violation | Untrained
 
 
-def find(span: DistanceRange, atomic_numbers: np.ndarray, pairs: Neighbors) -> tuple[Finding, ...]:
+def find(
+    span: DistanceRange, atomic_numbers: np.ndarray, pairs: Neighbors, radius: float
+) -> tuple[Finding, ...]:
     """What of one structure is outside, the worst first.
 
     Args:
       span: The range of the training set.
       atomic_numbers: Z of every atom, [nodes].
-      pairs: All pairs within the cutoff.
+      pairs: All pairs within the radius.
+      radius: Å, the cutoff.
     """
-    ends = pairs.senders[::2], pairs.receivers[::2]
     try:
-        return tuple(span.violations(atomic_numbers, *ends, np.sqrt(pairs.squares)))
+        if not span.violations(atomic_numbers, *pairs.within(span.reach)):
+            return ()
+        return tuple(span.violations(atomic_numbers, *pairs.within(radius)))
     except errors.UnknownElementError:
         return _untrained(span, atomic_numbers)
 

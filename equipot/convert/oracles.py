@@ -17,6 +17,7 @@ from equipot.data import structure as structures_
 from equipot.data.structure import Structure
 from equipot.graphs.batching import HostGraph, build_graph
 from equipot.potential.evaluate import HostPrediction
+from equipot.store import neighbors
 
 _WIGNER = re.compile(r"_w3j_(\d+)_(\d+)_(\d+)$")
 
@@ -57,11 +58,11 @@ def evaluate_nequip(model: Any, structures: Sequence[Structure]) -> list[HostPre
 
     def evaluate(structure: Structure) -> HostPrediction:
         graph = _graph(structure, cutoff, numbers)
-        ends = np.stack([graph.receivers, graph.senders]).astype(np.int64)
+        senders, receivers, shifts = _directed(graph)
         data = {
             "pos": graph.positions,
-            "edge_index": ends,
-            "edge_cell_shift": -graph.cell_shifts.astype(np.float64),
+            "edge_index": np.stack([receivers, senders]).astype(np.int64),
+            "edge_cell_shift": -shifts,
             "cell": _cell(graph)[None],
             "atom_types": graph.species.astype(np.int64),
             "batch": np.zeros(graph.num_nodes, np.int64),
@@ -93,7 +94,7 @@ def evaluate_mace(
 
     def evaluate(structure: Structure) -> HostPrediction:
         graph = _graph(structure, float(module.r_max), numbers)
-        cell, shifts = _cell(graph), graph.cell_shifts.astype(np.float64)
+        cell, (senders, receivers, shifts) = _cell(graph), _directed(graph)
         floats = {
             "positions": graph.positions,
             "node_attrs": np.eye(len(numbers))[graph.species],
@@ -102,7 +103,7 @@ def evaluate_mace(
             "cell": cell,
         }
         integers = {
-            "edge_index": np.stack([graph.senders, graph.receivers]),
+            "edge_index": np.stack([senders, receivers]),
             "batch": np.zeros(graph.num_nodes),
             "ptr": np.array([0, graph.num_nodes]),
             "head": np.array([index]),
@@ -126,6 +127,12 @@ def _graph(structure: Structure, cutoff: float, numbers: tuple[int, ...]) -> Hos
     places = np.array([numbers.index(z) for z in table])
     graph.species[...] = places[graph.species]
     return graph
+
+
+def _directed(graph: HostGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Senders, receivers and shifts of both directions of every pair."""
+    shifts = graph.cell_shifts.astype(np.float64)
+    return neighbors.both_ways(graph.senders, graph.receivers, shifts)
 
 
 def _cell(graph: HostGraph) -> np.ndarray:

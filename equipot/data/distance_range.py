@@ -138,7 +138,7 @@ class DistanceRange:
                 f"range of distances: {structure.symbol(number)} (Z = {number}) is none of the "
                 f"elements of training, {', '.join(map(structure.symbol, self.elements))}"
             )
-        near = np.flatnonzero(distances <= self._reach)  # the others change nothing
+        near = np.flatnonzero(distances <= self.reach)  # the others change nothing
         first, second = i.take(near), j.take(near)
         lengths, kinds = distances.take(near), (species.take(first), species.take(second))
         bounds = self._nearest.take(kinds[0] * len(self.elements) + kinds[1])
@@ -221,8 +221,8 @@ class DistanceRange:
         return np.minimum(known, self.radius)
 
     @functools.cached_property
-    def _reach(self) -> float:
-        """Longer pairs are neither too close nor the nearest of an atom, in any element."""
+    def reach(self) -> float:
+        """Å; longer pairs are neither too close nor the nearest of an atom, in any element."""
         return max(self._nearest.max(), self._farthest.max())
 
 

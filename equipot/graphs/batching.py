@@ -2,8 +2,8 @@
 
 The door to a batch: ``build_graph`` for each structure, ``plan_budget`` once, ``pack`` per epoch,
 and ``collate`` per batch. Padding is neutral: padding nodes belong to the last graph, whose cell is
-twice the cutoff wide; padding edges run from the first of them to itself over one cell, there and
-back; all weights are zero.
+twice the cutoff wide; padding edges run from the first of them to itself over one cell; all weights
+are zero.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
     index = np.dtype(np.int32)
     nodes, edges, graphs = budget.nodes, budget.edges, budget.graphs
     shifts = zeros(edges, 3, dtype=index)
-    shifts[..., ::2, 0], shifts[..., 1::2, 0] = 1, -1
+    shifts[..., 0] = 1
     cell = zeros(graphs, 3, 3)
     cell[...] = 2.0 * cutoff * np.eye(3)
     return Graph(
@@ -144,7 +144,7 @@ def _check_fit(graphs: Sequence[HostGraph], budget: Budget) -> None:
         where = graphs[0].source if graphs else "an empty batch"
         others = f" and {len(graphs) - 1} others" if len(graphs) > 1 else ""
         raise errors.GraphTooLargeError(
-            f"{where or 'structure'}{others}: {nodes:,} nodes, {edges:,} edges and {len(graphs):,} "
+            f"{where or 'structure'}{others}: {nodes:,} nodes, {edges:,} pairs and {len(graphs):,} "
             f"graphs, expected at most {budget.nodes - 1:,}, {budget.edges:,} and "
             f"{budget.graphs - 1:,}; use a larger budget"
         )

@@ -3,9 +3,9 @@
 A batch is padded to a fixed number of nodes, edges and graphs. The last graph is always padding and
 owns at least one node; padding edges run from the first padding node to itself through a periodic
 image at twice the cutoff, so that no radial function reaches them and no derivative meets a zero
-length. Edges come in pairs: edge 2k + 1 is the mirror image of edge 2k, padding included. On the
-host the leaves are NumPy arrays; a batch for several devices has one more axis in front of every
-leaf.
+length. An edge is a pair of atoms, listed once, in any order and either direction; where it is to
+carry a message one way only, ``graphs.pairs`` says how. On the host the leaves are NumPy arrays; a
+batch for several devices has one more axis in front of every leaf.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -40,7 +40,7 @@ class Nodes:
 
 @struct.dataclass
 class Edges:
-    """Per directed pair of atoms.
+    """Per pair of atoms.
 
     Attributes:
       cell_shifts: Lattice shift of the receiver's image, in units of the cell, Int[edges, 3].
@@ -81,12 +81,12 @@ if TYPE_CHECKING:
 
         Attributes:
           nodes: Per atom.
-          edges: Per directed pair.
-          receivers: Where the edges end, Int[edges].
-          senders: Where the edges start, Int[edges].
+          edges: Per pair.
+          receivers: Where the vectors of the edges end, Int[edges].
+          senders: Where they start, Int[edges].
           globals: Per structure.
           n_node: Atoms of each structure, Int[graphs].
-          n_edge: Edges of each structure, Int[graphs].
+          n_edge: Pairs of each structure, Int[graphs].
         """
 
         nodes: Nodes

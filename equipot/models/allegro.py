@@ -44,6 +44,7 @@ from equipot.e3.kernels.convolution import spread
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import composed, pair_embedding
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
+from equipot.graphs import pairs
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -152,11 +153,13 @@ class Model(nn.Module):
       config: Settings.
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbors in the training set.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
     """
 
     config: Config
     num_species: int
     avg_num_neighbors: float
+    directed: bool = False
 
     @nn.compact
     def __call__(
@@ -165,6 +168,7 @@ class Model(nn.Module):
         species: Int[Array, " nodes"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
         """Returns the interaction energy of each atom, in units of the potential's scale.
 
@@ -173,10 +177,13 @@ class Model(nn.Module):
           species: Index of each atom's species.
           senders: The neighbor of each pair.
           receivers: The center of each pair.
+          exchange: Not called, as no features are sent.
         """
         config, num_nodes = self.config, len(species)
+        if not self.directed:
+            edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
         _check_species(config, self.num_species)
-        pairs = self._pairs(edge_vectors, species[receivers], species[senders])
+        edges = self._pairs(edge_vectors, species[receivers], species[senders])
         network = self._network(edge_vectors.dtype)
         norm = jnp.full(num_nodes, self.avg_num_neighbors**-0.5, edge_vectors.dtype)
         if config.species_norm:
@@ -187,7 +194,7 @@ class Model(nn.Module):
 
         def total(layer: int) -> list[Array]:
             message, params = _Message(config, layer), _used(network, layer)
-            return edge_sum(message, params, operators, pairs, receivers, receivers, num_nodes)
+            return edge_sum(message, params, operators, edges, receivers, receivers, num_nodes)
 
         for layer in range(1, config.num_layers + 1):
             around.append(jnp.stack(total(layer - 1), axis=1) * norm[:, None, None])

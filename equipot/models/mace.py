@@ -6,7 +6,6 @@ Reference: Batatia et al. 2022, NeurIPS 35. arXiv:2206.07697; the variants are t
 import dataclasses
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -18,6 +17,7 @@ from equipot.e3.functions import activations, radial, radial_transforms
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
+from equipot.graphs import pairs
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -134,7 +134,7 @@ class Interaction(nn.Module):
       radial_widths: Hidden layers of the radial network.
       num_species: Number of species.
       avg_num_neighbors: Mean number of neighbors.
-      mirrored: Whether each edge stands for its mirror image too.
+      directed: Whether an edge carries a message to its receiver only.
     """
 
     kind: Kind
@@ -143,7 +143,7 @@ class Interaction(nn.Module):
     radial_widths: tuple[int, ...]
     num_species: int
     avg_num_neighbors: float
-    mirrored: bool
+    directed: bool
 
     @nn.compact
     def __call__(
@@ -154,6 +154,7 @@ class Interaction(nn.Module):
         edge_sh: dict[Irrep, Components],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange,
     ) -> tuple[dict[Irrep, Array], dict[Irrep, Array]]:
         """Returns the sum and the skip connection, each ``{irrep: [nodes, 2l+1, channels]}``."""
         widths = {irrep: x.shape[-1] for irrep, x in features.items()}
@@ -163,7 +164,7 @@ class Interaction(nn.Module):
             self.radial_widths, {path: widths[path.node] for path in couplings}, name="radial"
         )(basis)
         messages = convolution(
-            mixed,
+            exchange(mixed),
             edge_sh,
             hidden,
             channels.radial_weights,
@@ -171,7 +172,7 @@ class Interaction(nn.Module):
             senders,
             receivers,
             len(species),
-            mirrored=self.mirrored,
+            both_ways=not self.directed,
         )
         with_density = self.kind.startswith("density")
         scale = 1.0 if with_density else 1.0 / self.avg_num_neighbors
@@ -196,10 +197,7 @@ class Interaction(nn.Module):
         size = basis.shape[-1]
         weight = self.param("density", nn.initializers.normal(1.0), (size,), basis.dtype)
         count = jnp.tanh(jnp.square(basis @ (weight / size**0.5)))
-        density = jax.ops.segment_sum(count, receivers, num_nodes)
-        if self.mirrored:
-            density += jax.ops.segment_sum(count, senders, num_nodes)
-        return density
+        return pairs.sum_at_nodes(count, senders, receivers, num_nodes, directed=self.directed)
 
 
 class Model(nn.Module):
@@ -210,8 +208,7 @@ class Model(nn.Module):
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbors in the training set.
       atomic_numbers: Atomic number of each species.
-      mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
-        package; without, edges may be any.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
       num_heads: Number of levels of theory, each with readouts of its own.
     """
 
@@ -219,7 +216,7 @@ class Model(nn.Module):
     num_species: int
     avg_num_neighbors: float
     atomic_numbers: tuple[int, ...]
-    mirrored: bool = False
+    directed: bool = False
     num_heads: int = 1
 
     @nn.compact
@@ -229,6 +226,7 @@ class Model(nn.Module):
         species: Int[Array, " nodes"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, "nodes ..."]:
         """Returns the interaction energy of each atom, in units of the potential's scale.
 
@@ -237,13 +235,12 @@ class Model(nn.Module):
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
+          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
 
         Returns:
           Energies [nodes], or [nodes, heads] with several heads.
         """
         config = self.config
-        if self.mirrored:
-            edge_vectors, senders, receivers = edge_vectors[::2], senders[::2], receivers[::2]
         basis = self._radial_basis(edge_vectors, species[senders], species[receivers])
         harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
@@ -262,9 +259,9 @@ class Model(nn.Module):
                 config.radial_widths,
                 self.num_species,
                 self.avg_num_neighbors,
-                self.mirrored,
+                self.directed,
                 name=f"interaction_{i}",
-            )(features, species, basis, edge_sh, senders, receivers)
+            )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
             product = many_body.ProductBasis(hidden, self.num_species, order, name=f"product_{i}")
             features = channels.add(product(summed, species), skip)
             energies.append(self._readout(features[SCALAR], i, config.readout_width * last))

@@ -15,6 +15,7 @@ from equipot.e3.functions import radial
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
+from equipot.graphs import pairs
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -98,7 +99,7 @@ class Interaction(nn.Module):
       radial_widths: Hidden layers of the radial network.
       num_species: Number of species.
       avg_num_neighbors: Mean number of neighbors; the sum over neighbors is divided by its root.
-      mirrored: Whether each edge stands for its mirror image too.
+      directed: Whether an edge carries a message to its receiver only.
       species_norm: Whether what an atom sends is multiplied by a parameter of its species.
     """
 
@@ -106,7 +107,7 @@ class Interaction(nn.Module):
     radial_widths: tuple[int, ...]
     num_species: int
     avg_num_neighbors: float
-    mirrored: bool
+    directed: bool
     species_norm: bool = False
 
     @nn.compact
@@ -118,6 +119,7 @@ class Interaction(nn.Module):
         edge_sh: dict[Irrep, Components],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange,
     ) -> dict[Irrep, Array]:
         """Maps ``{irrep: [nodes, 2l+1, channels]}`` to the features of the next layer."""
         couplings = paths(tuple(features), tuple(edge_sh), tuple(self.irreps_out))
@@ -135,7 +137,7 @@ class Interaction(nn.Module):
             self.radial_widths, {path: widths[path.node] for path in couplings}, name="radial"
         )(basis)
         messages = convolution(
-            mixed,
+            exchange(mixed),
             edge_sh,
             hidden,
             channels.radial_weights,
@@ -143,7 +145,7 @@ class Interaction(nn.Module):
             senders,
             receivers,
             len(species),
-            mirrored=self.mirrored,
+            both_ways=not self.directed,
         )
         summed = channels.PathLinear(before_gate, name="linear_down")(
             messages, scale=self.avg_num_neighbors**-0.5
@@ -161,14 +163,13 @@ class Model(nn.Module):
       config: Settings.
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbors in the training set.
-      mirrored: Whether edge 2k + 1 is the mirror image of edge 2k, as in the graphs of this
-        package; without, edges may be any.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
     """
 
     config: Config
     num_species: int
     avg_num_neighbors: float
-    mirrored: bool = False
+    directed: bool = False
 
     @nn.compact
     def __call__(
@@ -177,6 +178,7 @@ class Model(nn.Module):
         species: Int[Array, " nodes"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
         """Returns the interaction energy of each atom, in units of the potential's scale.
 
@@ -185,10 +187,9 @@ class Model(nn.Module):
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
+          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
         """
         config = self.config
-        if self.mirrored:
-            edge_vectors, senders, receivers = edge_vectors[::2], senders[::2], receivers[::2]
         lengths = radial.safe_norm(edge_vectors)
         basis = self._bessel(lengths)
         basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
@@ -205,10 +206,10 @@ class Model(nn.Module):
                 config.radial_widths,
                 self.num_species,
                 self.avg_num_neighbors,
-                self.mirrored,
+                self.directed,
                 config.species_norm,
                 name=f"interaction_{i}",
-            )(features, species, basis, edge_sh, senders, receivers)
+            )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
         return self._readout(features[SCALAR][:, 0, :])
 
     def _bessel(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:

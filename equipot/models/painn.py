@@ -15,6 +15,7 @@ from equipot.e3.kernels.convolution import Path
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import channels
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
+from equipot.graphs import pairs
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -120,11 +121,13 @@ class Model(nn.Module):
       config: Settings.
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbors in the training set.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
     """
 
     config: Config
     num_species: int
     avg_num_neighbors: float
+    directed: bool = False
 
     @nn.compact
     def __call__(
@@ -133,6 +136,7 @@ class Model(nn.Module):
         species: Int[Array, " nodes"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
         """Returns the interaction energy of each atom, in units of the potential's scale.
 
@@ -141,8 +145,11 @@ class Model(nn.Module):
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
+          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
         """
         config = self.config
+        if not self.directed:
+            edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
         lengths = radial.safe_norm(edge_vectors)
         basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
         basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
@@ -152,7 +159,10 @@ class Model(nn.Module):
         scalars, vectors = embedding[species], None
         for i in range(config.num_layers):
             message = Message(config.radial_widths, self.avg_num_neighbors, name=f"message_{i}")
-            more_scalars, more_vectors = message(scalars, vectors, *edges)
+            sent = scalars, vectors
+            if vectors is not None:
+                sent = exchange(sent)
+            more_scalars, more_vectors = message(*sent, *edges)
             scalars = scalars + more_scalars
             vectors = more_vectors if vectors is None else vectors + more_vectors
             more_scalars, more_vectors = Update(name=f"update_{i}")(scalars, vectors)

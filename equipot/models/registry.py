@@ -48,12 +48,21 @@ def build_model(
     species_table: Sequence[int],
     avg_num_neighbors: float,
     num_heads: int = 1,
+    *,
+    directed: bool = False,
 ) -> nn.Module:
     """Makes the flax module of a model for the graphs of this package.
 
     A model that depends on what its species are has a field ``atomic_numbers`` and receives theirs.
-    One that has a field ``mirrored`` is told that edge 2k + 1 is the mirror image of edge 2k. With
-    several heads, one that has a field ``num_heads`` returns [nodes, heads].
+    With several heads, one that has a field ``num_heads`` returns [nodes, heads].
+
+    Args:
+      name: Name of the model.
+      model_config: Its settings.
+      species_table: Atomic number of each species.
+      avg_num_neighbors: Mean number of neighbors in the training set.
+      num_heads: Number of levels of theory.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
 
     Raises:
       ConfigError: If several heads are asked of a model that has one only.
@@ -65,12 +74,13 @@ def build_model(
             f"model: {name} has one head, but the data have {num_heads} levels of theory; leave"
             " data.head_key out, or choose a model with several heads, as mace"
         )
-    offered = {"atomic_numbers": tuple(species_table), "mirrored": True, "num_heads": num_heads}
+    offered = {"atomic_numbers": tuple(species_table), "num_heads": num_heads}
     fields = {key: value for key, value in offered.items() if key in known}
     return model(
         config=model_config,
         num_species=len(species_table),
         avg_num_neighbors=avg_num_neighbors,
+        directed=directed,
         **fields,
     )
 

@@ -15,6 +15,7 @@ from flax import linen as nn
 from equipot.e3.functions import activations, radial
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
+from equipot.graphs import pairs
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -64,6 +65,7 @@ class Interaction(nn.Module):
         envelope: Float[Array, " edges"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange,
     ) -> Float[Array, "nodes channels"]:
         """Maps the features of atoms to those of the next layer."""
         width = features.shape[-1]
@@ -71,7 +73,7 @@ class Interaction(nn.Module):
         summed = edge_sum(
             _filtered,
             layers,
-            MultiLayerPerceptron([width], name="linear_up")(features),
+            exchange(MultiLayerPerceptron([width], name="linear_up")(features)),
             (gaussians, envelope),
             senders,
             receivers,
@@ -107,11 +109,13 @@ class Model(nn.Module):
       config: Settings.
       num_species: Number of species that the model knows.
       avg_num_neighbors: Mean number of neighbors in the training set.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
     """
 
     config: Config
     num_species: int
     avg_num_neighbors: float
+    directed: bool = False
 
     @nn.compact
     def __call__(
@@ -120,6 +124,7 @@ class Model(nn.Module):
         species: Int[Array, " nodes"],
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
         """Returns the interaction energy of each atom, in units of the potential's scale.
 
@@ -128,8 +133,11 @@ class Model(nn.Module):
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
+          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
         """
         config = self.config
+        if not self.directed:
+            edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
         lengths = radial.safe_norm(edge_vectors)
         gaussians = radial.soft_one_hot_linspace(
             lengths,
@@ -146,7 +154,7 @@ class Model(nn.Module):
         for i in range(config.num_layers):
             features = Interaction(
                 config.radial_widths, self.avg_num_neighbors, name=f"interaction_{i}"
-            )(features, gaussians, envelope, senders, receivers)
+            )(features, gaussians, envelope, senders, receivers, exchange if i else pairs.keep)
         energy = MultiLayerPerceptron(
             [*config.readout_widths, 1],
             activations.shifted_softplus,

@@ -6,11 +6,11 @@ energy of the atom has shift · S_i.
 
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 
 from equipot.data import elements
 from equipot.e3.functions import radial
+from equipot.graphs import pairs
 from equipot.typing import Array, Float, Int
 
 Switch = Callable[[Array, Array, Array, Array], Array]
@@ -33,7 +33,20 @@ def bond_radii(species_table: Sequence[int]) -> tuple[float, ...]:
     return tuple(float(elements.COVALENT_RADII[z]) for z in species_table)
 
 
-def by_bonds(radii: Sequence[float], cutoff: float) -> Switch:
+def make_switch(radii: Sequence[float] | None, cutoff: float, *, directed: bool = False) -> Switch:
+    """The switch of an anchored potential, by bonds where covalent radii are given.
+
+    Args:
+      radii: Covalent radius of each species, Å; None for the switch of the first versions.
+      cutoff: Å; edges are no longer.
+      directed: Whether an edge reaches its receiver only; without, both atoms of the pair.
+    """
+    if radii is None:
+        return by_neighbors(cutoff, directed=directed)
+    return by_bonds(radii, cutoff, directed=directed)
+
+
+def by_bonds(radii: Sequence[float], cutoff: float, *, directed: bool = False) -> Switch:
     """The switch that one whole bond saturates: S_i = s(Σ_j s(b_ij)).
 
     s(b) = b³ (10 − 15 b + 6 b²) for 0 ≤ b ≤ 1, and 0 or 1 outside. b_ij is 1 up to 1.25 times the
@@ -44,6 +57,7 @@ def by_bonds(radii: Sequence[float], cutoff: float) -> Switch:
     Args:
       radii: Covalent radius of each species, Å.
       cutoff: Å; edges are no longer.
+      directed: Whether an edge reaches its receiver only; without, both atoms of the pair.
     """
 
     def switch(
@@ -56,19 +70,21 @@ def by_bonds(radii: Sequence[float], cutoff: float) -> Switch:
         end = jnp.minimum(_BROKEN * (radius[senders] + radius[receivers]), cutoff)
         start = end * (_WHOLE / _BROKEN)
         left = (end - radial.safe_norm(edge_vectors)) / (end - start)
-        bonds = jax.ops.segment_sum(_smooth_step(left), receivers, len(species))
+        ends = senders, receivers, len(species)
+        bonds = pairs.sum_at_nodes(_smooth_step(left), *ends, directed=directed)
         return _smooth_step(bonds)
 
     return switch
 
 
-def by_neighbors(cutoff: float) -> Switch:
+def by_neighbors(cutoff: float, *, directed: bool = False) -> Switch:
     """The switch of the first versions: S_i = tanh(Σ_j u(r_ij)), u the envelope of the cutoff.
 
     It is not saturated where neighbors are few, so that it binds far pairs and small clusters.
 
     Args:
       cutoff: Å.
+      directed: Whether an edge reaches its receiver only; without, both atoms of the pair.
     """
 
     def switch(
@@ -79,7 +95,8 @@ def by_neighbors(cutoff: float) -> Switch:
     ) -> Float[Array, " nodes"]:
         lengths = radial.safe_norm(edge_vectors)
         envelope = radial.polynomial_cutoff(lengths, cutoff, _ENVELOPE_EXPONENT)
-        return jnp.tanh(jax.ops.segment_sum(envelope, receivers, len(species)))
+        ends = senders, receivers, len(species)
+        return jnp.tanh(pairs.sum_at_nodes(envelope, *ends, directed=directed))
 
     return switch
 

@@ -36,13 +36,13 @@ from flax import struct
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
-from equipot.graphs import geometry, masks, mirrors
+from equipot.graphs import geometry, masks, pairs
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
 from equipot.potential import binding
 from equipot.potential.repulsion import ZBL, make_repulsion
 from equipot.store import host_graph
-from equipot.typing import Array, Bool, Float, Int, PyTree
+from equipot.typing import Array, Float, Int, PyTree
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,8 +168,8 @@ def init_params(
     """
     dtype = jnp.dtype(spec.dtype)
     species = jnp.zeros(2, jnp.int32)
-    ends = jnp.asarray([0, 1], jnp.int32), jnp.asarray([1, 0], jnp.int32)
-    vectors = jnp.asarray([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], dtype)
+    ends = jnp.asarray([0], jnp.int32), jnp.asarray([1], jnp.int32)
+    vectors = jnp.asarray([[1.0, 0.0, 0.0]], dtype)
     variables = jax.jit((model or _model(spec)).init)(key, vectors, species, *ends)
     return {
         "model": variables["params"],
@@ -179,48 +179,54 @@ def init_params(
 
 
 def make_energy(
-    spec: PotentialSpec, model: nn.Module | None = None
-) -> Callable[[PyTree, Array, Graph], Array]:
+    spec: PotentialSpec, model: nn.Module | None = None, *, directed: bool = False
+) -> Callable[..., Array]:
     """Returns ``energy(params, edge_vectors, graph)``: each atom's interaction energy in eV.
+
+    It takes ``exchange`` as a fourth argument, where atoms stand for those of another domain; their
+    own energies are then no part of the whole. See ``equipot.graphs.pairs``.
 
     Args:
       spec: The fixed part.
       model: The module, where it is not the one that the specification names.
+      directed: Whether edges of the graph are directed; without, each is a pair.
+
+    Raises:
+      ValueError: If the module was made for the other form of graphs.
     """
-    learnt = _make_learnt(spec, model or _model(spec))
+    model = model or _model(spec, directed=directed)
+    if getattr(model, "directed", False) != directed:
+        raise ValueError(
+            f"expected a model with directed={directed}, as the graphs of the energy are, received"
+            f" {type(model).__name__} without; make it with model.clone(directed={directed})"
+        )
+    learnt = _make_learnt(spec, model, directed=directed)
     if spec.repulsion is None:
         return learnt
-    repulsion = make_repulsion(spec.repulsion, spec.species_table, spec.cutoff)
+    repulsion = make_repulsion(spec.repulsion, spec.species_table, spec.cutoff, directed=directed)
 
     def energy(
-        params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
+        params: PyTree,
+        edge_vectors: Float[Array, "edges 3"],
+        graph: Graph,
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
-        pairs = repulsion(edge_vectors, graph.nodes.species, graph.senders, graph.receivers)
-        return learnt(params, edge_vectors, graph) + pairs
+        ends = graph.nodes.species, graph.senders, graph.receivers
+        return learnt(params, edge_vectors, graph, exchange) + repulsion(edge_vectors, *ends)
 
     return energy
 
 
-def make_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
+def make_predict(
+    spec: PotentialSpec, *, directed: bool = False
+) -> Callable[[PyTree, Graph], Prediction]:
     """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch.
 
-    A model that sees each pair of edges once refuses a graph whose edges are in another order with
-    a ValueError, and gives NaN for it where it is compiled and cannot know.
+    Args:
+      spec: The fixed part.
+      directed: Whether edges of the graph are directed; without, each is a pair.
     """
-    model = _model(spec)
-    predict = differentiate(make_energy(spec, model), spec.matmul_precision)
-    return _refuse_unpaired(predict) if getattr(model, "mirrored", False) else predict
-
-
-def _refuse_unpaired(
-    predict: Callable[[PyTree, Graph], Prediction],
-) -> Callable[[PyTree, Graph], Prediction]:
-    def checked(params: PyTree, graph: Graph) -> Prediction:
-        mirrors.check_paired(graph)
-        paired = mirrors.is_paired(graph)
-        return jax.tree.map(lambda leaf: jnp.where(paired, leaf, jnp.nan), predict(params, graph))
-
-    return checked
+    return differentiate(make_energy(spec, directed=directed), spec.matmul_precision)
 
 
 def differentiate(
@@ -274,23 +280,27 @@ def _stress(
     return (virial + jnp.swapaxes(virial, 1, 2)) / (2 * graph.globals.volume[:, None, None])
 
 
-def _model(spec: PotentialSpec) -> nn.Module:
+def _model(spec: PotentialSpec, *, directed: bool = False) -> nn.Module:
     return registry.build_model(
         spec.model_name,
         spec.model_config,
         spec.species_table,
         spec.avg_num_neighbors,
         num_heads=len(spec.heads),
+        directed=directed,
     )
 
 
-def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Array, Graph], Array]:
+def _make_learnt(spec: PotentialSpec, model: nn.Module, *, directed: bool) -> Callable[..., Array]:
     """The energy without the repulsion."""
-    radii, cutoff = spec.bond_radii, spec.cutoff
-    switch = binding.by_neighbors(cutoff) if radii is None else binding.by_bonds(radii, cutoff)
+    cutoff = spec.cutoff
+    switch = binding.make_switch(spec.bond_radii, cutoff, directed=directed)
 
     def energy(
-        params: PyTree, edge_vectors: Float[Array, "edges 3"], graph: Graph
+        params: PyTree,
+        edge_vectors: Float[Array, "edges 3"],
+        graph: Graph,
+        exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
         species, num_nodes = graph.nodes.species, len(graph.nodes.species)
         head = _heads_of_nodes(graph) if len(spec.heads) > 1 else ()
@@ -299,27 +309,33 @@ def _make_learnt(spec: PotentialSpec, model: nn.Module) -> Callable[[PyTree, Arr
         shift = shift[*head, species]
         variables, ends = {"params": params["model"]}, (graph.senders, graph.receivers)
         if not spec.anchor_isolated:
-            output: Any = model.apply(variables, edge_vectors, species, *ends)
+            output: Any = model.apply(variables, edge_vectors, species, *ends, exchange)
             return scale * _of_head(output, head) + shift
         # One atom of each species without neighbors is evaluated along with the others.
         alone = jnp.arange(spec.num_species, dtype=species.dtype)
         every = jnp.concatenate([species, alone])
-        output = model.apply(variables, edge_vectors, every, *ends)
+        among = _among_first(exchange, num_nodes)
+        output = model.apply(variables, edge_vectors, every, *ends, among)
         # Rounding may differ from row to row: without neighbors there is to be no energy at all.
         anchored = _of_head(output[:num_nodes], head) - output[num_nodes:][species, *head]
-        interaction = jnp.where(_has_neighbors(edge_vectors, graph, cutoff), anchored, 0.0)
+        near = jnp.sum(edge_vectors**2, axis=-1) < cutoff**2
+        count = pairs.sum_at_nodes(near.astype(jnp.int32), *ends, num_nodes, directed=directed)
+        interaction = jnp.where(count > 0, anchored, 0.0)
         return scale * interaction + shift * switch(edge_vectors, species, *ends)
 
     return energy
 
 
-def _has_neighbors(
-    edge_vectors: Float[Array, "edges 3"], graph: Graph, cutoff: float
-) -> Bool[Array, " nodes"]:
-    """Whether an atom receives an edge that is shorter than the cutoff."""
-    close = jnp.sum(edge_vectors**2, axis=-1) < cutoff**2
-    num_nodes = len(graph.nodes.species)
-    return jax.ops.segment_sum(close.astype(jnp.int32), graph.receivers, num_nodes) > 0
+def _among_first(exchange: pairs.Exchange, num_nodes: int) -> pairs.Exchange:
+    """The exchange of a graph whose nodes others follow that are no part of it."""
+    if exchange is pairs.keep:
+        return exchange
+
+    def exchanged(features: PyTree) -> PyTree:
+        own = exchange(jax.tree.map(lambda x: x[:num_nodes], features))
+        return jax.tree.map(lambda x, y: jnp.concatenate([y, x[num_nodes:]]), features, own)
+
+    return exchanged
 
 
 def _heads_of_nodes(graph: Graph) -> tuple[Int[Array, " nodes"]]:

@@ -14,8 +14,8 @@ from equipot.potential import evaluate
 from equipot.potential.potential import Potential, PotentialSpec
 
 MAX_ATOMS = 8
-MAX_EDGES = 256
-"""Any probe of ``make_structure`` fits into a program compiled for this many edges."""
+MAX_EDGES = 128
+"""Any probe of ``make_structure`` fits into a program compiled for this many pairs."""
 
 _NEIGHBOURS = 12.0  # mean number of neighbors in the probe
 _SKEW = np.array([[1.0, 0.0, 0.0], [0.13, 1.05, 0.0], [-0.09, 0.17, 0.93]])

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors, units
 from equipot.data import elements, structure
 from equipot.e3.functions import radial
+from equipot.graphs import pairs
 from equipot.typing import Array, Float, Int
 
 _CLOSEST = 1e-3  # Å; the energy is constant below
@@ -63,10 +63,12 @@ def between_covalent_radii(species_table: Sequence[int]) -> ZBL:
     return ZBL(covalent_radii=tuple(float(elements.COVALENT_RADII[z]) for z in species_table))
 
 
-def make_repulsion(zbl: ZBL, species_table: Sequence[int], cutoff: float) -> Repulsion:
+def make_repulsion(
+    zbl: ZBL, species_table: Sequence[int], cutoff: float, *, directed: bool = False
+) -> Repulsion:
     """Returns ``repulsion(edge_vectors, species, senders, receivers)``, the energy of each atom.
 
-    An edge gives half the energy of its pair to the atom that receives it,
+    A pair gives half of its energy to either atom, a directed edge to the one that receives it,
 
         E_i = ½ Σ_j k Z_i Z_j / r φ(r/a) u(r),  a = length / (Z_iᵖ + Z_jᵖ),
         φ(x) = Σ_n c_n exp(−d_n x)
@@ -78,6 +80,7 @@ def make_repulsion(zbl: ZBL, species_table: Sequence[int], cutoff: float) -> Rep
       zbl: The constants.
       species_table: Atomic number of each species.
       cutoff: Å; edges are no longer.
+      directed: Whether an edge reaches its receiver only; without, both atoms of the pair.
 
     Raises:
       ConfigError: If there is not one covalent radius for each species.
@@ -110,6 +113,6 @@ def make_repulsion(zbl: ZBL, species_table: Sequence[int], cutoff: float) -> Rep
         screened = sum((c * jnp.exp(-d * x) for c, d in terms), jnp.zeros_like(x))
         screened *= radial.polynomial_cutoff(r / end, 1.0, zbl.polynomial_cutoff)
         energy = prefactor * charge[senders] * charge[receivers] / r * screened
-        return jax.ops.segment_sum(energy, receivers, len(species))
+        return pairs.sum_at_nodes(energy, senders, receivers, len(species), directed=directed)
 
     return repulsion

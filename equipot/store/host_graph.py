@@ -19,7 +19,9 @@ ONE_HEAD = ("default",)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class HostGraph:
-    """A structure with its edges and the labels a model is trained on.
+    """A structure with its pairs of neighbors and the labels a model is trained on.
+
+    Each pair is held once, in any order and either direction; it is called an edge here too.
 
     Attributes:
       positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbors.Placed``.
@@ -32,9 +34,8 @@ class HostGraph:
       energy_weight: Weight in the loss; 0 where there is no label.
       forces_weight: Likewise for the forces.
       stress_weight: Likewise for the stress; 0 unless all three directions are periodic.
-      senders: Where the edges start, int32, [edges]; edge 2k + 1 is the mirror
-        image of edge 2k.
-      receivers: Where they end, int32, [edges].
+      senders: Either atom of each pair, int32, [edges].
+      receivers: The other one, int32, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
       source: File, frame and formula, for messages.
       head: Index of the level of theory of the labels.
@@ -56,15 +57,6 @@ class HostGraph:
     source: str = ""
     head: int = 0
 
-    def __post_init__(self) -> None:
-        there = self.senders[::2], self.receivers[::2], self.cell_shifts[::2]
-        back = self.receivers[1::2], self.senders[1::2], -self.cell_shifts[1::2]
-        if not all(map(np.array_equal, there, back)):
-            raise ValueError(
-                f"{self.source or 'graph'}: expected each edge before its mirror image, as"
-                " neighbors.both_ways puts them, received edges in another order"
-            )
-
     @property
     def num_nodes(self) -> int:
         """Number of atoms."""
@@ -72,7 +64,7 @@ class HostGraph:
 
     @property
     def num_edges(self) -> int:
-        """Number of directed edges."""
+        """Number of pairs."""
         return len(self.senders)
 
 

@@ -56,18 +56,19 @@ def neighbor_list(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Placed:
-    """Edges, and where to put atoms and cell so that single precision resolves them best.
+    """Pairs, and where to put atoms and cell so that single precision resolves them best.
 
-    The vectors of the edges are those of the structure; its atoms are moved by lattice vectors into
-    one cell, and by one vector for each set of atoms that edges hold together, so that every one
+    The vectors of the pairs are those of the structure; its atoms are moved by lattice vectors into
+    one cell, and by one vector for each set of atoms that pairs hold together, so that every one
     lies around the origin.
 
     Attributes:
       offsets: What to subtract from the positions, Å, [nodes, 3].
       cell: Shorter vectors of the same lattice where there are such, else the cell; Å, [3, 3].
-      senders: As of ``neighbor_list``, int32, [edges].
-      receivers: Likewise.
-      cell_shifts: Likewise, in units of this cell, for the positions less the offsets, [edges, 3].
+      senders: The atom of each pair that comes later, int32, [pairs].
+      receivers: The other one, or the same where an atom meets its own image; ascending.
+      cell_shifts: Lattice shifts of the receivers in units of this cell, for the positions less the
+        offsets, int32, [pairs, 3].
     """
 
     offsets: np.ndarray
@@ -78,7 +79,9 @@ class Placed:
 
 
 def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> Placed:
-    """Lists the pairs like ``neighbor_list``, for atoms moved to where they are resolved best.
+    """Lists each pair of atoms closer than the cutoff once, for atoms moved to be resolved best.
+
+    The vector of a pair, from sender to receiver, is that of ``neighbor_list``.
 
     Args:
       positions: Å, [nodes, 3]; atoms may lie outside the cell.
@@ -93,8 +96,7 @@ def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff
     reduced, _ = lattice.reduce(cell, pbc)
     whole = _whole(positions, reduced, pbc) @ reduced
     first, second, shifts = pair_search.half_list(positions - whole, reduced, pbc, cutoff)
-    edges = both_ways(*_sorted(first, second, shifts, len(positions)))
-    senders, receivers, cell_shifts = edges
+    senders, receivers, cell_shifts = _sorted(first, second, shifts, len(positions))
     return Placed(
         offsets=whole + _middles(positions - whole, first, second),
         cell=reduced,
@@ -107,11 +109,11 @@ def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff
 def both_ways(
     senders: np.ndarray, receivers: np.ndarray, cell_shifts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Puts the mirror image of every edge behind it.
+    """The directed edges that pairs stand for: each pair, and behind it the way back.
 
     Args:
-      senders: Where the edges start, [pairs].
-      receivers: Where they end, [pairs].
+      senders: Either atom of each pair, [pairs].
+      receivers: The other one, [pairs].
       cell_shifts: Lattice shifts of the receivers, [pairs, 3].
 
     Returns:
@@ -146,7 +148,7 @@ def _middles(positions: np.ndarray, first: np.ndarray, second: np.ndarray) -> np
 def _sorted(
     first: np.ndarray, second: np.ndarray, shifts: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Senders, receivers and shifts of half of the edges, in their order."""
+    """Senders, receivers and shifts of the pairs, in their order."""
     swapped = (second > first) | ((second == first) & pair_search.is_negative(shifts))
     senders = np.where(swapped, second, first).astype(np.int32)
     receivers = np.where(swapped, first, second).astype(np.int32)
@@ -158,7 +160,7 @@ def _sorted(
 def _sort_key(
     senders: np.ndarray, receivers: np.ndarray, shifts: np.ndarray, count: int
 ) -> np.ndarray:
-    """One integer per edge that orders by receiver, sender and shift; no two are equal."""
+    """One integer per pair that orders by receiver, sender and shift; no two are equal."""
     key = receivers.astype(np.int64) * count + senders
     if len(shifts):
         low, high = shifts.min(axis=0), shifts.max(axis=0)

@@ -1,8 +1,9 @@
 """Which structures share a batch: a fixed budget, planned from the sizes alone, and its filling.
 
-Sizes are an integer table [structures, 2] of nodes and edges. A bin is a tuple of indices into it
-whose structures fit one budget together; a step is one bin per device. Packing is a pure function
-of the sizes and the order, drops nothing, and every batch has the same shape: it compiles once.
+Sizes are an integer table [structures, 2] of nodes and edges, that is of pairs, each once. A bin is
+a tuple of indices into it whose structures fit one budget together; a step is one bin per device.
+Packing is a pure function of the sizes and the order, drops nothing, and every batch has the same
+shape: it compiles once.
 """
 
 import dataclasses
@@ -27,15 +28,14 @@ Step: TypeAlias = tuple[Bin, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """Padded totals of a batch; one node and one graph of them are reserved for padding."""
+    """Padded totals of a batch; one node and one graph of them are reserved for padding.
+
+    Edges are pairs of atoms, each counted once.
+    """
 
     nodes: int
     edges: int
     graphs: int
-
-    def __post_init__(self) -> None:
-        if self.edges % 2:
-            raise ValueError(f"expected an even number of edges, there and back, got {self.edges}")
 
     def holds(self, nodes: Count, edges: Count, graphs: Count = 1) -> bool:
         """Says whether real structures with these totals fit beside the reserved padding."""
@@ -105,7 +105,7 @@ def bucket(num_nodes: int, num_edges: int, growth: float = 1.25) -> Budget:
 
     Args:
       num_nodes: Atoms.
-      num_edges: Edges.
+      num_edges: Pairs.
       growth: Ratio of neighboring rungs, above 1; larger means fewer shapes and more padding.
     """
     return Budget(_rung(num_nodes + 1, growth), _rung(num_edges, growth), 2)
@@ -156,7 +156,7 @@ def check_sizes(sizes: np.ndarray, budget: Budget, names: Sequence[str] | None =
         index = int(np.argmax(too_large))
         where = names[index] if names is not None else f"structure {index}"
         raise errors.GraphTooLargeError(
-            f"{where}: {sizes[index, 0]:,} nodes and {sizes[index, 1]:,} edges, expected at most "
+            f"{where}: {sizes[index, 0]:,} nodes and {sizes[index, 1]:,} pairs, expected at most "
             f"{budget.nodes - 1:,} and {budget.edges:,}, the budget of a batch; plan the budget "
             "with this structure, lower the cutoff, or remove the structure"
         )

@@ -29,7 +29,7 @@ def heads(structures: Sequence[structures_.Structure]) -> tuple[str, ...]:
 
 
 def average_num_neighbors(graphs: Sequence[host_graph.HostGraph]) -> float:
-    """Edges per atom, over all atoms of all graphs; 1 if there are no edges at all."""
+    """Neighbors of an atom, over all atoms of all graphs; 1 if there are none at all."""
     nodes = sum(g.num_nodes for g in graphs)
-    edges = sum(g.num_edges for g in graphs)
-    return edges / nodes if edges else 1.0
+    pairs = sum(g.num_edges for g in graphs)
+    return 2 * pairs / nodes if pairs else 1.0

@@ -12,7 +12,7 @@ import yaml
 from equipot import config
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
-from equipot.testing import derivatives, locality, numerics, symmetry
+from equipot.testing import derivatives, forms, locality, numerics, symmetry
 from equipot.testing.subject import Subject
 
 CONTRACTS: Mapping[str, Callable[[Subject], None]] = {
@@ -27,6 +27,9 @@ CONTRACTS: Mapping[str, Callable[[Subject], None]] = {
     "separation": locality.check_separation,
     "isolated_atoms": locality.check_isolated_atoms,
     "cutoff": locality.check_cutoff,
+    "order_of_pairs": forms.check_order_of_pairs,
+    "directed_edges": forms.check_directed_edges,
+    "domains": forms.check_domains,
     "padding": numerics.check_padding,
     "batching": numerics.check_batching,
     "gradients_within_graphs": numerics.check_gradients_within_graphs,

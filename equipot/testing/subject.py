@@ -20,10 +20,13 @@ from equipot.potential import binding, evaluate
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
 from equipot.testing.structures import atom
-from equipot.typing import Array, Float, PyTree
+from equipot.typing import Array, Float, Int, PyTree
 
-BUDGET = batching.Budget(nodes=24, edges=512, graphs=7)
+BUDGET = batching.Budget(nodes=24, edges=256, graphs=7)
 """Room for every batch of the contracts."""
+
+DIRECTED_BUDGET = batching.Budget(nodes=160, edges=512, graphs=2)
+"""Room for one graph of directed edges, with copies of the atoms around its domains."""
 
 SPECIES_TABLE = (1, 6, 8)
 _QUICK = {"xla_backend_optimization_level": 0}  # halves the time to compile
@@ -36,6 +39,8 @@ class Subject:
 
     Attributes:
       energy: ``energy(params, edge_vectors, graph)``: interaction energy of each atom, eV.
+      directed_energy: ``directed_energy(params, edge_vectors, graph, exchange)``: the same where
+        edges are directed, see ``equipot.graphs.pairs``.
       predict: ``predict(params, graph)``: what the potential says of a padded batch.
       params: Parameters, none of them zero.
       cutoff: Å.
@@ -45,7 +50,8 @@ class Subject:
         shapes, are always compiled quickly.
     """
 
-    energy: Callable[[PyTree, Array, Graph], Array]
+    energy: Callable[..., Array]
+    directed_energy: Callable[..., Array]
     predict: Callable[[PyTree, Graph], Prediction]
     params: PyTree
     cutoff: float
@@ -77,11 +83,37 @@ class Subject:
             dataclasses.replace(graph, positions=graph.positions + offset)
             for graph in self.graphs(structures)
         ]
+        return self.observe_graphs(graphs, structures, budget)
+
+    def observe_graphs(
+        self,
+        graphs: Sequence[batching.HostGraph],
+        structures: Sequence[Structure],
+        budget: batching.Budget = BUDGET,
+    ) -> list[evaluate.HostPrediction]:
+        """The same for graphs that were made of the structures already."""
         with jax.enable_x64(True):
             batch = batching.collate(graphs, budget, self.cutoff, "float64")
             predict = self._compiled_predict if budget == BUDGET else self._quick_predict
             prediction = jax.device_get(predict(self.params, batch))
         return self._split(prediction, graphs, structures)
+
+    def observe_directed(
+        self, graph: batching.HostGraph, owners: np.ndarray, structure: Structure
+    ) -> evaluate.HostPrediction:
+        """The prediction for one graph of directed edges, forces on copies given to their owners.
+
+        Args:
+          graph: A structure, with copies of its atoms where edges start at these.
+          owners: For each node the node whose features it has, itself where it is no copy.
+          structure: What the graph was made of.
+        """
+        every = np.arange(DIRECTED_BUDGET.nodes)
+        every[: len(owners)] = owners
+        with jax.enable_x64(True):
+            batch = batching.collate([graph], DIRECTED_BUDGET, self.cutoff, "float64")
+            prediction = jax.device_get(self._compiled_directed(self.params, batch, every))
+        return self._split(prediction, [graph], [structure])[0]
 
     def observe_eagerly(self, *structures: Structure) -> list[evaluate.HostPrediction]:
         """The same, operation by operation."""
@@ -118,7 +150,7 @@ class Subject:
     def _split(
         self,
         prediction: Prediction,
-        graphs: list[batching.HostGraph],
+        graphs: Sequence[batching.HostGraph],
         structures: Sequence[Structure],
     ) -> list[evaluate.HostPrediction]:
         periodic = [s.volume > 0 for s in structures]
@@ -135,6 +167,24 @@ class Subject:
     @functools.cached_property
     def _quick_predict(self) -> Callable[[PyTree, Graph], Prediction]:
         return jax.jit(self.predict, compiler_options=_QUICK)
+
+    @functools.cached_property
+    def _compiled_directed(self) -> Callable[[PyTree, Graph, Array | np.ndarray], Prediction]:
+        def predict(params: PyTree, graph: Graph, owners: Int[Array, " nodes"]) -> Prediction:
+            own = owners == jnp.arange(len(owners), dtype=owners.dtype)
+
+            def exchange(features: PyTree) -> PyTree:
+                return jax.tree.map(lambda x: x[owners], features)
+
+            def energy(params: PyTree, vectors: Array, graph: Graph) -> Array:
+                energies = self.directed_energy(params, vectors, graph, exchange)
+                return jnp.where(own, energies, 0.0)
+
+            found = potentials.differentiate(energy, "highest")(params, graph)
+            forces = jax.ops.segment_sum(found.forces, owners, len(owners))
+            return dataclasses.replace(found, forces=forces)
+
+        return jax.jit(predict, compiler_options=_QUICK)
 
     @functools.cached_property
     def _compiled_edge_gradient(self) -> Callable[[PyTree, Graph, Array | np.ndarray], Array]:
@@ -191,8 +241,10 @@ def subject_of(
     )
     module = None if isinstance(model, str) else model
     energy = potentials.make_energy(spec, module)
+    one_way = module.clone(directed=True) if module is not None else None
     return Subject(
         energy=energy,
+        directed_energy=potentials.make_energy(spec, one_way, directed=True),
         predict=potentials.differentiate(energy, spec.matmul_precision),
         params=random_params(spec, seed, module),
         cutoff=spec.cutoff,

@@ -184,7 +184,7 @@ def _notes(
         f"Model {spec.model_name} with {count_parameters(params):,} parameters in {spec.dtype}",
         *(
             f"Batches of {name}: {own.num_batches(0)} an epoch on {own.num_devices} device(s),"
-            f" {own.budget.nodes} nodes and {own.budget.edges} edges each; {own.padding_waste()}"
+            f" {own.budget.nodes} nodes and {own.budget.edges} pairs each; {own.padding_waste()}"
             for name, own in loaders.items()
         ),
         f"Shapes to compile: {packing.compiled_shapes(*budgets)}",

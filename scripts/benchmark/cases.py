@@ -84,7 +84,7 @@ class Case:
 
 
 class Program(NamedTuple):
-    """A function with its arguments, and the size of the work."""
+    """A function with its arguments, and the size of the work; each pair makes two edges."""
 
     function: Callable[..., PyTree]
     arguments: tuple[PyTree, ...]
@@ -147,7 +147,7 @@ def build_programs(spec: potential.PotentialSpec, structure: Structure) -> dict[
     optimizer = optax.adam(1e-3)
     step = make_step(predict, optimizer)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(params["model"]))
-    size = len(structure.positions), host.num_edges, parameters
+    size = len(structure.positions), 2 * host.num_edges, parameters
     return {
         ENERGY_FORCES: Program(predict, (params, graph), *size),
         TRAINING: Program(step, (params, optimizer.init(params), graph), *size),

@@ -24,6 +24,7 @@ from equipot import files, graphs
 from equipot.data.structure import Structure
 from equipot.e3 import dense
 from equipot.graphs import geometry
+from equipot.store import neighbors
 from equipot.typing import Array, PyTree
 from scripts.benchmark import cases
 from scripts.benchmark.cases import ENERGY_FORCES, TASKS, TRAINING
@@ -66,12 +67,13 @@ class DenseNetwork(nn.Module):
 def dense_programs(max_degree: int, structure: Structure) -> dict[str, Compiled]:
     """Energy and forces, and a gradient for training, of the dense network."""
     host = graphs.build_graph(structure, CUTOFF, (1, 8), np.zeros(2))
-    edges = jnp.asarray(host.senders), jnp.asarray(host.receivers)
-    graph_of_edges = np.zeros(len(host.senders), np.int32)
+    *ends, shifts = neighbors.both_ways(host.senders, host.receivers, host.cell_shifts)
+    edges = jnp.asarray(ends[0]), jnp.asarray(ends[1])
+    graph_of_edges = np.zeros(len(shifts), np.int32)
     vectors = geometry.edge_vectors(
         jnp.asarray(host.positions, jnp.float32),
         host.cell[None],
-        host.cell_shifts,
+        shifts,
         *edges,
         graph_of_edges,
     )

@@ -39,13 +39,27 @@ def test_a_walk_gives_the_same_pairs_as_a_search_at_every_step(pbc):
     assert 1 < cache.n_searches < 20
 
 
-def test_pairs_lie_within_the_cutoff_each_before_its_mirror_image():
+def test_each_pair_within_the_cutoff_is_there_once():
     pairs = neighbors.NeighborCache(CUTOFF, SKIN).find(scattered(), CELL, np.ones(3, bool))
-    vectors = edge_set(pairs, CELL)[:, 2:]
-    assert np.linalg.norm(vectors, axis=1).max() < CUTOFF
-    np.testing.assert_array_equal(pairs.senders[1::2], pairs.receivers[::2])
-    np.testing.assert_array_equal(pairs.receivers[1::2], pairs.senders[::2])
-    np.testing.assert_array_equal(pairs.cell_shifts[1::2], -pairs.cell_shifts[::2])
+    rows = edge_set(pairs, CELL)
+    assert np.linalg.norm(rows[:, 2:], axis=1).max() < CUTOFF
+    back = np.column_stack([rows[:, 1], rows[:, 0], -rows[:, 2:] + 0.0])
+    assert len(np.unique(np.concatenate([rows, back]), axis=0)) == 2 * len(rows) > 0
+
+
+def test_pairs_within_a_shorter_radius_are_those_with_that_distance():
+    cache = neighbors.NeighborCache(CUTOFF, SKIN)
+    cache.find(scattered(), CELL, np.ones(3, bool))
+    moved = scattered() + 0.02 * np.random.default_rng(2).normal(size=(27, 3))
+    pairs = cache.find(moved, CELL, np.ones(3, bool))
+    vectors = pairs.positions[pairs.receivers] - pairs.positions[pairs.senders]
+    lengths = np.linalg.norm(vectors + pairs.cell_shifts @ pairs.cell, axis=1)
+    for radius in (2.4, CUTOFF):
+        near = lengths <= radius
+        senders, receivers, found = pairs.within(radius)
+        np.testing.assert_array_equal(senders, pairs.senders[near])
+        np.testing.assert_array_equal(receivers, pairs.receivers[near])
+        np.testing.assert_allclose(found, lengths[near], rtol=1e-12)
 
 
 def test_the_list_is_kept_until_an_atom_moves_by_half_the_skin():

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from equipot.e3.functions import radial
-from equipot.graphs import geometry, masks
+from equipot.graphs import geometry, masks, pairs
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Prediction
@@ -22,13 +22,30 @@ Energy = Callable[[PyTree, Array, Graph], Array]
 
 
 def with_energy(subject: Subject, change: Callable[..., Array]) -> Subject:
-    """``change(own energies, params, edge vectors, graph)`` is the new energy; forces follow it."""
+    """``change(own energies, params, edge vectors, graph)`` is the new energy; forces follow it.
+
+    The change is told directed edges in both forms of a graph.
+    """
 
     def energy(params: PyTree, vectors: Array, graph: Graph) -> Array:
-        return change(subject.energy(params, vectors, graph), params, vectors, graph)
+        own = subject.energy(params, vectors, graph)
+        ends = jnp.asarray(graph.senders), jnp.asarray(graph.receivers)
+        vectors, senders, receivers = pairs.both_ways(vectors, *ends)
+        return change(own, params, vectors, graph._replace(senders=senders, receivers=receivers))
 
-    predict = potentials.differentiate(energy, "highest")
-    return dataclasses.replace(subject, energy=energy, predict=predict)
+    def directed(params: PyTree, vectors: Array, graph: Graph, exchange: pairs.Exchange) -> Array:
+        return change(
+            subject.directed_energy(params, vectors, graph, exchange), params, vectors, graph
+        )
+
+    return dataclasses.replace(with_energy_of_pairs(subject, energy), directed_energy=directed)
+
+
+def with_energy_of_pairs(subject: Subject, energy: Callable[..., Array]) -> Subject:
+    """Another energy, and forces that follow it, of graphs whose edges are pairs."""
+    return dataclasses.replace(
+        subject, energy=energy, predict=potentials.differentiate(energy, "highest")
+    )
 
 
 def with_prediction(subject: Subject, change: Callable[[Prediction], Prediction]) -> Subject:
@@ -160,6 +177,29 @@ def ends_with_a_kink(subject: Subject) -> Subject:
     return with_energy(subject, change)
 
 
+def takes_pairs_for_sorted(subject: Subject) -> Subject:
+    def energy(params: PyTree, vectors: Array, graph: Graph) -> Array:
+        receivers = jnp.asarray(graph.receivers)
+        in_order = jnp.all(receivers[1:] >= receivers[:-1])
+        return subject.energy(params, vectors, graph) * jnp.where(in_order, 1.0, 1.001)
+
+    return with_energy_of_pairs(subject, energy)
+
+
+def normalizes_directed_edges_otherwise(subject: Subject) -> Subject:
+    def directed(params: PyTree, vectors: Array, graph: Graph, exchange: pairs.Exchange) -> Array:
+        return 1.001 * subject.directed_energy(params, vectors, graph, exchange)
+
+    return dataclasses.replace(subject, directed_energy=directed)
+
+
+def never_exchanges(subject: Subject) -> Subject:
+    def directed(params: PyTree, vectors: Array, graph: Graph, exchange: pairs.Exchange) -> Array:
+        return subject.directed_energy(params, vectors, graph, pairs.keep)
+
+    return dataclasses.replace(subject, directed_energy=directed)
+
+
 def divides_by_padded_size(subject: Subject) -> Subject:
     def change(energy, params, vectors, graph):
         return energy * (1.0 + 1e-3 * len(graph.nodes.species))
@@ -225,6 +265,9 @@ BROKEN: Mapping[str, Any] = {
     "separation": (depends_on_the_mean,),
     "isolated_atoms": (has_energy_alone, knows_whether_it_is_in_a_box),
     "cutoff": (ends_abruptly, ends_with_a_kink),
+    "order_of_pairs": (takes_pairs_for_sorted,),
+    "directed_edges": (normalizes_directed_edges_otherwise,),
+    "domains": (never_exchanges,),
     "padding": (divides_by_padded_size,),
     "batching": (sees_its_batch,),
     "gradients_within_graphs": (hands_gradients_on,),

@@ -16,7 +16,14 @@ from tests.contracts import broken_models, toy
 FAULTS = [(name, fault) for name, faults in broken_models.BROKEN.items() for fault in faults]
 
 
-DEAR = {"padding", "gradients_within_graphs", "jit", "parameter_gradients"}  # compile on their own
+DEAR = {  # compile on their own
+    "directed_edges",
+    "domains",
+    "padding",
+    "gradients_within_graphs",
+    "jit",
+    "parameter_gradients",
+}
 
 
 def failures(subject, names=tuple(testing.CONTRACTS)):
@@ -45,7 +52,10 @@ def test_model_from_outside_obeys(contract):
     testing.CONTRACTS[contract](good_subject("constant"))
 
 
-@pytest.mark.parametrize("contract", ["forces", "stress", "separation", "isolated_atoms", "cutoff"])
+@pytest.mark.parametrize(
+    "contract",
+    ["forces", "stress", "separation", "isolated_atoms", "cutoff", "directed_edges", "domains"],
+)
 @pytest.mark.parametrize("shift", ["bonds", "neighbors"])
 def test_a_switched_shift_obeys(shift, contract):
     testing.CONTRACTS[contract](good_subject(shift))

@@ -87,6 +87,7 @@ def test_gradients_of_a_force_loss_agree():
     potential = make("mace")
     subject = testing.Subject(
         energy=potentials.make_energy(potential.spec),
+        directed_energy=potentials.make_energy(potential.spec, directed=True),
         predict=potentials.make_predict(potential.spec),
         params=potential.params,
         cutoff=CUTOFF,

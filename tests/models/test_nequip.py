@@ -19,7 +19,8 @@ SMALL = nequip.Config(
 
 
 def initialise(config, dtype="float32", avg_num_neighbors=2.0):
-    model = nequip.Model(config=config, num_species=2, avg_num_neighbors=avg_num_neighbors)
+    fields = {"config": config, "num_species": 2, "avg_num_neighbors": avg_num_neighbors}
+    model = nequip.Model(**fields, directed=True)
     edges = SPECIES, SENDERS, RECEIVERS
     params = quick_jit(model.init)(jax.random.key(0), vectors(dtype), *edges)
     return params, quick_jit(lambda p, v: model.apply(p, v, *edges))
@@ -82,22 +83,24 @@ def test_single_precision_agrees_with_double():
         testing.assert_close(single, energy(wide, vectors("float64")), testing.F32, "energies")
 
 
-def test_mirrored_edges_give_the_energies_and_gradients_of_any_edges():
+def test_pairs_give_the_energies_and_gradients_of_their_directed_edges():
     with jax.enable_x64(True):
         params, _ = initialise(SMALL, "float64")
         fields = {"config": SMALL, "num_species": 2, "avg_num_neighbors": 2.0}
 
-        def energy_and_forces(mirrored):
-            model = nequip.Model(**fields, mirrored=mirrored)
+        def energy_and_forces(directed):
+            model = nequip.Model(**fields, directed=directed)
+            step = 1 if directed else 2  # what follows each edge is the way back
+            senders, receivers = SENDERS[::step], RECEIVERS[::step]
 
             def total(positions):
-                edges = positions[RECEIVERS] - positions[SENDERS], SPECIES, SENDERS, RECEIVERS
+                edges = positions[receivers] - positions[senders], SPECIES, senders, receivers
                 energies = model.apply(params, *edges)
                 return jnp.sum(energies), energies
 
             return quick_jit(jax.grad(total, has_aux=True))(jnp.asarray(POSITIONS))
 
-        found, expected = energy_and_forces(True), energy_and_forces(False)
+        found, expected = energy_and_forces(False), energy_and_forces(True)
         for actual, wanted in zip(found, expected, strict=True):
             testing.assert_close(actual, wanted, testing.F64_EXACT, "energies and forces")
 
@@ -122,7 +125,7 @@ def test_directions_matter_beyond_degree_zero():
 
     def spread(lmax):
         config = dataclasses.replace(SMALL, lmax=lmax)
-        model = nequip.Model(config=config, num_species=1, avg_num_neighbors=2.0)
+        model = nequip.Model(config=config, num_species=1, avg_num_neighbors=2.0, directed=True)
         edges = molecules.ALIKE, molecules.NEAR, molecules.FAR
         bent, straight = molecules.bonds(np.pi / 2), molecules.bonds(np.pi)
         params = quick_jit(model.init)(jax.random.key(0), bent, *edges)

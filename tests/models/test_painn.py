@@ -17,7 +17,7 @@ SMALL = painn.Config(
 
 def initialise(vectors):
     """Parameters without zeros, and the energies of a graph."""
-    model = painn.Model(config=SMALL, num_species=2, avg_num_neighbors=2.0)
+    model = painn.Model(config=SMALL, num_species=2, avg_num_neighbors=2.0, directed=True)
     edges = ALIKE, NEAR, FAR
     params = quick_jit(model.init)(jax.random.key(0), vectors, *edges)
     params = jax.tree.map(lambda x: x + 0.1, params)

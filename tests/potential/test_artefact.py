@@ -226,7 +226,7 @@ def test_the_probe_is_small_and_covers_the_species(species_table, cutoff):
     structure = probe.make_structure(species_table, cutoff)
     graph = batching.build_graph(structure, cutoff, species_table, np.zeros(len(species_table)))
     assert graph.num_nodes == probe.MAX_ATOMS
-    assert 8 * 4 < graph.num_edges <= probe.MAX_EDGES
+    assert 8 * 2 < graph.num_edges <= probe.MAX_EDGES
     assert len(set(structure.atomic_numbers)) == min(len(species_table), 8)
 
 

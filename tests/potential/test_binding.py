@@ -14,16 +14,13 @@ BOND = covalent_radii[1] + covalent_radii[8]  # O–H, 0.97 Å
 
 
 def switched(switch, *distances):
-    """S of an oxygen with hydrogens at some distances; the hydrogens receive edges too."""
+    """S of an oxygen with hydrogens at some distances, and of these."""
     with jax.enable_x64(True):
         count = len(distances)
         out = jnp.asarray([[0.0, 0.0, d] for d in distances]).reshape(count, 3)
-        vectors = jnp.concatenate([out, -out])
         oxygen, hydrogens = jnp.zeros(count, jnp.int32), jnp.arange(1, count + 1, dtype=jnp.int32)
-        senders = jnp.concatenate([hydrogens, oxygen])
-        receivers = jnp.concatenate([oxygen, hydrogens])
         species = jnp.asarray([1] + [0] * count, jnp.int32)
-        return np.asarray(switch(vectors, species, senders, receivers))
+        return np.asarray(switch(out, species, hydrogens, oxygen))
 
 
 BONDS = binding.by_bonds(binding.bond_radii((1, 8)), CUTOFF)

@@ -137,6 +137,7 @@ def test_model_from_outside_takes_the_place_of_the_one_that_is_named():
     spec = dataclasses.replace(SPEC, model_name="twin")
     outside = testing.Subject(
         energy=potentials.make_energy(spec, twin),
+        directed_energy=potentials.make_energy(spec, twin.clone(directed=True), directed=True),
         predict=potentials.differentiate(potentials.make_energy(spec, twin), "highest"),
         params=testing.random_params(spec, model=twin),
         cutoff=3.0,
@@ -145,23 +146,10 @@ def test_model_from_outside_takes_the_place_of_the_one_that_is_named():
     testing.assert_close(found, interactions(SPEC, PARAMS), testing.F64_EXACT, "energies")
 
 
-def test_a_graph_whose_mirror_images_are_not_adjacent_is_refused():
-    with jax.enable_x64(True):
-        graph = batching.build_graph(CLUSTER, 3.0, SPEC.species_table, np.array(ENERGIES))
-        budget = batching.Budget(graph.num_nodes + 1, graph.num_edges, 2)
-        batch = batching.collate([graph], budget, 3.0, "float64")
-        order = np.argsort(batch.receivers, kind="stable")
-        sorted_ = batch._replace(
-            senders=batch.senders[order],
-            receivers=batch.receivers[order],
-            edges=batch.edges.replace(cell_shifts=batch.edges.cell_shifts[order]),
-        )
-        predict = potentials.make_predict(SPEC)
-        with pytest.raises(ValueError, match="expected each edge before its mirror image"):
-            predict(PARAMS, sorted_)
-        compiled = jax.jit(predict)
-        assert np.isfinite(compiled(PARAMS, batch).forces).all()
-        assert all(np.isnan(leaf).all() for leaf in jax.tree.leaves(compiled(PARAMS, sorted_)))
+def test_a_model_of_the_other_form_of_graphs_is_refused():
+    twin = nequip.Model(config=SPEC.model_config, num_species=3, avg_num_neighbors=10.0)
+    with pytest.raises(ValueError, match=r"expected a model with directed=True, .* Model without"):
+        potentials.make_energy(SPEC, twin, directed=True)
 
 
 @pytest.mark.parametrize("radii", [(0.3, 0.7), (0.3, 0.7, 0.0), (0.3, 0.7, float("nan"))])

@@ -32,7 +32,7 @@ def edges():
 def ours(zbl):
     vectors, *indices = edges()
     with jax.enable_x64(True):
-        function = repulsion.make_repulsion(zbl, TABLE, CUTOFF)
+        function = repulsion.make_repulsion(zbl, TABLE, CUTOFF, directed=True)
         return np.asarray(function(*map(jnp.asarray, (vectors, *indices))))
 
 

@@ -119,14 +119,9 @@ def test_bins_that_cannot_be_dealt_anew_are_kept():
     assert packing.group(bins, sizes, Budget(15, 98, 4), 2) == [((0, 3, 4), (1, 2))]
 
 
-def test_an_odd_number_of_edges_is_refused():
-    with pytest.raises(ValueError, match=r"expected an even number of edges.* got 99"):
-        Budget(11, 99, 4)
-
-
 def test_a_structure_above_the_budget_is_named_with_its_numbers():
     sizes = np.array([[3, 6], [512, 31744]])
-    message = r"big.xyz, frame 4: 512 nodes and 31,744 edges, expected at most 255 and 16,384"
+    message = r"big.xyz, frame 4: 512 nodes and 31,744 pairs, expected at most 255 and 16,384"
     with pytest.raises(errors.GraphTooLargeError, match=message):
         packing.pack(sizes, np.arange(2), Budget(256, 16384, 9), ["a", "big.xyz, frame 4"])
     with pytest.raises(errors.GraphTooLargeError, match="structure 1: "):

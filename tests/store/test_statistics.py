@@ -12,8 +12,8 @@ def test_species_table_lists_each_element_once_in_order(molecule_structures, wat
     assert statistics.species_table(water_structures) == (1, 8)
 
 
-def test_average_counts_edges_per_atom_over_all_atoms(molecules):
-    edges = sum(len(g.senders) for g in molecules)
+def test_average_counts_both_atoms_of_a_pair_over_all_atoms(molecules):
+    edges = 2 * sum(len(g.senders) for g in molecules)
     atoms = sum(len(g.species) for g in molecules)
     assert statistics.average_num_neighbors(molecules) == pytest.approx(edges / atoms)
 

@@ -12,9 +12,10 @@ paths they would be the largest array of a model. Paths are never concatenated: 
 of its own, to be consumed by the sum of matrix products of the linear map that follows
 (``equipot.e3.nn.channels``).
 
-Where every edge has a mirror image, from the receiver to the sender with the opposite vector, both
-have the same weights R, and harmonics that differ by the sign (−1)^l. Given one edge of each such
-pair and ``mirrored=True``, messages go both ways, and what depends on the edge is computed once.
+Of a pair of nodes that send to each other, both messages have the same weights R, and harmonics
+that differ by the sign (−1)^l, as the vector turns round. Given each pair once, in either
+direction, and ``both_ways=True``, messages go both ways, and what depends on the edge is computed
+once.
 
 ``convolution_reference`` is the contract written with dense einsums; ``convolution`` is the form
 that models use. Both must agree through the second derivative, because training on forces
@@ -71,7 +72,7 @@ def convolution(
     receivers: Int[Array, " edges"],
     num_nodes: int,
     *,
-    mirrored: bool = False,
+    both_ways: bool = False,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
     """Sums weighted tensor products of neighbors' features with spherical harmonics at every node.
 
@@ -88,13 +89,13 @@ def convolution(
       senders: Where messages come from.
       receivers: Where they are summed.
       num_nodes: Number of nodes of the result.
-      mirrored: Whether each edge stands for its mirror image too.
+      both_ways: Whether each edge is a pair, whose nodes send to each other.
 
     Raises:
       ValueError: Features, harmonics or weights have other shapes or irreps than described.
     """
     _check(node_feats, edge_sh)
-    if mirrored:
+    if both_ways:
         senders, receivers = (
             jnp.stack([senders, receivers], axis=1),
             jnp.stack([receivers, senders], axis=1),
@@ -102,7 +103,7 @@ def convolution(
     components = {irrep: [x[:, m, :] for m in range(irrep.dim)] for irrep, x in node_feats.items()}
     harmonics = {irrep: list(y) for irrep, y in edge_sh.items()}
     sums = edge_sum(
-        _Message(radial, mirrored),
+        _Message(radial, both_ways),
         radial_params,
         components,
         (harmonics, radial_basis),
@@ -126,11 +127,11 @@ def spread(y: Float[Array, " edges"], channels: int) -> Float[Array, "edges chan
 class _Message:
     """The weighted tensor products of a block of edges, ``{path: 2l+1 arrays}``.
 
-    Mirrored, arrays of senders and messages are [edges, 2, channels], else [edges, channels].
+    Both ways, arrays of senders and messages are [edges, 2, channels], else [edges, channels].
     """
 
     radial: Radial
-    mirrored: bool
+    both_ways: bool
 
     def __call__(
         self,
@@ -153,7 +154,7 @@ class _Message:
     def _spread(self, y: Float[Array, " edges"], irrep: Irrep, channels: int) -> Array:
         """The same number for every channel; for the way back with the sign of the degree."""
         there = spread(y, channels)
-        if not self.mirrored:
+        if not self.both_ways:
             return there
         signs = jnp.asarray([1.0, (-1.0) ** irrep.l], y.dtype)
         return there[:, None, :] * signs[None, :, None]
@@ -161,7 +162,7 @@ class _Message:
     def _both(self, weights: Float[Array, "edges channels"]) -> Array:
         """The weights of all messages of an edge."""
         shape = len(weights), 2, weights.shape[-1]
-        return jnp.broadcast_to(weights[:, None, :], shape) if self.mirrored else weights
+        return jnp.broadcast_to(weights[:, None, :], shape) if self.both_ways else weights
 
 
 def _check(node_feats: Features, edge_sh: Mapping[Irrep, Components]) -> None:
@@ -220,11 +221,11 @@ def convolution_reference(
     receivers: Int[Array, " edges"],
     num_nodes: int,
     *,
-    mirrored: bool = False,
+    both_ways: bool = False,
 ) -> dict[Path, Float[Array, "nodes components channels"]]:
     """The same sum with dense coefficients, one einsum per path: what faster forms must equal."""
     result = {}
-    if mirrored:
+    if both_ways:
         senders, receivers = (
             jnp.concatenate([senders, receivers]),
             jnp.concatenate([receivers, senders]),

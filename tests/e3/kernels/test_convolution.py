@@ -77,7 +77,7 @@ def assert_trees_close(actual, expected, tolerance, what):
 
 
 BOTH = FAST, REFERENCE = convolutions.convolution, convolutions.convolution_reference
-MIRRORED = tuple(functools.partial(f, mirrored=True) for f in BOTH)
+PAIRED = tuple(functools.partial(f, both_ways=True) for f in BOTH)
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ def test_value_is_the_sum_that_the_documentation_writes():
             testing.assert_close(found, expected, testing.F64_EXACT, f"{path}")
 
 
-def test_mirrored_edges_are_edges_in_both_directions():
+def test_pairs_are_edges_in_both_directions():
     with jax.enable_x64(True):
         feats, vectors, radial = inputs()
-        found = compute(MIRRORED[0], feats, vectors, radial)
+        found = compute(PAIRED[0], feats, vectors, radial)
         both_ways = jnp.concatenate([vectors, -vectors])
         twice = {path: jnp.concatenate([w, w]) for path, w in radial.items()}
         there, back = (SENDERS, RECEIVERS), (RECEIVERS, SENDERS)
         ends = [np.concatenate(pair) for pair in zip(there, back, strict=True)]
         expected = compute(FAST, feats, both_ways, twice, *ends)
-        assert_trees_close(found, expected, testing.F64_EXACT, "mirrored")
+        assert_trees_close(found, expected, testing.F64_EXACT, "pairs")
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_mirrored_edges_are_edges_in_both_directions():
     [
         ("float64", testing.F64, BOTH),
         ("float32", testing.F32, BOTH),
-        ("float64", testing.F64, MIRRORED),
+        ("float64", testing.F64, PAIRED),
     ],
-    ids=["float64", "float32", "mirrored"],
+    ids=["float64", "float32", "pairs"],
 )
 def test_gradients_are_those_of_the_reference(dtype, tolerance, functions):
     with jax.enable_x64(dtype == "float64"):
@@ -137,9 +137,9 @@ def test_gradients_are_those_of_the_reference(dtype, tolerance, functions):
     [
         ("float64", testing.F64, FEW, BOTH),
         ("float32", 10 * testing.F32, FEW[:2], BOTH),
-        ("float64", testing.F64, FEW, MIRRORED),
+        ("float64", testing.F64, FEW, PAIRED),
     ],
-    ids=["float64", "float32", "mirrored"],
+    ids=["float64", "float32", "pairs"],
 )
 def test_gradients_of_a_force_loss_are_those_of_the_reference(dtype, tolerance, chosen, functions):
     with jax.enable_x64(dtype == "float64"):

@@ -1,0 +1,68 @@
+"""A padded batch of one structure that is filled anew at each step, with what has changed only.
+
+Between two searches for neighbors species, cell and labels stay, and stay on the device. Positions
+and the pairs within the cutoff are written into arrays that stay too; they must not be written to
+again before the program that reads them has ended, since on a CPU it may read them where they lie.
+"""
+
+import dataclasses
+
+import jax
+
+from equipot.calculators.neighbors import Neighbors
+from equipot.graphs import batching
+from equipot.graphs.graph import Graph
+
+
+class Refill:
+    """A padded batch of one structure.
+
+    Attributes:
+      graph: The structure at the time of making, without labels.
+      budget: The padded totals.
+    """
+
+    def __init__(
+        self, graph: batching.HostGraph, budget: batching.Budget, cutoff: float, dtype: str
+    ) -> None:
+        """Puts on the device what stays.
+
+        In float64 this must be called inside ``jax.enable_x64``.
+
+        Args:
+          graph: A structure whose first pairs are those that never leave the cutoff.
+          budget: The padded totals; has room for the structure.
+          cutoff: Å; padding edges are twice as long.
+          dtype: Of the batch.
+        """
+        self.graph, self.budget = graph, budget
+        batch = batching.collate([graph], budget, cutoff, dtype)
+        self._filled = len(batch.senders)
+        self._host = batch
+        self._device = batch._replace(
+            nodes=jax.device_put(batch.nodes),
+            globals=jax.device_put(batch.globals),
+            n_node=jax.device_put(batch.n_node),
+        )
+
+    def fill(self, pairs: Neighbors) -> Graph:
+        """Returns the batch of the same structure with other positions and pairs.
+
+        Args:
+          pairs: Of the search that the structure was made with; they fit the budget.
+        """
+        host, found, padding = self._host, pairs.found, self.graph.num_nodes
+        first, count = found.num_always, pairs.num_pairs
+        host.nodes.positions[:padding] = pairs.positions
+        for target, source, filling in (
+            (host.senders, found.senders, padding),
+            (host.receivers, found.receivers, padding),
+            (host.edges.cell_shifts, found.cell_shifts, (1, 0, 0)),
+        ):
+            # With mode="raise" NumPy writes to a copy first.
+            source.take(pairs.others, axis=0, out=target[first:count], mode="clip")
+            target[count : self._filled] = filling
+        self._filled = count
+        host.n_edge[:] = count, self.budget.edges - count
+        nodes = dataclasses.replace(self._device.nodes, positions=host.nodes.positions)
+        return self._device._replace(nodes=nodes)

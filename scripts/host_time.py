@@ -1,6 +1,6 @@
 """Measures what the calculator adds to the compiled program, in processor time for each step.
 
-    python scripts/host_time.py --atoms 192 1536 12288
+    python -m scripts.host_time --atoms 192 1536 12288
 
 Boxes of liquid water whose atoms are displaced at random, by less than what the skin of the
 neighbor list allows, as in a simulation between two searches. The potential's program is replaced

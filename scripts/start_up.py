@@ -122,7 +122,9 @@ def run(path: Path, arguments: argparse.Namespace) -> Stages:
     parts = {n: tuple(items[i] for i in c) for n, c in zip(names, chosen, strict=True)}
     digest = timed("fingerprint", fingerprint.dataset, parts, {})
     data = dataset.Dataset(
-        **parts,
+        train=parts["train"],
+        valid=parts["valid"],
+        test=parts["test"],
         isolated_atoms={},
         fingerprint=digest,
         found=made.found,

@@ -87,9 +87,11 @@ def plan_sizes(sizes: np.ndarray, batch_size: int) -> Budget:
     count = min(batch_size, len(sizes))
     largest, mean = sizes.max(axis=0), sizes.mean(axis=0)
     if (sizes[:, 0] == largest[0]).all():
-        return Budget(count * int(largest[0]) + 1, round_up(count * int(largest[1])), count + 1)
+        edges = _round_up_pairs(count * int(largest[1]))
+        return Budget(count * int(largest[0]) + 1, edges, count + 1)
     average = max(count, *(largest / np.maximum(mean, 1e-9)))
-    nodes, edges = (round_up(int(np.ceil(average * m))) for m in mean)
+    nodes = round_up(int(np.ceil(average * mean[0])))
+    edges = _round_up_pairs(average * mean[1])
     graphs = min(int(np.ceil(GRAPH_SLACK * average)), len(sizes))
     return Budget(nodes + 1, edges, graphs + 1)
 
@@ -98,6 +100,11 @@ def round_up(count: int, parts: int = 64) -> int:
     """Rounds up to one of at most ``parts`` sizes per factor of two, and to a multiple of 8."""
     step = max(8, 1 << max(count.bit_length() - parts.bit_length(), 0))
     return max(-(-count // step), 1) * step
+
+
+def _round_up_pairs(count: float) -> int:
+    """As directed edges, two for each pair: runs of earlier versions keep their batches."""
+    return round_up(int(np.ceil(2 * count))) // 2
 
 
 def bucket(num_nodes: int, num_edges: int, growth: float = 1.25) -> Budget:

@@ -1,6 +1,7 @@
 """Where the YAML files of the configuration lie, and which groups and options they make."""
 
 from collections.abc import Iterable, Mapping
+from importlib import metadata, util
 from pathlib import Path
 
 Groups = Mapping[str, Mapping[str, Path]]
@@ -11,6 +12,23 @@ def shipped_folder() -> Path:
     package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
+
+
+def outside_folders() -> list[Path]:
+    """The folders ``configs`` beside the models that other packages offer.
+
+    The modules themselves, which import jax, are only looked for.
+    """
+    found = []
+    for entry in metadata.entry_points(group="equipot.models"):
+        try:
+            spec = util.find_spec(entry.module)
+        except ImportError:  # said when the model is asked for
+            continue
+        if spec is not None and spec.origin is not None:
+            folder = Path(spec.origin).parent / "configs"
+            found += [folder] if folder.is_dir() else []
+    return found
 
 
 def groups(folders: Iterable[Path]) -> dict[str, dict[str, Path]]:

@@ -28,11 +28,13 @@ class CommandLine:
       folders: Folders of configurations, the shipped one first.
       flags: The arguments for Hydra itself, such as ``--multirun``.
       overrides: The arguments ``key=value``, parsed.
+      outside: Those of the folders that packages with models have.
     """
 
     folders: tuple[Path, ...]
     flags: tuple[str, ...]
     overrides: tuple[types.Override, ...]
+    outside: tuple[Path, ...] = ()
 
     @property
     def own_files(self) -> tuple[Path, ...]:
@@ -48,7 +50,9 @@ class CommandLine:
         unswept = [f"'{o.key_or_group}'" for o in self.overrides if not o.is_sweep_override()]
         exclude = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(unswept)}]"
         keys = [override.key_or_group for override in self.overrides]
-        return [*words, exclude, *sweeps.settings(keys, words), *self.flags]
+        paths = ",".join(f"'file://{folder.resolve()}'" for folder in self.outside)
+        search = [f"hydra.searchpath=[{paths}]"] if self.outside else []
+        return [*words, exclude, *search, *sweeps.settings(keys, words), *self.flags]
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
@@ -64,7 +68,8 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     parser.add_argument("--cfg", "-c")
     parser.add_argument("--info", "-i", nargs="?", const="all")
     options, rest = parser.parse_known_args(list(arguments))
-    folders = [config_files.shipped_folder()]
+    outside = config_files.outside_folders()
+    folders = [config_files.shipped_folder(), *outside]
     if options.config_dir is not None:
         folders.append(Path(options.config_dir))
         if not folders[-1].is_dir():
@@ -78,7 +83,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
             " 'data.train=\"my file.xyz\"'"
         ) from None
     flags = [word for word in arguments if word not in words]
-    return CommandLine(tuple(folders), tuple(flags), tuple(overrides))
+    return CommandLine(tuple(folders), tuple(flags), tuple(overrides), tuple(outside))
 
 
 def check(command_line: CommandLine) -> None:

@@ -24,7 +24,7 @@ def main() -> None:
 def _folders(arguments: list[str]) -> list[Path]:
     """Folders of configurations, for the page of help, which shall not wait for Hydra."""
     own = [Path(b) for a, b in itertools.pairwise(arguments) if a in ("--config-dir", "-cd")]
-    return [config_files.shipped_folder(), *own]
+    return [config_files.shipped_folder(), *config_files.outside_folders(), *own]
 
 
 def _compose_and_train(arguments: list[str]) -> None:

@@ -19,6 +19,7 @@ from equipot.convert.nequip import Body, ReadBody, whole
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import activations
 from equipot.models import nequip as model
+from equipot.models.context import ModelContext
 from equipot.typing import PyTree
 
 _INPUTS = "type_embed", "spharm", "bessel_encode", "factor"
@@ -124,7 +125,9 @@ def _fill_readout(params: PyTree, readout: layers.Perceptron, scale: float) -> N
 
 def _zeros(config: model.Config, num_species: int, average: float) -> PyTree:
     """Parameters of our model, all zero, float64."""
-    ours = model.Model(config=config, num_species=num_species, avg_num_neighbors=average)
+    table = tuple(range(1, num_species + 1))  # which they are does not matter here
+    context = ModelContext(species_table=table, avg_num_neighbors=average)
+    ours = model.Model(config=config, context=context)
     index, vectors = jnp.zeros(2, jnp.int32), jnp.ones((2, 3))
     shapes = jax.eval_shape(ours.init, jax.random.key(0), vectors, index, index, index)["params"]
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)

@@ -20,6 +20,7 @@ from equipot.convert.mace_constants import constant
 from equipot.convert.mace_layers import SCALAR
 from equipot.e3.arrays.irreps import Irrep
 from equipot.models import registry
+from equipot.models.context import ModelContext
 from equipot.models.mace import Config
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.potential.repulsion import ZBL
@@ -199,9 +200,10 @@ def _read_readouts(module: Any, config: Config, index: int) -> dict[str, Any]:
 
 def _template(spec: PotentialSpec) -> PyTree:
     """The shapes of all parameters of our model."""
-    model = registry.build_model(
-        spec.model_name, spec.model_config, spec.species_table, spec.avg_num_neighbors
+    context = ModelContext(
+        species_table=spec.species_table, avg_num_neighbors=spec.avg_num_neighbors
     )
+    model = registry.build_model(spec.model_name, spec.model_config, context)
     ends = jnp.asarray([0, 1], jnp.int32), jnp.asarray([1, 0], jnp.int32)
     vectors = jnp.asarray([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]], jnp.float32)
     return jax.eval_shape(model.init, jax.random.key(0), vectors, ends[0], *ends)["params"]

@@ -30,7 +30,7 @@ import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,6 +45,7 @@ from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import composed, pair_embedding
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
+from equipot.models.context import ModelContext
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -151,15 +152,13 @@ class Model(nn.Module):
 
     Attributes:
       config: Settings.
-      num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbors in the training set.
-      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+      context: Species, neighbors, and the form of the graphs.
+      species_tables: Parameters that have a row for each species.
     """
 
     config: Config
-    num_species: int
-    avg_num_neighbors: float
-    directed: bool = False
+    context: ModelContext
+    species_tables: ClassVar[tuple[str, ...]] = ("center", "neighbor", "species_norm")
 
     @nn.compact
     def __call__(
@@ -180,14 +179,14 @@ class Model(nn.Module):
           exchange: Not called, as no features are sent.
         """
         config, num_nodes = self.config, len(species)
-        if not self.directed:
+        if not self.context.directed:
             edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
-        _check_species(config, self.num_species)
+        _check_species(config, self.context.num_species)
         edges = self._pairs(edge_vectors, species[receivers], species[senders])
         network = self._network(edge_vectors.dtype)
-        norm = jnp.full(num_nodes, self.avg_num_neighbors**-0.5, edge_vectors.dtype)
+        norm = jnp.full(num_nodes, self.context.avg_num_neighbors**-0.5, edge_vectors.dtype)
         if config.species_norm:
-            ones, shape = nn.initializers.ones, (self.num_species,)
+            ones, shape = nn.initializers.ones, (self.context.num_species,)
             norm *= self.param("species_norm", ones, shape, norm.dtype)[species]
         around: list[Float[Array, "nodes components channels"]] = []
         operators: list[list[Array]] = []
@@ -216,7 +215,7 @@ class Model(nn.Module):
         return {
             "basis": self._basis(lengths),
             "harmonics": [y for components in degrees[1:] for y in components],
-            "pair": center * jnp.asarray(self.num_species, center.dtype) + neighbor,
+            "pair": center * jnp.asarray(self.context.num_species, center.dtype) + neighbor,
         }
 
     def _basis(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
@@ -267,7 +266,7 @@ class Model(nn.Module):
 
     def _embedding(self, draw: composed.Draw) -> tuple[dict[str, Any], list[composed.Linear]]:
         """The matrices to hidden layer 0, and the two-body embedding, which is linear in it."""
-        config, species = self.config, self.num_species
+        config, species = self.config, self.context.num_species
         basis, dim, widths = config.num_radial_basis, config.embedding_dim, config.embedding_widths
         if config.radial_basis == "spline":
             span = max(config.spline_span, 1)

@@ -4,7 +4,7 @@ Reference: Batatia et al. 2022, NeurIPS 35. arXiv:2206.07697; the variants are t
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,7 @@ from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
+from equipot.models.context import ModelContext
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -205,19 +206,15 @@ class Model(nn.Module):
 
     Attributes:
       config: Settings.
-      num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbors in the training set.
-      atomic_numbers: Atomic number of each species.
-      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
-      num_heads: Number of levels of theory, each with readouts of its own.
+      context: Species, neighbors, and the form of the graphs.
+      species_tables: Parameters that have a row for each species.
+      has_heads: It has readouts of its own for each level of theory.
     """
 
     config: Config
-    num_species: int
-    avg_num_neighbors: float
-    atomic_numbers: tuple[int, ...]
-    directed: bool = False
-    num_heads: int = 1
+    context: ModelContext
+    species_tables: ClassVar[tuple[str, ...]] = ("embedding", "mixing", "order", "skip")
+    has_heads: ClassVar[bool] = True
 
     @nn.compact
     def __call__(
@@ -245,7 +242,7 @@ class Model(nn.Module):
         harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
 
-        shape = (self.num_species, config.num_channels)
+        shape = (self.context.num_species, config.num_channels)
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         features = {SCALAR: embedding[species][:, None, :]}
         energies = []
@@ -257,12 +254,13 @@ class Model(nn.Module):
                 config.irreps(config.lmax, config.parity and i > 0),
                 hidden,
                 config.radial_widths,
-                self.num_species,
-                self.avg_num_neighbors,
-                self.directed,
+                self.context.num_species,
+                self.context.avg_num_neighbors,
+                self.context.directed,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
-            product = many_body.ProductBasis(hidden, self.num_species, order, name=f"product_{i}")
+            number = self.context.num_species
+            product = many_body.ProductBasis(hidden, number, order, name=f"product_{i}")
             features = channels.add(product(summed, species), skip)
             energies.append(self._readout(features[SCALAR], i, config.readout_width * last))
         return sum(energies[1:], energies[0])
@@ -279,7 +277,7 @@ class Model(nn.Module):
         envelope = radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)
         x = lengths
         if config.distance_transform != "none":
-            table = elements.COVALENT_RADII[np.array(self.atomic_numbers, np.int64)]
+            table = elements.COVALENT_RADII[np.array(self.context.species_table, np.int64)]
             radii = jnp.asarray(table, lengths.dtype)
             both = radii[sender_species] + radii[receiver_species]
             agnesi = config.distance_transform == "agnesi"
@@ -297,7 +295,7 @@ class Model(nn.Module):
         self, scalars: Float[Array, "nodes one channels"], layer: int, width: int
     ) -> Float[Array, "nodes ..."]:
         """From the scalars of a layer to one number per atom and head, linear without a width."""
-        heads, name = self.num_heads, f"readout_{layer}"
+        heads, name = self.context.num_heads, f"readout_{layer}"
         if width:
             x = channels.Linear({SCALAR: width * heads}, name=f"{name}_hidden")({SCALAR: scalars})
             gate = activations.normalize_function(activations.VANISHING_AT_ZERO[self.config.gate])

@@ -4,7 +4,7 @@ Reference: Batzner et al. 2022, Nature Communications 13, 2453. DOI 10.1038/s414
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,6 +16,7 @@ from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
+from equipot.models.context import ModelContext
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -161,15 +162,13 @@ class Model(nn.Module):
 
     Attributes:
       config: Settings.
-      num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbors in the training set.
-      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+      context: Species, neighbors, and the form of the graphs.
+      species_tables: Parameters that have a row for each species.
     """
 
     config: Config
-    num_species: int
-    avg_num_neighbors: float
-    directed: bool = False
+    context: ModelContext
+    species_tables: ClassVar[tuple[str, ...]] = ("embedding", "self_connection", "species_norm")
 
     @nn.compact
     def __call__(
@@ -196,7 +195,7 @@ class Model(nn.Module):
         harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
         edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
 
-        shape = (self.num_species, config.embedding_channels or config.widths[0])
+        shape = (self.context.num_species, config.embedding_channels or config.widths[0])
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         features = {SCALAR: embedding[species][:, None, :]}
         for i in range(config.num_layers):
@@ -204,9 +203,9 @@ class Model(nn.Module):
             features = Interaction(
                 {SCALAR: config.widths[0]} if last else config.irreps,
                 config.radial_widths,
-                self.num_species,
-                self.avg_num_neighbors,
-                self.directed,
+                self.context.num_species,
+                self.context.avg_num_neighbors,
+                self.context.directed,
                 config.species_norm,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)

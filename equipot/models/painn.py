@@ -4,6 +4,7 @@ Reference: Schütt, Unke and Gastegger 2021, ICML, PMLR 139, 9377. arXiv:2102.03
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import channels
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.graphs import pairs
+from equipot.models.context import ModelContext
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -119,15 +121,13 @@ class Model(nn.Module):
 
     Attributes:
       config: Settings.
-      num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbors in the training set.
-      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+      context: Species, neighbors, and the form of the graphs.
+      species_tables: Parameters that have a row for each species.
     """
 
     config: Config
-    num_species: int
-    avg_num_neighbors: float
-    directed: bool = False
+    context: ModelContext
+    species_tables: ClassVar[tuple[str, ...]] = ("embedding",)
 
     @nn.compact
     def __call__(
@@ -148,17 +148,18 @@ class Model(nn.Module):
           exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
         """
         config = self.config
-        if not self.directed:
+        if not self.context.directed:
             edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
         lengths = radial.safe_norm(edge_vectors)
         basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
         basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
         edges = basis, radial.safe_normalize(edge_vectors), senders, receivers
-        shape = (self.num_species, config.num_channels)
+        shape = (self.context.num_species, config.num_channels)
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         scalars, vectors = embedding[species], None
         for i in range(config.num_layers):
-            message = Message(config.radial_widths, self.avg_num_neighbors, name=f"message_{i}")
+            average = self.context.avg_num_neighbors
+            message = Message(config.radial_widths, average, name=f"message_{i}")
             sent = scalars, vectors
             if vectors is not None:
                 sent = exchange(sent)

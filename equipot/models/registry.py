@@ -1,23 +1,27 @@
-"""The models by name: every other file in this folder holds a ``Config`` and a ``Model``."""
+"""The models by name: every other file in this folder holds a ``Config`` and a ``Model``.
 
-import dataclasses
+So does a module that another package offers as an entry point of the group ``equipot.models``.
+"""
+
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from flax import linen as nn
 
 from equipot import config, errors
+from equipot.models.context import ModelContext
 
-_NOT_MODELS = ("registry", "settings")
+ENTRY_POINTS = "equipot.models"
+_NOT_MODELS = ("context", "registry", "settings")
 
 
 def available() -> tuple[str, ...]:
-    """Names of all models, sorted."""
-    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
-    return tuple(sorted(m.name for m in modules if m.name not in _NOT_MODELS))
+    """Names of all models, sorted; those that other packages offer are among them."""
+    return tuple(sorted({*_own(), *_outside()}))
 
 
 def config_class(name: str) -> type:
@@ -42,53 +46,69 @@ def config_from_mapping(mapping: Mapping[str, Any], where: str = "model") -> tup
     return name, config.from_mapping(config_class(name), rest, f"{where}.{name}")
 
 
-def build_model(
-    name: str,
-    model_config: Any,
-    species_table: Sequence[int],
-    avg_num_neighbors: float,
-    num_heads: int = 1,
-    *,
-    directed: bool = False,
-) -> nn.Module:
+def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Module:
     """Makes the flax module of a model for the graphs of this package.
-
-    A model that depends on what its species are has a field ``atomic_numbers`` and receives theirs.
-    With several heads, one that has a field ``num_heads`` returns [nodes, heads].
 
     Args:
       name: Name of the model.
       model_config: Its settings.
-      species_table: Atomic number of each species.
-      avg_num_neighbors: Mean number of neighbors in the training set.
-      num_heads: Number of levels of theory.
-      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+      context: What it is told besides.
 
     Raises:
       ConfigError: If several heads are asked of a model that has one only.
     """
     model = _module(name).Model
-    known = {field.name for field in dataclasses.fields(model)}
-    if num_heads > 1 and "num_heads" not in known:
+    if context.num_heads > 1 and not getattr(model, "has_heads", False):
         raise errors.ConfigError(
-            f"model: {name} has one head, but the data have {num_heads} levels of theory; leave"
-            " data.head_key out, or choose a model with several heads, as mace"
+            f"model: {name} has one head, but the data have {context.num_heads} levels of theory;"
+            " leave data.head_key out, or choose a model with several heads, as mace"
         )
-    offered = {"atomic_numbers": tuple(species_table), "num_heads": num_heads}
-    fields = {key: value for key, value in offered.items() if key in known}
-    return model(
-        config=model_config,
-        num_species=len(species_table),
-        avg_num_neighbors=avg_num_neighbors,
-        directed=directed,
-        **fields,
-    )
+    return model(config=model_config, context=context)
+
+
+def is_species_table(model: nn.Module, path: Sequence[str]) -> bool:
+    """Whether a parameter has a row for each species, along its first axis.
+
+    Args:
+      model: The module, which names such tables in ``species_tables``.
+      path: Names that lead to the parameter; after "_" one may say which of several it is.
+    """
+    tables = getattr(model, "species_tables", ())
+    return any(f"{name}_".startswith(f"{table}_") for name in path for table in tables)
+
+
+def _own() -> tuple[str, ...]:
+    """Names of the models of this package."""
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    return tuple(m.name for m in modules if m.name not in _NOT_MODELS)
+
+
+def _outside() -> dict[str, metadata.EntryPoint]:
+    """Models that other packages offer, by name; those of this package keep their names."""
+    own = _own()
+    found = metadata.entry_points(group=ENTRY_POINTS)
+    return {entry.name: entry for entry in found if entry.name not in own}
 
 
 def _module(name: str) -> Any:
-    if name not in available():
+    """The module of a model.
+
+    Raises:
+      ConfigError: If there is no such model, or what another package offers is none.
+    """
+    if name in _own():
+        return importlib.import_module(f"equipot.models.{name}")
+    entry = _outside().get(name)
+    if entry is None:
         raise errors.ConfigError(
             f"model.name: unknown model '{name}'.{errors.did_you_mean(str(name), available())}"
             f" Known: {', '.join(available())}"
         )
-    return importlib.import_module(f"equipot.models.{name}")
+    module = entry.load()
+    missing = [part for part in ("Config", "Model") if not hasattr(module, part)]
+    if missing:
+        raise errors.ConfigError(
+            f"model.name: expected {entry.value}, which a package offers as '{name}', to hold a"
+            f" Config and a Model; it lacks {' and '.join(missing)}"
+        )
+    return module

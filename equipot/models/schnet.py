@@ -8,6 +8,7 @@ Reference: Schütt et al. 2018, J. Chem. Phys. 148, 241722. DOI 10.1063/1.501977
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,6 +17,7 @@ from equipot.e3.functions import activations, radial
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.graphs import pairs
+from equipot.models.context import ModelContext
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -107,15 +109,13 @@ class Model(nn.Module):
 
     Attributes:
       config: Settings.
-      num_species: Number of species that the model knows.
-      avg_num_neighbors: Mean number of neighbors in the training set.
-      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+      context: Species, neighbors, and the form of the graphs.
+      species_tables: Parameters that have a row for each species.
     """
 
     config: Config
-    num_species: int
-    avg_num_neighbors: float
-    directed: bool = False
+    context: ModelContext
+    species_tables: ClassVar[tuple[str, ...]] = ("embedding",)
 
     @nn.compact
     def __call__(
@@ -136,7 +136,7 @@ class Model(nn.Module):
           exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
         """
         config = self.config
-        if not self.directed:
+        if not self.context.directed:
             edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
         lengths = radial.safe_norm(edge_vectors)
         gaussians = radial.soft_one_hot_linspace(
@@ -148,12 +148,12 @@ class Model(nn.Module):
             cutoff=False,
         )
         envelope = radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)
-        shape = (self.num_species, config.num_channels)
+        shape = (self.context.num_species, config.num_channels)
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         features = embedding[species]
         for i in range(config.num_layers):
             features = Interaction(
-                config.radial_widths, self.avg_num_neighbors, name=f"interaction_{i}"
+                config.radial_widths, self.context.avg_num_neighbors, name=f"interaction_{i}"
             )(features, gaussians, envelope, senders, receivers, exchange if i else pairs.keep)
         energy = MultiLayerPerceptron(
             [*config.readout_widths, 1],

@@ -39,6 +39,7 @@ from equipot.data.distance_range import DistanceRange
 from equipot.graphs import geometry, masks, pairs
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
+from equipot.models.context import ModelContext
 from equipot.potential import binding
 from equipot.potential.repulsion import ZBL, make_repulsion
 from equipot.store import host_graph
@@ -194,13 +195,13 @@ def make_energy(
     Raises:
       ValueError: If the module was made for the other form of graphs.
     """
-    model = model or _model(spec, directed=directed)
-    if getattr(model, "directed", False) != directed:
+    module: Any = model or _model(spec, directed=directed)
+    if module.context.directed != directed:
         raise ValueError(
-            f"expected a model with directed={directed}, as the graphs of the energy are, received"
-            f" {type(model).__name__} without; make it with model.clone(directed={directed})"
+            f"expected a model whose context has directed={directed}, as the graphs of the energy"
+            f" are, received {type(module).__name__} with directed={module.context.directed}"
         )
-    learnt = _make_learnt(spec, model, directed=directed)
+    learnt = _make_learnt(spec, module, directed=directed)
     if spec.repulsion is None:
         return learnt
     repulsion = make_repulsion(spec.repulsion, spec.species_table, spec.cutoff, directed=directed)
@@ -281,14 +282,13 @@ def _stress(
 
 
 def _model(spec: PotentialSpec, *, directed: bool = False) -> nn.Module:
-    return registry.build_model(
-        spec.model_name,
-        spec.model_config,
-        spec.species_table,
-        spec.avg_num_neighbors,
+    context = ModelContext(
+        species_table=spec.species_table,
+        avg_num_neighbors=spec.avg_num_neighbors,
         num_heads=len(spec.heads),
         directed=directed,
     )
+    return registry.build_model(spec.model_name, spec.model_config, context)
 
 
 def _make_learnt(spec: PotentialSpec, model: nn.Module, *, directed: bool) -> Callable[..., Array]:

@@ -102,7 +102,7 @@ def round_up(count: int, parts: int = 64) -> int:
     return max(-(-count // step), 1) * step
 
 
-def _round_up_pairs(count: float) -> int:
+def _round_up_pairs(count: int | float) -> int:
     """As directed edges, two for each pair: runs of earlier versions keep their batches."""
     return round_up(int(np.ceil(2 * count))) // 2
 

@@ -241,16 +241,22 @@ def subject_of(
     )
     module = None if isinstance(model, str) else model
     energy = potentials.make_energy(spec, module)
-    one_way = module.clone(directed=True) if module is not None else None
     return Subject(
         energy=energy,
-        directed_energy=potentials.make_energy(spec, one_way, directed=True),
+        directed_energy=potentials.make_energy(spec, _one_way(module), directed=True),
         predict=potentials.differentiate(energy, spec.matmul_precision),
         params=random_params(spec, seed, module),
         cutoff=spec.cutoff,
         species_table=spec.species_table,
         anchored=spec.anchor_isolated,
     )
+
+
+def _one_way(module: Any) -> nn.Module | None:
+    """The same module for directed edges."""
+    if module is None:
+        return None
+    return module.clone(context=dataclasses.replace(module.context, directed=True))
 
 
 def random_params(spec: PotentialSpec, seed: int = 0, model: nn.Module | None = None) -> PyTree:

@@ -1,5 +1,7 @@
 import json
+import os
 import pathlib
+import re
 
 import hydra
 import pytest
@@ -101,3 +103,26 @@ def test_the_same_command_finds_a_finished_run(sweep: pathlib.Path, copper: path
     done = run_train(sweep, "-m", f"data.train={copper}", *TINY, "seed=0,1")
     assert done.stdout.count("this run is finished") == 2
     assert (sweep / "multirun/copper/seed=0/copper.equipot").read_bytes() == before
+
+
+def test_a_model_of_another_package_has_settings_and_a_line_of_help(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "their_package"
+    (package / "configs" / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "newnet.py").write_text("from equipot.models.schnet import Config, Model\n")
+    text = "# a network of theirs\nname: newnet\ncutoff: 4.5\nnum_channels: 64\n"
+    (package / "configs" / "model" / "newnet.yaml").write_text(text)
+    about = tmp_path / "site" / "their_package-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[equipot.models]\nnewnet = their_package.newnet\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+
+    assert re.search(r"newnet +a network of theirs", run_train(tmp_path, "--help").stdout)
+    words = ("data.train=my.xyz", "model=newnet", "model.num_channels=8")
+    shown = yaml.safe_load(run_train(tmp_path, *words, "--cfg", "job").stdout)
+    assert (shown["model"]["name"], shown["model"]["cutoff"]) == ("newnet", 4.5)
+    done = run_train(tmp_path, *words[:2], "+model.numchannels=8", code=2)
+    assert "model.newnet: unknown key 'numchannels'. Did you mean 'num_channels'?" in done.stderr
+    done = run_train(tmp_path, *words, code=2)
+    assert "my.xyz" in done.stderr and done.stderr.count("\n") == 1

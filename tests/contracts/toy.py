@@ -10,10 +10,11 @@ from flax import linen as nn
 from equipot import testing
 from equipot.graphs import pairs
 from equipot.graphs.graph import Graph
+from equipot.models.context import ModelContext
 from equipot.potential import potential as potentials
 from equipot.typing import Array, Float, Int, PyTree
 
-NUM_SPECIES = 3
+CONTEXT = ModelContext(species_table=(1, 6, 8), avg_num_neighbors=12.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,7 @@ class Config:
 
 class Model(nn.Module):
     config: Config
-    num_species: int = NUM_SPECIES
-    avg_num_neighbors: float = 12.0
-    directed: bool = False
+    context: ModelContext = CONTEXT
 
     @nn.compact
     def __call__(
@@ -37,14 +36,14 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
-        if not self.directed:
+        if not self.context.directed:
             edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
-        shape, dtype = (self.num_species, self.num_species), edge_vectors.dtype
-        bonds = self.param("pairs", nn.initializers.normal(1.0), shape, dtype)
-        charges = self.param("charges", nn.initializers.normal(1.0), shape[:1], dtype)
+        number, dtype = self.context.num_species, edge_vectors.dtype
+        bonds = self.param("pairs", nn.initializers.normal(1.0), (number, number), dtype)
+        charges = self.param("charges", nn.initializers.normal(1.0), (number,), dtype)
 
         closeness = 1.0 - jnp.sum(edge_vectors**2, axis=-1) / self.config.cutoff**2
-        envelope = jax.nn.relu(closeness) ** self.config.power / self.avg_num_neighbors**0.5
+        envelope = jax.nn.relu(closeness) ** self.config.power / self.context.avg_num_neighbors**0.5
 
         def total(messages: Array) -> Array:
             return jax.ops.segment_sum(messages, receivers, len(species))
@@ -66,7 +65,8 @@ def bare_subject() -> testing.Subject:
     config = Config()
 
     def make_energy(directed: bool) -> Callable[..., Array]:
-        model = Model(config=config, directed=directed)
+        context = dataclasses.replace(CONTEXT, directed=directed)
+        model = Model(config=config, context=context)
 
         def energy(params: PyTree, edge_vectors: Array, graph: Graph, exchange=pairs.keep) -> Array:
             ends = jnp.asarray(graph.senders), jnp.asarray(graph.receivers)

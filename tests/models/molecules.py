@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import testing
+from equipot.models.context import ModelContext
 
 # All pairs of three atoms: edge 2k + 1 is the image of edge 2k.
 SENDERS = jnp.asarray([1, 0, 2, 0, 2, 1], jnp.int32)
@@ -37,3 +38,10 @@ def assert_energies_survive_rotation_and_inversion(energy, edge_vectors):
     for matrix in (testing.rotation_matrix(1), -np.eye(3)):
         found = energy(edge_vectors @ matrix.T)
         testing.assert_close(found, expected, testing.F64_EXACT, "energies")
+
+
+def context(avg_num_neighbors=2.0, species_table=(1, 8), directed=True):
+    """Of a model for the edges of these molecules, which are listed both ways."""
+    return ModelContext(
+        species_table=species_table, avg_num_neighbors=avg_num_neighbors, directed=directed
+    )

@@ -10,7 +10,7 @@ import pytest
 from equipot import errors, testing
 from equipot.models import allegro
 from tests.models import molecules
-from tests.models.molecules import quick_jit
+from tests.models.molecules import context, quick_jit
 
 SMALL = allegro.Config(
     cutoff=3.0,
@@ -34,9 +34,8 @@ def vectors(dtype="float32", positions=POSITIONS):
 
 
 def initialise(config, dtype="float32", num_species=2):
-    model = allegro.Model(
-        config=config, num_species=num_species, avg_num_neighbors=3.0, directed=True
-    )
+    table = tuple(range(1, num_species + 1))
+    model = allegro.Model(config=config, context=context(3.0, table))
     edges = SPECIES, SENDERS, RECEIVERS
     shapes = jax.eval_shape(model.init, jax.random.key(0), vectors(dtype), *edges)
     rng = np.random.default_rng(0)
@@ -102,7 +101,7 @@ def test_pairs_end_where_their_species_say():
     """Between the second species there is nothing beyond 1.2 Å, between others there is."""
     cutoffs = ((3.0, 3.0), (3.0, 1.2))
     params, energy = initialise(dataclasses.replace(SMALL, pair_cutoffs=cutoffs))
-    model = allegro.Model(config=SMALL, num_species=2, avg_num_neighbors=3.0, directed=True)
+    model = allegro.Model(config=SMALL, context=context(3.0))
     kept = np.array([not (SPECIES[i] == SPECIES[j] == 1) for i, j in PAIRS])
     distance = np.linalg.norm(POSITIONS[1] - POSITIONS[2])
     assert 1.2 < distance < 3.0
@@ -123,7 +122,7 @@ def test_many_species_are_embedded_as_few_are(basis, monkeypatch):
 def test_untrained_frequencies_and_norms_change_nothing():
     params, energy = initialise(SMALL)
     config = dataclasses.replace(SMALL, trainable_bessel=True, species_norm=True)
-    model = allegro.Model(config=config, num_species=2, avg_num_neighbors=3.0, directed=True)
+    model = allegro.Model(config=config, context=context(3.0))
     edges = SPECIES, SENDERS, RECEIVERS
     drawn = quick_jit(model.init)(jax.random.key(0), vectors(), *edges)["params"]
     assert np.array_equal(drawn["bessel_roots"], [1, 2, 3, 4])

@@ -12,7 +12,7 @@ from equipot import errors, testing
 from equipot.e3.arrays.irreps import Irrep
 from equipot.models import mace
 from tests.models import molecules
-from tests.models.molecules import RECEIVERS, SENDERS, SPECIES, quick_jit, vectors
+from tests.models.molecules import RECEIVERS, SENDERS, SPECIES, context, quick_jit, vectors
 
 SMALL = mace.Config(
     cutoff=3.0,
@@ -27,13 +27,7 @@ SMALL = mace.Config(
 
 
 def build(config, avg_num_neighbors=2.0, atomic_numbers=(1, 8)):
-    return mace.Model(
-        config=config,
-        num_species=2,
-        avg_num_neighbors=avg_num_neighbors,
-        atomic_numbers=atomic_numbers,
-        directed=True,
-    )
+    return mace.Model(config=config, context=context(avg_num_neighbors, atomic_numbers))
 
 
 def shapes(config):

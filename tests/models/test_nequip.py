@@ -11,7 +11,15 @@ from equipot import errors, testing
 from equipot.e3.arrays.irreps import Irrep
 from equipot.models import nequip
 from tests.models import molecules
-from tests.models.molecules import POSITIONS, RECEIVERS, SENDERS, SPECIES, quick_jit, vectors
+from tests.models.molecules import (
+    POSITIONS,
+    RECEIVERS,
+    SENDERS,
+    SPECIES,
+    context,
+    quick_jit,
+    vectors,
+)
 
 SMALL = nequip.Config(
     cutoff=3.0, num_layers=2, lmax=1, num_channels=4, num_radial_basis=4, radial_widths=(8,)
@@ -19,8 +27,7 @@ SMALL = nequip.Config(
 
 
 def initialise(config, dtype="float32", avg_num_neighbors=2.0):
-    fields = {"config": config, "num_species": 2, "avg_num_neighbors": avg_num_neighbors}
-    model = nequip.Model(**fields, directed=True)
+    model = nequip.Model(config=config, context=context(avg_num_neighbors))
     edges = SPECIES, SENDERS, RECEIVERS
     params = quick_jit(model.init)(jax.random.key(0), vectors(dtype), *edges)
     return params, quick_jit(lambda p, v: model.apply(p, v, *edges))
@@ -86,10 +93,9 @@ def test_single_precision_agrees_with_double():
 def test_pairs_give_the_energies_and_gradients_of_their_directed_edges():
     with jax.enable_x64(True):
         params, _ = initialise(SMALL, "float64")
-        fields = {"config": SMALL, "num_species": 2, "avg_num_neighbors": 2.0}
 
         def energy_and_forces(directed):
-            model = nequip.Model(**fields, directed=directed)
+            model = nequip.Model(config=SMALL, context=context(directed=directed))
             step = 1 if directed else 2  # what follows each edge is the way back
             senders, receivers = SENDERS[::step], RECEIVERS[::step]
 
@@ -125,7 +131,7 @@ def test_directions_matter_beyond_degree_zero():
 
     def spread(lmax):
         config = dataclasses.replace(SMALL, lmax=lmax)
-        model = nequip.Model(config=config, num_species=1, avg_num_neighbors=2.0, directed=True)
+        model = nequip.Model(config=config, context=context(species_table=(1,)))
         edges = molecules.ALIKE, molecules.NEAR, molecules.FAR
         bent, straight = molecules.bonds(np.pi / 2), molecules.bonds(np.pi)
         params = quick_jit(model.init)(jax.random.key(0), bent, *edges)

@@ -8,7 +8,7 @@ import pytest
 from equipot import errors, testing
 from equipot.models import painn
 from tests.models import molecules
-from tests.models.molecules import ALIKE, FAR, NEAR, bonds, quick_jit
+from tests.models.molecules import ALIKE, FAR, NEAR, bonds, context, quick_jit
 
 SMALL = painn.Config(
     cutoff=3.0, num_layers=1, num_channels=4, num_radial_basis=4, readout_widths=(4,)
@@ -17,7 +17,7 @@ SMALL = painn.Config(
 
 def initialise(vectors):
     """Parameters without zeros, and the energies of a graph."""
-    model = painn.Model(config=SMALL, num_species=2, avg_num_neighbors=2.0, directed=True)
+    model = painn.Model(config=SMALL, context=context())
     edges = ALIKE, NEAR, FAR
     params = quick_jit(model.init)(jax.random.key(0), vectors, *edges)
     params = jax.tree.map(lambda x: x + 0.1, params)

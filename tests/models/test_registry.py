@@ -9,6 +9,9 @@ from flax import linen as nn
 
 from equipot import errors
 from equipot.models import nequip, registry
+from equipot.models.context import ModelContext
+
+CONTEXT = ModelContext(species_table=(1, 8), avg_num_neighbors=10.0)
 
 
 def test_every_file_in_the_folder_is_available():
@@ -26,9 +29,9 @@ def test_every_model_has_settings_with_a_cutoff(name):
 
 @pytest.mark.parametrize("name", registry.available())
 def test_every_model_can_be_built_from_its_defaults(name):
-    model = registry.build_model(name, registry.config_class(name)(), (1, 8), 10.0)
+    model = registry.build_model(name, registry.config_class(name)(), CONTEXT)
     assert isinstance(model, nn.Module)
-    assert model.num_species == 2
+    assert model.context.num_species == 2
 
 
 def test_mapping_is_split_into_name_and_settings():
@@ -56,7 +59,7 @@ def test_mapping_without_a_name_is_refused():
 
 def test_atoms_without_any_edges_have_energies():
     model = registry.build_model(
-        "nequip", nequip.Config(num_channels=2, radial_widths=(4,)), (1, 8), 1.0
+        "nequip", nequip.Config(num_channels=2, radial_widths=(4,)), CONTEXT
     )
     nobody = jnp.zeros(0, jnp.int32)
     species = jnp.asarray([0, 1, 1], jnp.int32)
@@ -65,3 +68,61 @@ def test_atoms_without_any_edges_have_energies():
     )
     assert energy.shape == (3,)
     assert energy[1] == energy[2] != energy[0]
+
+
+def shapes(name, config, species_table):
+    context = dataclasses.replace(CONTEXT, species_table=species_table)
+    model = registry.build_model(name, config, context)
+    index = jnp.zeros(1, jnp.int32)
+    made = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 3)), index, index, index)
+    leaves = jax.tree_util.tree_leaves_with_path(made["params"])
+    return model, {tuple(key.key for key in path): leaf.shape for path, leaf in leaves}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in registry.available()),
+        ("nequip", {"species_norm": True}),
+        ("allegro", {"species_norm": True}),
+        ("mace", {"interaction": "agnostic"}),
+        ("mace", {"interaction": "density", "first_interaction": "density"}),
+    ],
+)
+def test_a_model_names_the_parameters_that_have_a_row_for_each_species(name, settings):
+    config = registry.config_class(name)(**settings)
+    model, two = shapes(name, config, (1, 8))
+    _, three = shapes(name, config, (1, 6, 8))
+    assert two.keys() == three.keys()
+    tables = {path for path in two if registry.is_species_table(model, path)}
+    assert tables == {path for path in two if two[path] != three[path]}
+    assert all(three[path] == (3, *two[path][1:]) for path in tables)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Installs a package that offers models, as pip would leave it."""
+
+    def install(name, entry_points):
+        for entry, source in entry_points.items():
+            (tmp_path / f"{name}_{entry}.py").write_text(source)
+        folder = tmp_path / f"{name}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [f"{entry} = {name}_{entry}" for entry in entry_points]
+        text = "\n".join(["[equipot.models]", *lines, ""])
+        (folder / "entry_points.txt").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return install
+
+
+def test_a_model_of_another_package_is_found_by_its_entry_point(package):
+    source = "from equipot.models.schnet import Config, Model\n"
+    package("theirs", {"newnet": source, "schnet": source, "nothing": "Config = 1\n"})
+    assert "newnet" in registry.available()
+    name, config = registry.config_from_mapping({"name": "newnet", "num_channels": 4})
+    assert registry.build_model(name, config, CONTEXT).config.num_channels == 4
+    assert registry.available().count("schnet") == 1
+    with pytest.raises(errors.ConfigError, match=r"theirs_nothing, which .* it lacks Model"):
+        registry.config_class("nothing")

@@ -9,7 +9,7 @@ import pytest
 
 from equipot import errors, testing
 from equipot.models import schnet
-from tests.models.molecules import ALIKE, FAR, NEAR, bonds, quick_jit
+from tests.models.molecules import ALIKE, FAR, NEAR, bonds, context, quick_jit
 
 SMALL = schnet.Config(
     cutoff=3.0,
@@ -23,7 +23,7 @@ SMALL = schnet.Config(
 
 def initialise(config, vectors, senders=NEAR, receivers=FAR):
     """Parameters without zeros, and the energies of a graph."""
-    model = schnet.Model(config=config, num_species=2, avg_num_neighbors=2.0, directed=True)
+    model = schnet.Model(config=config, context=context())
     edges = ALIKE, senders, receivers
     params = quick_jit(model.init)(jax.random.key(0), vectors, *edges)
     params = jax.tree.map(lambda x: x + 0.1, params)

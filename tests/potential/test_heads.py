@@ -12,6 +12,7 @@ from flax import linen as nn
 from equipot import EquipotCalculator, errors, testing
 from equipot.graphs import batching
 from equipot.models import mace, registry
+from equipot.models.context import ModelContext
 from equipot.potential import artefact, evaluate, references
 from equipot.potential import potential as potentials
 from equipot.potential.config import PotentialConfig
@@ -48,6 +49,7 @@ class TwoToys(nn.Module):
     """The toy model twice, with parameters of its own for each head."""
 
     config: toy.Config
+    context: ModelContext = toy.CONTEXT
 
     @nn.compact
     def __call__(self, *arguments):
@@ -142,8 +144,9 @@ def test_calculator_must_be_told_which_head(saved, head, received):
 
 def test_a_model_with_one_head_refuses_several():
     _, config = registry.config_from_mapping({"name": "schnet"})
+    context = ModelContext(species_table=(1, 8), avg_num_neighbors=10.0, num_heads=2)
     with pytest.raises(errors.ConfigError, match="schnet has one head, but the data have 2 levels"):
-        registry.build_model("schnet", config, (1, 8), 10.0, num_heads=2)
+        registry.build_model("schnet", config, context)
 
 
 def test_references_are_fitted_for_each_head_alone():

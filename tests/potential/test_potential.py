@@ -11,12 +11,14 @@ from equipot import errors, testing
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.models import nequip
+from equipot.models.context import ModelContext
 from equipot.potential import evaluate
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.testing import structures
 
 ENERGIES = (-13.587431, -1028.4973, -2041.8397)
+CONTEXT = ModelContext(species_table=(1, 6, 8), avg_num_neighbors=10.0)
 SPEC = PotentialSpec(
     model_name="nequip",
     model_config=nequip.Config(
@@ -133,11 +135,12 @@ def test_parameters_have_the_precision_of_the_specification(dtype):
 
 
 def test_model_from_outside_takes_the_place_of_the_one_that_is_named():
-    twin = nequip.Model(config=SPEC.model_config, num_species=3, avg_num_neighbors=10.0)
+    twin = nequip.Model(config=SPEC.model_config, context=CONTEXT)
+    one_way = twin.clone(context=dataclasses.replace(CONTEXT, directed=True))
     spec = dataclasses.replace(SPEC, model_name="twin")
     outside = testing.Subject(
         energy=potentials.make_energy(spec, twin),
-        directed_energy=potentials.make_energy(spec, twin.clone(directed=True), directed=True),
+        directed_energy=potentials.make_energy(spec, one_way, directed=True),
         predict=potentials.differentiate(potentials.make_energy(spec, twin), "highest"),
         params=testing.random_params(spec, model=twin),
         cutoff=3.0,
@@ -147,8 +150,8 @@ def test_model_from_outside_takes_the_place_of_the_one_that_is_named():
 
 
 def test_a_model_of_the_other_form_of_graphs_is_refused():
-    twin = nequip.Model(config=SPEC.model_config, num_species=3, avg_num_neighbors=10.0)
-    with pytest.raises(ValueError, match=r"expected a model with directed=True, .* Model without"):
+    twin = nequip.Model(config=SPEC.model_config, context=CONTEXT)
+    with pytest.raises(ValueError, match=r"context has directed=True, .* with directed=False"):
         potentials.make_energy(SPEC, twin, directed=True)
 
 

@@ -1,0 +1,25 @@
+"""What a model is told of the potential that it becomes part of."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelContext:
+    """The facts that are not settings: they come from the data, or from who calls the model.
+
+    Attributes:
+      species_table: Atomic number of each species, ascending.
+      avg_num_neighbors: Mean number of neighbors in the training set.
+      num_heads: Number of levels of theory; 1 for a model that cannot tell them apart.
+      directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+    """
+
+    species_table: tuple[int, ...]
+    avg_num_neighbors: float
+    num_heads: int = 1
+    directed: bool = False
+
+    @property
+    def num_species(self) -> int:
+        """Number of species that the model knows."""
+        return len(self.species_table)

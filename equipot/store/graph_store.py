@@ -127,7 +127,7 @@ class GraphStore(Sequence[host_graph.HostGraph]):
 
     @property
     def avg_num_neighbors(self) -> float:
-        """Edges per atom, over all atoms; 1 if there are no edges at all."""
+        """Neighbors of an atom, over all atoms; 1 if there are none at all."""
         return statistics.average_num_neighbors(self._graphs)
 
     @property

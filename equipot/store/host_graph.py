@@ -187,11 +187,8 @@ def _molecules(
         if placed is not None and head is not None:
             species = lookup.take(structure.atomic_numbers)
             if species.min() >= 0:
-                # As its constructor would make it, whose check of every edge is half of the work.
-                graph = object.__new__(HostGraph)
-                graph.__dict__.update(
-                    _fields(structure, placed, species, energies[head], head, 0.0)
-                )
+                fields = _fields(structure, placed, species, energies[head], head, 0.0)
+                graph = HostGraph(**fields)
         found.append(graph)
     return found
 

@@ -67,12 +67,9 @@ def _placed(
     offsets = np.repeat((total / size)[:, None], size, axis=1)
     molecule, pair = np.nonzero(near.T[chosen])
     ends = np.cumsum(np.bincount(molecule, minlength=len(chosen)))
-    senders, receivers, shifts = neighbors.both_ways(
-        block.second[pair].astype(np.int32),
-        block.first[pair].astype(np.int32),
-        np.zeros((len(pair), 3), np.int8),
-    )
-    starts = [0, *(2 * ends).tolist()]
+    senders, receivers = block.second[pair].astype(np.int32), block.first[pair].astype(np.int32)
+    shifts = np.zeros((len(pair), 3), np.int8)
+    starts = [0, *ends.tolist()]
     return [
         neighbors.Placed(
             offsets=offset,

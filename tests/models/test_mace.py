@@ -193,6 +193,6 @@ def test_pairs_give_the_same_energies():
     with jax.enable_x64(True):
         params, v = random_params(config), vectors("float64")
         edges = v[::2], SPECIES, SENDERS[::2], RECEIVERS[::2]
-        model = dataclasses.replace(build(config), directed=False)
+        model = mace.Model(config=config, context=context(directed=False))
         found = quick_jit(model.apply)({"params": params}, *edges)
         testing.assert_close(found, energies(config, params, v), testing.F64_EXACT, "energies")

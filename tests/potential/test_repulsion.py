@@ -56,7 +56,8 @@ def subject():
         repulsion=ZBL(polynomial_cutoff=4),
     )
     energy = potentials.make_energy(spec, module)
-    one_way = potentials.make_energy(spec, module.clone(directed=True), directed=True)
+    turned = module.clone(context=dataclasses.replace(module.context, directed=True))
+    one_way = potentials.make_energy(spec, turned, directed=True)
     return testing.Subject(
         energy=energy,
         directed_energy=one_way,

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import ase
-import benchmark_cases
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +28,7 @@ from equipot.data import distance_range
 from equipot.data.structure import Structure
 from equipot.potential import potential
 from equipot.typing import PyTree
+from scripts.benchmark import cases
 
 SKIN = 0.5  # Å
 LARGEST_MOVE = 0.45  # of the skin; a search comes beyond one half
@@ -55,7 +55,7 @@ def idle(spec: potential.PotentialSpec) -> Callable[[PyTree, graphs.Graph], pote
 
 def make_potential(structure: Structure, with_range: bool) -> potential.Potential:
     """A potential for water; what it computes does not matter."""
-    spec = benchmark_cases.water_spec("schnet", cutoff=CUTOFF, num_layers=1, num_channels=4)
+    spec = cases.water_spec("schnet", cutoff=CUTOFF, num_layers=1, num_channels=4)
     params = potential.init_params(spec, jax.random.key(0), jnp.ones(2), jnp.zeros(2))
     span = _wide_range(structure) if with_range else None
     return potential.Potential(spec=spec, params=params, distance_range=span)
@@ -83,7 +83,7 @@ def median_milliseconds(function: Callable[[int], Any], repeats: int) -> float:
 
 def measure(num_atoms: int, repeats: int, with_range: bool) -> tuple[float, float]:
     """Processor time in ms of a step and of the program alone."""
-    structure = benchmark_cases.water_structure(num_atoms // benchmark_cases.ATOMS_PER_MOLECULE)
+    structure = cases.water_structure(num_atoms // cases.ATOMS_PER_MOLECULE)
     atoms = ase.Atoms(
         numbers=structure.atomic_numbers,
         positions=structure.positions,

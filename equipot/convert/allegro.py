@@ -112,7 +112,7 @@ def _two_body(body: Body) -> tuple[dict[str, Any], Params]:
     ratio = body.cutoff / (math.pi * math.sqrt(2.0 / body.cutoff))
     params = {
         "radial": linear * ratio * math.sqrt(len(linear)),
-        "center": torch_modules.array(types.center_embed.weight)[body.types],
+        "centre": torch_modules.array(types.center_embed.weight)[body.types],
         "neighbor": torch_modules.array(types.neighbor_embed.weight)[body.types],
     }
     settings = {

@@ -158,7 +158,7 @@ class Model(nn.Module):
 
     config: Config
     context: ModelContext
-    species_tables: ClassVar[tuple[str, ...]] = ("center", "neighbor", "species_norm")
+    species_tables: ClassVar[tuple[str, ...]] = ("centre", "neighbor", "species_norm")
 
     @nn.compact
     def __call__(
@@ -272,7 +272,8 @@ class Model(nn.Module):
             span = max(config.spline_span, 1)
             first = {"splines": draw("splines", (species, species, basis, dim), span)}
         else:
-            ends = {end: draw(end, (species, dim // 2), 1) for end in ("center", "neighbor")}
+            # "centre" is how files spell it.
+            ends = {end: draw(end, (species, dim // 2), 1) for end in ("centre", "neighbor")}
             first = {"radial": draw("radial", (basis, dim), basis), **ends}
         *hidden, last = [
             draw(f"embedding_{n}", shape, shape[0])

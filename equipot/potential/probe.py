@@ -17,7 +17,7 @@ MAX_ATOMS = 8
 MAX_EDGES = 128
 """Any probe of ``make_structure`` fits into a program compiled for this many pairs."""
 
-_NEIGHBOURS = 12.0  # mean number of neighbors in the probe
+_NEIGHBORS = 12.0  # mean number of neighbors in the probe
 _SKEW = np.array([[1.0, 0.0, 0.0], [0.13, 1.05, 0.0], [-0.09, 0.17, 0.93]])
 _SMALL = 1e-3  # eV, eV/Å, eV/Å³: values below are compared as if they were this large
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
@@ -57,7 +57,7 @@ def make_structure(species_table: tuple[int, ...], cutoff: float, head: str = ""
     """
     corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
     wobble = np.sin(np.arange(1, 25) ** 2).reshape(MAX_ATOMS, 3)  # no symmetry, no random generator
-    volume = MAX_ATOMS * 4 / 3 * np.pi * cutoff**3 / _NEIGHBOURS
+    volume = MAX_ATOMS * 4 / 3 * np.pi * cutoff**3 / _NEIGHBORS
     cell = _SKEW * (volume / np.linalg.det(_SKEW)) ** (1 / 3)
     stride = max(1, len(species_table) // MAX_ATOMS)
     numbers = [species_table[i * stride % len(species_table)] for i in range(MAX_ATOMS)]

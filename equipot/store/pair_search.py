@@ -20,7 +20,7 @@ SAME_PLACE = 1e-3
 THREADED_FROM = 2000
 """Number of atoms from which one list is spread over the cores."""
 
-MAX_NEIGHBOURS = 10_000
+MAX_NEIGHBORS = 10_000
 """Neighbors of an atom, on average, beyond which a structure is taken for a mistake."""
 
 _EMPTY_BINS = 2000.0
@@ -83,10 +83,10 @@ def _check_density(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cut
     room = np.where(np.arange(3) < pbc.sum(), 0.0, 2.0 * cutoff) + _extents(positions, cell, pbc)
     spread = len(positions) * 4.0 / 3.0 * np.pi * cutoff**3 / float(np.prod(room))
     expected = max(lattice.num_points(cell, pbc, cutoff), spread)
-    if expected > MAX_NEIGHBOURS:
+    if expected > MAX_NEIGHBORS:
         raise errors.DataError(
             f"about {expected:.1e} neighbors of each atom lie within the cutoff of {cutoff:g} Å, "
-            f"expected at most {MAX_NEIGHBOURS}: the {len(positions)} atoms or the lattice vectors "
+            f"expected at most {MAX_NEIGHBORS}: the {len(positions)} atoms or the lattice vectors "
             f"{cell[pbc].tolist()} (Å) are too close together; mend the structure or its unit"
         )
 

@@ -15,7 +15,7 @@ from equipot.typing import Array, Float, PyTree
 _MOMENTUM = 0.95
 _SIZE = 0.4  # of the entries of an update, root mean square: Adam's have it with noisy gradients
 _LEAST_WIDTH = 4
-_EMBEDDINGS = ("embedding", "center", "neighbor")  # parameters of models, [species, channels]
+_EMBEDDINGS = ("embedding", "centre", "neighbor")  # parameters of models, [species, channels]
 _STEPS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 

@@ -6,7 +6,7 @@ They take the parameters of our layers, joined as e3nn-jax wants them, and give 
 from collections.abc import Mapping
 from typing import Any
 
-import e3nn_jax
+import e3nn_jax  # pyright: ignore[reportMissingImports]
 import jax
 import jax.numpy as jnp
 

@@ -9,8 +9,8 @@ import runpy
 import sys
 import time
 
-import torch
-from torch.utils.data import dataloader
+import torch  # pyright: ignore[reportMissingImports]
+from torch.utils.data import dataloader  # pyright: ignore[reportMissingImports]
 
 _clock = time.perf_counter
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openmm
+import openmm  # pyright: ignore[reportMissingImports]
 from ase import Atoms, units
-from openmm import unit
+from openmm import unit  # pyright: ignore[reportMissingImports]
 
 EV = units.mol / units.kJ  # kJ/mol in one eV
 ELECTRON_VOLT_PER_ANGSTROM = EV * 10.0  # kJ/mol/nm in one eV/Å

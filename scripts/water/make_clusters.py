@@ -26,7 +26,7 @@ from ase import Atoms
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.optimize import BFGS
-from tblite.ase import TBLite
+from tblite.ase import TBLite  # pyright: ignore[reportMissingImports]
 
 FILE = Path(__file__).resolve().parents[2] / "data" / "water" / "clusters.extxyz"
 SIZES = range(1, 7)

@@ -42,7 +42,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from tblite.ase import TBLite
+from tblite.ase import TBLite  # pyright: ignore[reportMissingImports]
 
 from scripts.water import classical, sampling
 from scripts.water.sampling import ROUNDS, SWEEPS

@@ -99,6 +99,41 @@ def test_a_model_names_the_parameters_that_have_a_row_for_each_species(name, set
     assert all(three[path] == (3, *two[path][1:]) for path in tables)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        (
+            "allegro",
+            {"species_norm": True},
+            "centre embedding energy environment latent neighbor norm products radial readout "
+            "scalars species tensors",
+        ),
+        (
+            "mace",
+            {"interaction": "density", "first_interaction": "agnostic"},
+            "density embedding hidden interaction linear mixing order product radial readout up",
+        ),
+        (
+            "nequip",
+            {"species_norm": True, "trainable_bessel": True, "readout_widths": (4,)},
+            "bessel connection down embedding hidden interaction linear norm radial readout "
+            "roots self species up",
+        ),
+        (
+            "painn",
+            {},
+            "Dense bias coefficients embedding filters kernel linear message mixed readout update",
+        ),
+        ("schnet", {}, "Dense bias embedding filter interaction kernel linear readout up update"),
+    ],
+)
+def test_parameters_keep_their_names_which_files_and_checkpoints_hold(name, settings, words):
+    """Spelling included: a name of before that is not there any more is a file that is refused."""
+    _, found = shapes(name, registry.config_class(name)(**settings), (1, 8))
+    parts = {part for path in found for key in path for part in key.split("_")}
+    assert {part for part in parts if not part[:1].isdigit()} == set(words.split())
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Installs a package that offers models, as pip would leave it."""

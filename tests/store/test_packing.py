@@ -34,6 +34,21 @@ def test_equal_sizes_get_a_tight_budget():
     assert 0 <= budget.edges - 4 * sizes[:, 1].max() < 0.02 * budget.edges
 
 
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "directed"),
+    [
+        ([[3, 3], [5, 7], [9, 15], [30, 111]], 2, (41, 224, 5)),
+        ([[3, 3], [3, 2]], 2, (7, 16, 3)),
+        ([[192, 5199]] * 5, 3, (577, 31232, 4)),
+    ],
+)
+def test_budgets_are_those_of_the_versions_that_held_both_directions(sizes, batch_size, directed):
+    """So that a run that was begun with them keeps its batches."""
+    nodes, edges, graphs = directed
+    found = packing.plan_sizes(np.array(sizes), batch_size)
+    assert found == Budget(nodes, edges // 2, graphs)
+
+
 def test_equal_sizes_are_dealt_in_order_in_full_batches():
     sizes, order = liquid_sizes(), shuffled(liquid_sizes())
     bins = packing.pack(sizes, order, packing.plan_sizes(sizes, 4))

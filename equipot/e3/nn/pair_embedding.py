@@ -2,7 +2,7 @@
 
 First comes a matrix that depends on both species:
 
-- ``radial`` M, ``center`` and ``neighbor``: x = (b M) ∘ (center[species] ⊕ neighbor[species]),
+- ``radial`` M, ``centre`` and ``neighbor``: x = (b M) ∘ (centre[species] ⊕ neighbor[species]),
 - ``splines`` M: x = b M[species of the center, species of the neighbor],
 - ``table``: either of these for few species, times the matrix that follows, in one product of
   all functions of all pairs of species, of which those of one pair are not zero.
@@ -29,8 +29,8 @@ def fold(
     if "splines" in first:
         table = first["splines"]
     else:
-        center, neighbor = first["center"][:, None], first["neighbor"][None]
-        shape = len(first["center"]), len(first["neighbor"]), center.shape[-1]
+        center, neighbor = first["centre"][:, None], first["neighbor"][None]
+        shape = len(first["centre"]), len(first["neighbor"]), center.shape[-1]
         ends = [jnp.broadcast_to(end, shape) for end in (center, neighbor)]
         table = jnp.concatenate(ends, axis=-1)[:, :, None, :] * first["radial"][None, None]
     table = table.reshape(-1, table.shape[-1])
@@ -62,7 +62,7 @@ def evaluate(
         x = jnp.einsum("eb,ebd->ed", basis, splines.reshape(-1, *splines.shape[2:])[pair])
     else:
         number = jnp.asarray(len(params["neighbor"]), pair.dtype)
-        ends = params["center"][pair // number], params["neighbor"][pair % number]
+        ends = params["centre"][pair // number], params["neighbor"][pair % number]
         x = (basis @ params["radial"]) * jnp.concatenate(ends, axis=-1)
     for matrix in params["hidden"]:
         x = activation(x @ matrix)

@@ -29,8 +29,8 @@ test: .venv/.test
 # Readers, calculators, training and commands, and little that is slow to compile.
 NEWEST_TESTS := tests/test_package.py tests/test_warnings.py tests/test_config.py tests/data \
   tests/calculators tests/cli/test_main.py tests/cli/test_overrides.py tests/cli/test_console.py \
-  tests/training/test_checkpoints.py tests/training/test_folder.py tests/training/test_logging.py \
-  tests/training/test_plots.py tests/training/test_reports.py tests/training/test_setup.py
+  tests/training/test_checkpoints.py tests/training/test_folder.py tests/training/test_run_log.py \
+  tests/training/test_plots.py tests/training/test_preparation.py tests/training/test_reports.py
 
 test-newest:
 	@newest=$$(scripts/newest_python.sh $(PYTHON)); \

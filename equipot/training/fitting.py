@@ -20,6 +20,7 @@ from equipot.potential import potential as potentials
 from equipot.process import ALONE, Process
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
+    centering,
     checkpoints,
     folder,
     plots,
@@ -74,9 +75,11 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         saved = stack.enter_context(
             checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints, process)
         )
-        initial = state.init_state(parts.params, parts.updates.transformation)
         progress = state.Progress(seed=config.seed)
         goes_on = saved.latest_step is not None
+        if not goes_on and config.init_from is None:
+            parts = centering.centered(parts)
+        initial = state.init_state(parts.params, parts.updates.transformation)
         if goes_on:
             initial, progress = saved.load(initial)
         log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process))

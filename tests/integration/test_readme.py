@@ -115,6 +115,13 @@ def test_the_readme_starts_with_two_commands_that_make_knows():
         assert done.returncode == 0
 
 
+def test_tests_that_the_makefile_names_are_there():
+    words = (docs_blocks.ROOT / "Makefile").read_text().split()
+    named = [word for word in words if word.startswith("tests/")]
+    assert "tests/calculators" in named
+    assert [word for word in named if not (docs_blocks.ROOT / word).exists()] == []
+
+
 def test_commands_of_make_water_have_valid_settings_and_options():
     from equipot.cli import main
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from equipot import config as configuration
 from equipot import errors
@@ -50,6 +50,20 @@ class LossConfig:
         return {"energy": self.energy, "forces": self.forces, "stress": self.stress}
 
 
+OPTIMIZERS: Mapping[str, str] = {
+    "adam": "optax:scale_by_adam",
+    "amsgrad": "optax:scale_by_amsgrad",
+    "adamw": "optax:scale_by_adam",
+    "muon": "equipot.training.muon:scale_by_muon",
+}
+"""Where each optimizer is: a function of the decays of two moments, as optax has them."""
+
+if TYPE_CHECKING:
+    _Name: TypeAlias = str
+else:
+    _Name = Literal[tuple(OPTIMIZERS)]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How parameters follow the gradient.
@@ -70,7 +84,7 @@ class OptimizerConfig:
       plateau_patience: Validations without a better loss before plateau does so, default 10.
     """
 
-    name: Literal["adam", "amsgrad", "adamw", "muon"] = "amsgrad"
+    name: _Name = "amsgrad"
     learning_rate: float = 0.01
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
     warmup_steps: int = 0

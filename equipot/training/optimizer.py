@@ -2,23 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from equipot.training import muon
-from equipot.training.config import OptimizerConfig
+from equipot.training.config import OPTIMIZERS, OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
-_SCALES: Mapping[str, Callable[[float, float], optax.GradientTransformation]] = {
-    "adam": optax.scale_by_adam,
-    "adamw": optax.scale_by_adam,
-    "amsgrad": optax.scale_by_amsgrad,
-    "muon": muon.scale_by_muon,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,11 +42,11 @@ class Updates:
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 
-    Clipping comes first, then Adam, AMSGrad or Muon, then the decay of weights (AdamW), which acts
-    on the matrices of the model and never on biases, scale or shift.
+    Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW), which
+    acts on the matrices of the model and never on biases, scale or shift.
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    parts.append(_SCALES[config.name](*_BETAS))
+    parts.append(pkgutil.resolve_name(OPTIMIZERS[config.name])(*_BETAS))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
     chain = optax.chain(*parts, optax.scale(-1.0))

@@ -6,7 +6,8 @@ energies, in float64.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +18,7 @@ from equipot.graphs import batching
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
+from equipot.quantities import DERIVED
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.typing import PyTree
@@ -32,6 +34,7 @@ class HostPrediction:
       forces: Forces in eV/Å, [nodes, 3].
       stress: (1/V) ∂E/∂ε in eV/Å³, tension positive, [3, 3]; zeros where it is not defined.
       has_stress: Whether it is: only where all three directions are periodic.
+      others: Values of declared quantities by name, each of the shape of its quantity.
     """
 
     energy: float
@@ -39,6 +42,11 @@ class HostPrediction:
     forces: np.ndarray
     stress: np.ndarray
     has_stress: bool
+    others: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """The value of one quantity."""
+        return getattr(self, name) if name in DERIVED else self.others[name]
 
 
 def evaluate(

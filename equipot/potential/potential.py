@@ -42,6 +42,7 @@ from equipot.models import registry
 from equipot.models.context import ModelContext
 from equipot.potential import binding
 from equipot.potential.repulsion import ZBL, make_repulsion
+from equipot.quantities import DERIVED, Quantity
 from equipot.store import host_graph
 from equipot.typing import Array, Float, Int, PyTree
 
@@ -61,6 +62,7 @@ class PotentialSpec:
         neighbors has its reference energy exactly.
       bond_radii: Covalent radius in Å of each species, where bonds switch the shift of an anchored
         potential; None: all neighbors do, as in the first versions.
+      quantities: What it predicts beside energy, forces and stress.
       train_shift: Whether gradients reach the shift.
       matmul_precision: Precision of matrix products on accelerators.
       repulsion: Constants of the short-range repulsion, or None for none.
@@ -79,6 +81,7 @@ class PotentialSpec:
     repulsion: ZBL | None = None
     heads: tuple[str, ...] = host_graph.ONE_HEAD
     bond_radii: tuple[float, ...] | None = None
+    quantities: tuple[Quantity, ...] = ()
 
     def __post_init__(self) -> None:
         radii = self.bond_radii
@@ -141,12 +144,18 @@ class Prediction:
       forces: −∂E/∂r, eV/Å, Float[nodes, 3].
       stress: (1/V) ∂E/∂ε, eV/Å³, tension positive, Float[graphs, 3, 3]; meaningless where a
         structure is not periodic.
+      others: Values of declared quantities by name, [nodes, ...] or [graphs, ...].
     """
 
     node_energy: Leaf
     energy: Leaf
     forces: Leaf
     stress: Leaf
+    others: dict[str, Leaf] = dataclasses.field(default_factory=dict)
+
+    def value(self, name: str) -> Array:
+        """The values of one quantity."""
+        return getattr(self, name) if name in DERIVED else self.others[name]
 
 
 def init_params(

@@ -104,6 +104,7 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
             forces_weight=zeros(graphs),
             stress_weight=zeros(graphs),
             head=zeros(graphs, dtype=index),
+            charge=zeros(graphs),
         ),
         senders=zeros(edges, dtype=index),
         receivers=zeros(edges, dtype=index),
@@ -129,7 +130,7 @@ def _fill(batch: Graph, graphs: Sequence[HostGraph]) -> None:
         labels.cell[index], labels.volume[index] = graph.cell, graph.volume
         labels.energy[index], labels.stress[index] = graph.energy, graph.stress
         labels.head[index], labels.energy_weight[index] = graph.head, graph.energy_weight
-        labels.forces_weight[index] = graph.forces_weight
+        labels.forces_weight[index], labels.charge[index] = graph.forces_weight, graph.charge
         labels.stress_weight[index] = graph.stress_weight
         node, edge = nodes.stop, edges.stop
     batch.senders[edge:] = batch.receivers[edge:] = node

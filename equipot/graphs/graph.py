@@ -54,7 +54,8 @@ class Globals:
     """Per structure: the cell, the labels (reference energies already subtracted), their weights.
 
     Attributes:
-      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3].
+      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3]; zero in directions that are not
+        periodic.
       volume: Å³, Float[graphs]; 1 where not all three directions are periodic, and in padding.
       energy: Label minus the sum of the reference energies, eV, Float[graphs].
       stress: Label in eV/Å³, tension positive, Float[graphs, 3, 3].
@@ -62,6 +63,7 @@ class Globals:
       forces_weight: Likewise for the forces of all atoms of the structure.
       stress_weight: Likewise for the stress; 0 where the volume is not defined.
       head: Index of the level of theory of the labels, Int[graphs].
+      charge: Total charge in elementary charges, Float[graphs].
     """
 
     cell: Leaf
@@ -72,6 +74,7 @@ class Globals:
     forces_weight: Leaf
     stress_weight: Leaf
     head: Leaf
+    charge: Leaf
 
 
 if TYPE_CHECKING:

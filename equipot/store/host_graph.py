@@ -27,7 +27,8 @@ class HostGraph:
       positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbors.Placed``.
       species: Index into the species table, int32, [nodes].
       forces: Label in eV/Å, [nodes, 3].
-      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not.
+      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not, and zero
+        in directions that are not periodic.
       volume: Å³; 1 unless all three directions are periodic.
       energy: Label minus the sum of the reference energies, eV; 0 where there is no label.
       stress: Label in eV/Å³, tension positive, [3, 3].
@@ -37,6 +38,7 @@ class HostGraph:
       senders: Either atom of each pair, int32, [edges].
       receivers: The other one, int32, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
+      charge: Total charge, in elementary charges.
       source: File, frame and formula, for messages.
       head: Index of the level of theory of the labels.
     """
@@ -54,6 +56,7 @@ class HostGraph:
     senders: np.ndarray
     receivers: np.ndarray
     cell_shifts: np.ndarray
+    charge: float = 0.0
     source: str = ""
     head: int = 0
 
@@ -127,6 +130,7 @@ def _fields(
         senders=placed.senders,
         receivers=placed.receivers,
         cell_shifts=_compact(placed.cell_shifts),
+        charge=float(structure.charge),
         source=structure.where,
         head=head,
     )

@@ -114,7 +114,12 @@ class Engine:
         return self._neighbors.n_searches
 
     def compute(
-        self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+        self,
+        positions: np.ndarray,
+        atomic_numbers: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        charge: float = 0.0,
     ) -> evaluate.HostPrediction:
         """Evaluates one structure.
 
@@ -123,6 +128,7 @@ class Engine:
           atomic_numbers: Z of every atom, [nodes].
           cell: Lattice vectors in rows, Å, [3, 3].
           pbc: Which directions are periodic, [3].
+          charge: Total charge, in elementary charges.
 
         Raises:
           UnknownElementError: If the potential does not know an element.
@@ -133,10 +139,15 @@ class Engine:
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
         with self._lock:
-            return self._compute(positions, atomic_numbers, cell, pbc)
+            return self._compute(positions, atomic_numbers, cell, pbc, charge)
 
     def _compute(
-        self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+        self,
+        positions: np.ndarray,
+        atomic_numbers: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        charge: float,
     ) -> evaluate.HostPrediction:
         self.outside = ()
         if len(atomic_numbers) == 0:
@@ -149,7 +160,7 @@ class Engine:
             self.outside = out_of_range.find(span, atomic_numbers, pairs, radius)
             if self.strict:
                 out_of_range.refuse(self.outside)
-        batch = self._batch_of(pairs, species, cell, pbc)
+        batch = self._batch_of(pairs, species, cell, pbc, charge)
         found = self._run(batch.fill(pairs), batch.graph, bool(pbc.all()))
         if self._unchecked is not None:
             self._check_probe(self._unchecked, batch.budget)
@@ -166,19 +177,25 @@ class Engine:
         return self._elements[1]
 
     def _batch_of(
-        self, pairs: neighbors.Neighbors, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+        self,
+        pairs: neighbors.Neighbors,
+        species: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        charge: float,
     ) -> refill.Refill:
         """The batch that pairs go into: the last one, if they are of the same search and fit."""
         spec, num_atoms, num_pairs = self.potential.spec, len(species), pairs.num_pairs
         if self._batch is not None:
             found, batch = self._batch
             same = found is pairs.found and batch.graph.species is species
+            same = same and batch.graph.charge == charge
             if same and batch.budget.holds(num_atoms, num_pairs):
                 return batch
         volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
         likely = _homogeneous_pairs(num_atoms, volume, spec.cutoff) if volume else 0.0
         budget = self._bucket.fit(num_atoms, num_pairs, likely)
-        graph = _host_graph(pairs, species, volume or 1.0, self._head)
+        graph = _host_graph(pairs, species, volume or 1.0, self._head, charge)
         with self._precision():
             batch = refill.Refill(graph, budget, spec.cutoff, spec.dtype)
         self._batch = pairs.found, batch
@@ -189,7 +206,9 @@ class Engine:
     ) -> evaluate.HostPrediction:
         with self._precision(), self._counter:
             prediction = self._predict(self._params, batch)
-            return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
+            quantities = self.potential.spec.quantities
+            table, periodic = self._references, [has_stress]
+            return evaluate.split_prediction(prediction, [graph], table, periodic, quantities)[0]
 
     def _check_probe(self, stored: artefact.Artefact, budget: batching.Budget) -> None:
         """Runs the stored probe through the program just compiled: it fits by construction."""
@@ -222,7 +241,7 @@ def _head_index(heads: tuple[str, ...], head: str | None) -> int:
 
 
 def _host_graph(
-    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int
+    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int, charge: float
 ) -> batching.HostGraph:
     """A graph without labels."""
     return batching.HostGraph(
@@ -233,6 +252,7 @@ def _host_graph(
         senders=pairs.senders,
         receivers=pairs.receivers,
         cell_shifts=pairs.cell_shifts,
+        charge=charge,
         head=head,
     )
 

@@ -55,7 +55,8 @@ class Globals:
     """Per structure: the cell, and what the structure is asked for.
 
     Attributes:
-      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3].
+      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3]; zero in directions that are not
+        periodic.
       volume: Å³, Float[graphs]; 1 where not all three directions are periodic, and in padding.
       head: Index of the level of theory, Int[graphs].
       charge: Total charge in elementary charges, Float[graphs].

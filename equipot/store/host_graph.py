@@ -27,7 +27,8 @@ class HostGraph:
     Attributes:
       positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbors.Placed``.
       species: Index into the species table, int32, [nodes].
-      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not.
+      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not, and zero
+        in directions that are not periodic.
       volume: Å³; 1 unless all three directions are periodic.
       senders: Either atom of each pair, int32, [edges].
       receivers: The other one, int32, [edges].

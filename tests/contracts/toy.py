@@ -10,6 +10,7 @@ from flax import linen as nn
 from equipot import testing
 from equipot.graphs import pairs
 from equipot.graphs.graph import Graph
+from equipot.models import output
 from equipot.models.context import ModelContext
 from equipot.potential import potential as potentials
 from equipot.typing import Array, Float, Int, PyTree
@@ -35,7 +36,7 @@ class Model(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, " nodes"]:
+    ) -> output.Output:
         if not self.context.directed:
             edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
         number, dtype = self.context.num_species, edge_vectors.dtype
@@ -51,7 +52,8 @@ class Model(nn.Module):
         first = total(envelope * bonds[species[receivers], species[senders]])
         dipole = total((envelope * charges[species[senders]])[:, None] * edge_vectors)
         second = total(envelope * exchange(jnp.tanh(first))[senders])
-        return first + jnp.sum(dipole**2, axis=-1) + second
+        energy = first + jnp.sum(dipole**2, axis=-1) + second
+        return output.finish(self, energy, {})
 
 
 def subject(shift: str = "constant") -> testing.Subject:
@@ -71,7 +73,8 @@ def bare_subject() -> testing.Subject:
         def energy(params: PyTree, edge_vectors: Array, graph: Graph, exchange=pairs.keep) -> Array:
             ends = jnp.asarray(graph.senders), jnp.asarray(graph.receivers)
             variables, species = {"params": params["model"]}, jnp.asarray(graph.nodes.species)
-            return model.apply(variables, edge_vectors, species, *ends, exchange)
+            found = model.apply(variables, edge_vectors, species, *ends, exchange)
+            return found.energies[:, 0]
 
         return energy
 

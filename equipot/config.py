@@ -1,8 +1,8 @@
 """From a plain mapping to frozen dataclasses, with a sentence for every wrong key or value.
 
 Works for any nesting of dataclasses whose fields are annotated with ``int``, ``float``, ``bool``,
-``str``, ``Literal[...]``, ``tuple[T, ...]``, ``frozenset[T]``, ``Mapping[str, float]``, unions of these, or another
-such dataclass.
+``str``, ``Literal[...]``, ``tuple[T, ...]``, ``frozenset[T]``, ``Mapping[str, float]``, unions of
+these, or another such dataclass.
 """
 
 import dataclasses

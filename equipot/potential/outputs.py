@@ -56,8 +56,8 @@ def init_params(
     Args:
       quantities: What it predicts.
       num_species: Number of species.
-      scales: Scale, and shift [species, components of 0e], as ``references.quantity_scales`` finds
-        them; 1 and 0 for a quantity that is not there.
+      scales: Scale, and shift [species, components of 0e], see ``scales.quantity_scales``; 1 and 0
+        for a quantity that is not there.
       dtype: Precision.
     """
     if not quantities:
@@ -103,6 +103,13 @@ def cartesian(components: Float[Array, "nodes components"], quantity: Quantity) 
         basis = jnp.asarray(_symmetric_basis(), components.dtype)
         return jnp.tensordot(components, basis, axes=1, precision="highest")
     return components.reshape(len(components), *quantity.shape)
+
+
+def components(values: np.ndarray, quantity: Quantity) -> np.ndarray:
+    """The inverse of ``cartesian`` in NumPy: [n, *shape] to [n, components]."""
+    if quantity.irreps == SYMMETRIC_MATRIX:
+        return np.einsum("nij,kij->nk", values, _symmetric_basis())
+    return values.reshape(len(values), -1)
 
 
 def combine(

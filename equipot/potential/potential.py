@@ -154,7 +154,7 @@ def init_params(
       shift: Mean binding energy per species, eV, likewise.
       model: The module, where it is not the one that the specification names.
       quantity_scales: Of the specification's quantities, by name; 1 and 0 by default, see
-        ``references.quantity_scales``.
+        ``scales.quantity_scales``.
     """
     dtype = jnp.dtype(spec.dtype)
     species = jnp.zeros(2, jnp.int32)

@@ -57,7 +57,7 @@ def make_potential():
     from equipot.potential import potential as potentials
 
     @functools.cache
-    def make(dtype="float64", species_table=(1, 8), scale=0.5, **settings):
+    def make(dtype="float64", species_table=(1, 8), scale=0.5, quantities=(), **settings):
         settings = {"cutoff": 3.5, "num_layers": 1, "lmax": 1, "num_channels": 4} | settings
         name, model_config = registry.config_from_mapping({"name": "nequip", **settings})
         spec = potentials.PotentialSpec(
@@ -67,6 +67,7 @@ def make_potential():
             atomic_energies=tuple(-13.6 * z**1.7 for z in species_table),
             avg_num_neighbors=12.0,
             dtype=dtype,
+            quantities=quantities,
         )
         with jax.enable_x64(dtype == "float64"):
             size = len(species_table)

@@ -143,7 +143,7 @@ class Subject:
         return gradient[: sum(g.num_edges for g in graphs)]
 
     def loss_gradients(self, *structures: Structure) -> PyTree:
-        """Gradients of Σ E² + Σ F² (+ Σ x² of quantities) with respect to the parameters, for one batch of structures."""
+        """Gradients of Σ E² + Σ F² (+ Σ x² of quantities) in the parameters, for one batch."""
         with jax.enable_x64(True):
             batch = batching.collate(self.graphs(structures), BUDGET, self.cutoff, "float64")
             return jax.device_get(self._compiled_loss_gradient(self.params, batch))

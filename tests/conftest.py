@@ -82,6 +82,33 @@ def make_potential():
 
 
 @pytest.fixture(scope="session")
+def polar_potential():
+    """A small NequIP of random parameters with charges, dipoles and two numbers of structures."""
+    from equipot import testing
+    from equipot.models import nequip
+    from equipot.potential import potential as potentials
+    from equipot.quantities import QuantityConfig, declared
+
+    quantities = {
+        "charges": QuantityConfig(per="atom", unit="e", sums_to_charge=True),
+        "dipole": QuantityConfig(irreps="1o", unit="e Å", charges="charges"),
+        "gaps": QuantityConfig(irreps="2x0e", unit="eV"),
+    }
+    spec = potentials.PotentialSpec(
+        model_name="nequip",
+        model_config=nequip.Config(
+            cutoff=3.5, num_layers=1, lmax=1, num_channels=2, num_radial_basis=4, radial_widths=(4,)
+        ),
+        species_table=(1, 8),
+        atomic_energies=(-13.6, -2000.0),
+        avg_num_neighbors=12.0,
+        dtype="float64",
+        quantities=tuple(declared(quantities).values()),
+    )
+    return potentials.Potential(spec=spec, params=testing.random_params(spec))
+
+
+@pytest.fixture(scope="session")
 def lennard_jones() -> list:
     """Forty labelled crystals of argon and krypton, rattled, four atoms each, in two groups."""
     from ase.build import bulk

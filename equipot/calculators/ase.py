@@ -13,10 +13,11 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot import errors
-from equipot.calculators import engine, out_of_range
+from equipot.calculators import engine, out_of_range, results
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
 
@@ -34,6 +35,11 @@ class EquipotCalculator(Calculator):
     Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
     each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
     other processes, which compile a program of their own.
+
+    Quantities that the potential was trained on besides are in ``results`` by their names; what is
+    called ``dipole``, ``charges`` or ``magnetic_moment`` is what ASE's ``get_dipole_moment``,
+    ``get_charges`` and ``get_magnetic_moments`` give. Charges add up to ``atoms.info["charge"]``,
+    which is 0 where it is not there.
 
     If a structure has atoms nearer to each other, or farther from all others, than any were in
     training, ``equipot.OutOfRangeWarning`` says so, once for each pair of elements or element.
@@ -77,6 +83,8 @@ class EquipotCalculator(Calculator):
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
         self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head, strict=strict)
+        named = results.names(self.potential.spec.quantities).values()
+        self.implemented_properties = [*type(self).implemented_properties, *named]  # type: ignore[misc]
         self._watch = out_of_range.Watch()
         self._lock = threading.RLock()
 
@@ -147,6 +155,22 @@ class EquipotCalculator(Calculator):
         with self._lock:
             return super().calculate_properties(atoms, properties)
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation, the charge too where it matters."""
+        changes = super().check_state(atoms, tol)
+        if (
+            not changes
+            and self.atoms is not None
+            and self._charge(self.atoms) != self._charge(atoms)
+        ):
+            return [results.CHARGE]
+        return changes
+
+    def export_properties(self) -> Properties:
+        """Those of the results that ASE has a name for."""
+        known = {name: value for name, value in self.results.items() if name in all_outputs}
+        return Properties(known)
+
     def reset(self) -> None:
         """Forgets the last calculation."""
         with self._lock:
@@ -183,7 +207,11 @@ class EquipotCalculator(Calculator):
             cell = np.asarray(structure.cell)
             try:
                 found = self._engine.compute(
-                    structure.positions, structure.numbers, cell, structure.pbc
+                    structure.positions,
+                    structure.numbers,
+                    cell,
+                    structure.pbc,
+                    self._charge(structure),
                 )
             finally:  # it may be why the prediction is not finite
                 self._warn()
@@ -192,9 +220,16 @@ class EquipotCalculator(Calculator):
                 "free_energy": found.energy,
                 "energies": found.energies,
                 "forces": found.forces,
+                **results.of(found.others, self.potential.spec.quantities),
             }
             if found.has_stress:
                 self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
+
+    def _charge(self, structure: Atoms) -> float:
+        """The total charge, where a quantity adds up to it."""
+        quantities = self.potential.spec.quantities
+        needed = any(quantity.sums_to_charge for quantity in quantities)
+        return results.total_charge(structure) if needed else 0.0
 
     def _warn(self) -> None:
         news = [] if self._engine.strict else self._watch.news(self._engine.outside)

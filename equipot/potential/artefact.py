@@ -263,6 +263,10 @@ def _probe_to_parts(stored: probe.Probe) -> dict[str, bytes]:
 
 def _probe_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> probe.Probe:
     found = {}
+    others = {f"probe/others/{quantity.name}.npy" for quantity in spec.quantities}
+    for part in parts:
+        if part.startswith("probe/others/") and part not in others:
+            raise errors.ArtefactError(f"the part {part} belongs to no quantity of the potential")
     for name, (kind, num_axes) in _PROBE.items():
         array = found[name] = _array_part(parts, f"probe/{name}.npy")
         if array.dtype.kind != kind or array.ndim != num_axes:

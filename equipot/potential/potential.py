@@ -63,7 +63,6 @@ class PotentialSpec:
         neighbors has its reference energy exactly.
       bond_radii: Covalent radius in Å of each species, where bonds switch the shift of an anchored
         potential; None: all neighbors do, as in the first versions.
-      quantities: What it predicts beside energy, forces and stress.
       train_shift: Whether gradients reach the shift.
       matmul_precision: Precision of matrix products on accelerators.
       repulsion: Constants of the short-range repulsion, or None for none.

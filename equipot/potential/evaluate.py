@@ -18,7 +18,7 @@ from equipot.graphs import batching
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
-from equipot.quantities import DERIVED
+from equipot.quantities import DERIVED, Quantity
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.typing import PyTree
@@ -92,7 +92,8 @@ def evaluate(
             members = [graphs[i] for i in batch]
             graph = batching.collate(members, budget, spec.cutoff, spec.dtype)
             periodic = [has_stress[i] for i in batch]
-            parts = split_prediction(predict(params, graph), members, references, periodic)
+            found = predict(params, graph)
+            parts = split_prediction(found, members, references, periodic, spec.quantities)
             done.update(zip(batch, parts, strict=True))
             if on_progress is not None:
                 on_progress(len(done))
@@ -126,6 +127,7 @@ def split_prediction(
     graphs: Sequence[batching.HostGraph],
     references: np.ndarray,
     has_stress: Sequence[bool],
+    quantities: Sequence[Quantity] = (),
 ) -> list[HostPrediction]:
     """Fetches a prediction on a padded batch and cuts it into structures.
 
@@ -134,9 +136,10 @@ def split_prediction(
       graphs: In the order of collation.
       references: Reference energy of each species in eV, [species] or [heads, species].
       has_stress: Which of them are periodic in all directions.
+      quantities: The others that are predicted.
     """
-    fields = prediction.node_energy, prediction.forces, prediction.stress
-    node_energy, forces, stresses = jax.device_get(fields)
+    fields = prediction.node_energy, prediction.forces, prediction.stress, prediction.others
+    node_energy, forces, stresses, others = jax.device_get(fields)
     table = np.atleast_2d(references)
     results, first = [], 0
     for i, graph in enumerate(graphs):
@@ -150,6 +153,10 @@ def split_prediction(
                 forces=forces[nodes].astype(np.float64),
                 stress=stress,
                 has_stress=has_stress[i],
+                others={
+                    own.name: others[own.name][nodes if own.per == "atom" else i].astype(np.float64)
+                    for own in quantities
+                },
             )
         )
         first = nodes.stop

@@ -49,14 +49,27 @@ def find_keys(
     return found, remarks
 
 
-def charge(values: Mapping[str, Any], quantities: Mapping[str, Quantity], where: str) -> float:
+def charge(
+    values: Mapping[str, Any],
+    keys: Mapping[str, str],
+    quantities: Mapping[str, Quantity],
+    where: str,
+) -> float:
     """The total charge of a frame, which matters where a quantity adds up to it; else 0.
+
+    Args:
+      values: All that the frame holds, by key.
+      keys: Of the quantities that the file has; one of them may be that of the total charge.
+      quantities: The declared ones, by name.
+      where: The frame, for messages.
 
     Raises:
       DataError: If it is not one finite number.
     """
     matters = any(quantity.sums_to_charge for quantity in quantities.values())
-    return labels.scalar(values[CHARGE], CHARGE, where) if matters and CHARGE in values else 0.0
+    if not matters or CHARGE not in values or CHARGE in keys.values():
+        return 0.0
+    return labels.scalar(values[CHARGE], CHARGE, where)
 
 
 def read(

@@ -263,7 +263,7 @@ def _others(
     if not config.quantities:
         return {"others": {}, "charge": 0.0}
     own = config.declared
-    charge = declared.charge(values, own, where)
+    charge = declared.charge(values, keys.others, own, where)
     found = declared.read(values, keys.others, own, weight, charge, positions, pbc, where)
     return {"others": found, "charge": charge}
 

@@ -107,7 +107,7 @@ NONE: Mapping[str, Quantity] = {}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantityConfig:
-    """A quantity as a user declares it, ``data.quantities.<name>``.
+    """A quantity as a user declares it.
 
     Attributes:
       per: Whether each atom has a value, or each structure (a sum over its atoms), default

@@ -24,7 +24,10 @@ from equipot.quantities import Quantity, irreps_of
 from equipot.typing import Array, Float, Int, PyTree
 
 SCALE, SHIFT = "quantity_scale", "quantity_shift"
-"""Keys of a potential's parameters, each ``{name: array}``; there are none without quantities."""
+"""Keys of a potential's parameters, each ``{name: array}``; there are none without quantities.
+
+Only quantities with invariant components have a shift.
+"""
 
 SYMMETRIC_MATRIX = "0e+2e"
 
@@ -67,7 +70,8 @@ def init_params(
         zeros = np.zeros((num_species, len(invariants(quantity))))
         scale, shift = scales.get(quantity.name, (1.0, zeros))
         found[SCALE][quantity.name] = jnp.asarray(scale, dtype)
-        found[SHIFT][quantity.name] = jnp.asarray(shift, dtype)
+        if zeros.size:  # checkpoints hold no arrays without numbers
+            found[SHIFT][quantity.name] = jnp.asarray(shift, dtype)
     return found
 
 

@@ -115,7 +115,7 @@ def test_quantities_are_trained_without_energies(settings, monkeypatch, tmp_path
     assert "valid RMSE: charges 0." in line and " e Å  loss" in line
     assert "valid_dipole_rmse" in (tmp_path / "metrics.csv").read_text()
     shift = dict(zip(parts.spec.species_table, run.state.params["shift"].tolist(), strict=True))
-    assert shift == pytest.approx(CHARGES, abs=0.05)
+    assert shift == pytest.approx(CHARGES, abs=0.1)
 
 
 def test_what_a_potential_does_not_predict_cannot_be_trained_further(settings, make_potential):

@@ -72,7 +72,7 @@ def init_params(
         found[SCALE][quantity.name] = jnp.asarray(scale, dtype)
         if zeros.size:  # checkpoints hold no arrays without numbers
             found[SHIFT][quantity.name] = jnp.asarray(shift, dtype)
-    return found
+    return {name: own for name, own in found.items() if own}
 
 
 def of_atoms(

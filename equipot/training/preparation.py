@@ -97,15 +97,9 @@ def prepare(
     if point.potential is None:
         spec = _spec(config, point, graphs["train"].avg_num_neighbors)
         scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
-        params = potentials.init_params(
-            spec,
-            jax.random.key(config.seed),
-            scale,
-            shift,
-            quantity_scales=scales.quantity_scales(
-                dataset.train, spec.quantities, point.species_table
-            ),
-        )
+        own = scales.quantity_scales(dataset.train, spec.quantities, spec.species_table)
+        key = jax.random.key(config.seed)
+        params = potentials.init_params(spec, key, scale, shift, quantity_scales=own)
     else:
         spec = point.potential.spec
         params = jax.tree.map(jnp.asarray, point.potential.params)

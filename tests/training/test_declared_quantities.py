@@ -108,6 +108,9 @@ def test_quantities_are_trained_without_energies(settings, monkeypatch, tmp_path
                 run.take_step(epoch, position, batch)
         found = run._count_up() | run._validate()
         log.record(found)
+        run.save()
+        saved.wait()
+        assert saved.latest_step == run.progress.step
     assert found["valid_dipole_rmse"] < 0.1 * before["valid_dipole_rmse"]
     assert found["valid_charges_mae"] < 0.1 * before["valid_charges_mae"]
     assert {"charges_mae", "dipole_rmse"} < found.keys() and "energy_mae" not in found

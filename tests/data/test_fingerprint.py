@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 
 from equipot.data import fingerprint, readers
+from equipot.data.structure import Structure
 
 
 def test_the_configuration_ignores_labels_but_not_geometry(write, labelled_water):
@@ -37,3 +38,15 @@ def test_the_dataset_is_named_by_all_that_training_sees(write, labelled_water):
         fingerprint.dataset(splits | {"train": items[1::-1]}, {1: -13.6}),
     ]
     assert len({name, *changed}) == 8
+
+
+def test_runs_of_earlier_versions_know_their_data_again():
+    item = Structure(
+        positions=np.arange(6.0).reshape(2, 3),
+        atomic_numbers=np.array([1, 8]),
+        energy=-1.5,
+        energy_weight=1.0,
+        group="a",
+    )
+    digest = fingerprint.dataset({"train": [item]}, {1: -13.6})
+    assert digest.startswith("7fc7a9ae953bcd18")

@@ -75,7 +75,7 @@ def settings(tmp_path):
                     "dipole": {"irreps": "1o", "unit": "e Å"},
                 },
             },
-            "model": {"name": "schnet", "cutoff": 3.0, "num_layers": 1, "num_channels": 2},
+            "model": {"name": "painn", "cutoff": 3.0, "num_layers": 1, "num_channels": 2},
             "optimizer": {"learning_rate": 0.05, "ema_decay": None, "schedule": "constant"},
             "loss": {"energy": 0, "forces": 0, "quantities": {"dipole": 5}},
             "trainer": {"num_steps": 100, "num_devices": 1},

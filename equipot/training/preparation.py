@@ -103,25 +103,9 @@ def prepare(
     else:
         spec = point.potential.spec
         params = jax.tree.map(jnp.asarray, point.potential.params)
-    trainer = config.trainer
-    sizes = {"train": trainer.batch_size, "valid": trainer.eval_batch_size or trainer.batch_size}
-    loaders = {
-        name: loader.Loader(
-            graphs[name],
-            # A batch need not be larger than the split.
-            packing.plan_sizes(graphs[name].sizes, min(size, -(-len(graphs[name]) // num_devices))),
-            cutoff=spec.cutoff,
-            num_devices=num_devices,
-            seed=config.seed if name == "train" else 0,
-            shuffle=name == "train",
-            dtype=spec.dtype,
-            process=process,
-            quantities=quantities,
-        )
-        for name, size in sizes.items()
-    }
+    loaders = _loaders(config, graphs, spec, num_devices, process)
     per_epoch = loaders["train"].num_batches(0)
-    num_steps = trainer.num_steps or (trainer.num_epochs or 1) * per_epoch
+    num_steps = config.trainer.num_steps or (config.trainer.num_epochs or 1) * per_epoch
     return Preparation(
         spec=spec,
         quantities=quantities,
@@ -133,6 +117,33 @@ def prepare(
         facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(*fitted.notes, *_notes(spec, params, loaders)),
     )
+
+
+def _loaders(
+    config: TrainConfig,
+    graphs: Mapping[str, GraphStore],
+    spec: PotentialSpec,
+    num_devices: int,
+    process: Process,
+) -> dict[str, loader.Loader]:
+    """Batches of both splits."""
+    trainer = config.trainer
+    sizes = {"train": trainer.batch_size, "valid": trainer.eval_batch_size or trainer.batch_size}
+    return {
+        name: loader.Loader(
+            graphs[name],
+            # A batch need not be larger than the split.
+            packing.plan_sizes(graphs[name].sizes, min(size, -(-len(graphs[name]) // num_devices))),
+            cutoff=spec.cutoff,
+            num_devices=num_devices,
+            seed=config.seed if name == "train" else 0,
+            shuffle=name == "train",
+            dtype=spec.dtype,
+            process=process,
+            quantities=graphs[name].settings.quantities,
+        )
+        for name, size in sizes.items()
+    }
 
 
 def _spec(

@@ -9,6 +9,7 @@ import pytest
 
 from equipot import EquipotCalculator, OutOfRangeWarning
 from equipot.cli import main
+from equipot.potential import artefact
 
 
 def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.CaptureFixture):

@@ -48,6 +48,18 @@ def test_another_charge_is_calculated_anew_and_added_up_to(water):
     assert water.get_potential_energy() == pytest.approx(energy, abs=1e-10)
 
 
+def test_fragments_beyond_the_cutoff_keep_their_places_in_the_dipole(water):
+    two = water + water
+    two.positions[3:] += [30.0, 0.0, 0.0]
+    two.calc = water.calc
+    charges = two.get_charges()
+    two.positions[3:] += [10.0, 0.0, 0.0]
+    before = two.get_dipole_moment()
+    two.positions[3:] += [1.0, 0.0, 0.0]
+    moved = two.get_dipole_moment() - before
+    np.testing.assert_allclose(moved, [charges[3:].sum(), 0.0, 0.0], atol=1e-9)
+
+
 @pytest.mark.parametrize("charge", ["one", None, float("nan"), [1.0], True])
 def test_a_charge_that_is_no_number_is_refused(water, charge):
     water.info["charge"] = charge

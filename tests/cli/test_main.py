@@ -9,6 +9,7 @@ import pytest
 
 from equipot import EquipotCalculator, OutOfRangeWarning
 from equipot.cli import main
+from equipot.potential import artefact
 
 
 def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.CaptureFixture):
@@ -20,6 +21,21 @@ def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.C
     assert re.search(
         r"distances in training in Å:\n +shortest of each pair:\n +Cu-Cu: 2\.\d", shown
     )
+
+
+def test_info_lists_quantities(polar_potential, tmp_path, capsys: pytest.CaptureFixture):
+    path = artefact.save(tmp_path / "polar.equipot", polar_potential)
+    main.main(["info", str(path)])
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("quantities:")
+    assert lines[start + 1 : start + 6] == [
+        "  charges:",
+        "    per: atom",
+        "    irreps: 0e",
+        "    unit: e",
+        "    adds up to the charge: True",
+    ]
+    assert "    with the dipole of: charges" in lines
 
 
 def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFixture):

@@ -80,8 +80,12 @@ def test_a_damaged_probe_is_refused(saved, tmp_path, name, value, message):
         (0, {"name": "energy"}, r"data\.quantities\.energy: expected a name of letters"),
         (0, {"name": "gaps"}, r"quantities: expected names that differ"),
         (0, {"colour": "red"}, r"unknown key 'colour'"),
-        (2, {"irreps": "500x0e"}, r"gaps.* has shape"),
-        (2, {"irreps": "2x2e"}, r"of 2e the model nequip has no features"),
+        (2, {"irreps": "500x0e"}, r"probe/gaps: expected the shape \(500,\), received \(2,\)"),
+        (
+            2,
+            {"irreps": "2x0o"},
+            r"data\.quantities\.gaps: has .* of 0o the model nequip has no features",
+        ),
     ],
 )
 def test_damaged_quantities_are_refused(saved, tmp_path, index, change, message):

@@ -16,7 +16,7 @@ from ase.calculators.calculator import (
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot import errors
-from equipot.calculators import engine, out_of_range
+from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
 

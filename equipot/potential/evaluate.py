@@ -5,7 +5,6 @@ energies, in float64.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -14,8 +13,7 @@ import numpy as np
 from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
-from equipot.graphs.graph import Graph
-from equipot.potential import potential as potentials
+from equipot.potential.bound import Bound
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
@@ -77,14 +75,15 @@ def evaluate(
     has_stress = graphs.has_stress
     bins = packing.pack(graphs.sizes, np.arange(len(graphs)), budget, graphs.names)
     done: dict[int, HostPrediction] = {}
-    with jax.enable_x64(spec.dtype == "float64"):
-        predict = _compiled_predict(spec)
-        params = jax.device_put(potential.params)
+    bound = Bound(potential)
+    with bound.entered():
         for batch in bins:
             members = [graphs[i] for i in batch]
             graph = batching.collate(members, budget, spec.cutoff, spec.dtype)
             periodic = [has_stress[i] for i in batch]
-            parts = split_prediction(predict(params, graph), members, references, periodic)
+            parts = split_prediction(
+                bound.predict(bound.params, graph), members, references, periodic
+            )
             done.update(zip(batch, parts, strict=True))
             if on_progress is not None:
                 on_progress(len(done))
@@ -105,12 +104,6 @@ def _graphs(spec: PotentialSpec, structures: Sequence[Structure] | GraphStore) -
         heads=spec.heads,
     )
     return GraphStore.build(structures, settings)
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
-    """One function for all calls with a specification: shapes met again are not traced again."""
-    return jax.jit(potentials.make_predict(spec))
 
 
 def split_prediction(

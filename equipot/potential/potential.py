@@ -36,6 +36,7 @@ from flax import struct
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
+from equipot.e3.kernels import platforms
 from equipot.graphs import geometry, masks, pairs
 from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
@@ -158,7 +159,7 @@ def init_params(
 ) -> PyTree:
     """Draws the model's parameters and sets scale and shift.
 
-    In float64 this must be called inside ``jax.enable_x64``.
+    In float64 this must be called inside ``potential.precision.of``.
 
     Args:
       spec: The fixed part.
@@ -219,15 +220,23 @@ def make_energy(
 
 
 def make_predict(
-    spec: PotentialSpec, *, directed: bool = False
+    spec: PotentialSpec, *, directed: bool = False, platform: str | None = None
 ) -> Callable[[PyTree, Graph], Prediction]:
     """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch.
 
     Args:
       spec: The fixed part.
       directed: Whether edges of the graph are directed; without, each is a pair.
+      platform: Whose form of the algorithms it takes: "cpu", "gpu", …; None for that of the default
+        device.
     """
-    return differentiate(make_energy(spec, directed=directed), spec.matmul_precision)
+    predict = differentiate(make_energy(spec, directed=directed), spec.matmul_precision)
+
+    def predict_there(params: PyTree, graph: Graph) -> Prediction:
+        with platforms.traced_for(platform):
+            return predict(params, graph)
+
+    return predict_there
 
 
 def differentiate(

@@ -49,7 +49,7 @@ def test_a_file_and_a_potential_in_memory_agree(saved, make_potential, make_crys
     np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-5)
 
 
-def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal):
+def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal, no_programs):
     rng = np.random.default_rng(0)
     atoms = make_crystal()
     atoms.calc = calculator = EquipotCalculator(str(saved))
@@ -60,7 +60,7 @@ def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal):
     assert 1 < calculator.n_neighbor_searches < 15
 
 
-def test_compilations_of_others_are_not_counted(saved, make_crystal):
+def test_compilations_of_others_are_not_counted(saved, make_crystal, no_programs):
     atoms = make_crystal()
     atoms.calc = EquipotCalculator(saved)
     atoms.get_forces()
@@ -263,13 +263,20 @@ def test_settings_of_a_calculator_travel_with_it(make_potential):
     np.testing.assert_array_equal(other.potential.params["scale"], potential.params["scale"])
 
 
-def test_copies_in_one_process_share_a_program(saved):
-    sent = pickle.dumps(EquipotCalculator(saved, dtype="float64"))
-    first, second = pickle.loads(sent), pickle.loads(sent)
-    for calculator in (first, second):
+def test_calculators_of_one_file_and_their_copies_share_a_program(saved, no_programs):
+    first, second = EquipotCalculator(saved), EquipotCalculator(saved)
+    calculators = [first, second, pickle.loads(pickle.dumps(first))]
+    for calculator in calculators:
         calculator.calculate(_water())
-    assert second.results["energy"] == first.results["energy"]
-    assert second.n_compilations == 0
+    assert len({calculator.results["energy"] for calculator in calculators}) == 1
+    assert [calculator.n_compilations for calculator in calculators] == [1, 0, 0]
+
+
+def test_calculators_of_another_precision_have_a_program_of_their_own(saved, no_programs):
+    for dtype in ("float32", "float64"):
+        calculator = EquipotCalculator(saved, dtype=dtype)
+        calculator.calculate(_water())
+        assert calculator.n_compilations == 1
 
 
 def test_processes_of_a_pool_calculate_with_a_calculator_sent_to_them(saved):

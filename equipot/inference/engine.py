@@ -5,35 +5,29 @@ neighbor list that outlives many steps, padding to sizes that stay, parameters o
 one compiled program.
 """
 
-import contextlib
-import functools
 import threading
-from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
-from equipot import compilations, errors
-from equipot.calculators import buckets, neighbors, out_of_range, refill
+from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
+from equipot.inference import buckets, neighbors, out_of_range, refill
 from equipot.potential import artefact, evaluate, probe
-from equipot.potential import potential as potentials
-from equipot.potential.potential import Potential, Prediction
+from equipot.potential.bound import Bound
+from equipot.potential.potential import Potential
 from equipot.store import host_graph
-from equipot.typing import PyTree
 
 
 class Engine:
     """Evaluates a potential for one structure at a time, whichever thread asks.
 
-    It can be pickled: arrays and settings travel, the program is compiled where they arrive, once
-    for all copies of an engine in a process.
+    Engines of one specification share the program in a process. An engine can be pickled: arrays
+    and settings travel, the program is compiled where they arrive.
 
     Attributes:
-      potential: What is evaluated, in the engine's precision.
       outside: What of the last structure lies outside of the distances of training; nothing where
         the potential does not state them.
       strict: Whether such a structure is refused.
@@ -72,7 +66,7 @@ class Engine:
         self._lock = threading.Lock()
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
-        self.potential = evaluate.cast(potential, dtype or potential.spec.dtype)
+        self._bound = Bound(evaluate.cast(potential, dtype or potential.spec.dtype))
         if strict and self.potential.distance_range is None:
             raise errors.ConfigError(
                 "strict: expected a potential that states the distances it was trained on, this one"
@@ -85,12 +79,8 @@ class Engine:
         self._neighbors = neighbors.NeighborCache(spec.cutoff, skin)
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._bucket = buckets.Bucket(room)
-        self._counter = compilations.Compilations()
         self._elements = np.zeros(0, int), np.zeros(0, np.int32)
         self._batch: tuple[neighbors.Found, refill.Refill] | None = None
-        with self._precision():
-            self._predict = jax.jit(potentials.make_predict(spec))
-            self._params = jax.device_put(self.potential.params)
 
     def __getstate__(self) -> dict[str, Any]:
         source = self._made_of["source"]
@@ -100,13 +90,16 @@ class Engine:
 
     def __setstate__(self, made_of: dict[str, Any]) -> None:
         Engine.__init__(self, **made_of)
-        with self._precision():
-            self._predict = _shared_program(self.potential.spec)
+
+    @property
+    def potential(self) -> Potential:
+        """What is evaluated, in the engine's precision."""
+        return self._bound.potential
 
     @property
     def n_compilations(self) -> int:
         """How many programs this engine has had compiled, or fetched from the persistent cache."""
-        return self._counter.count
+        return self._bound.n_compilations
 
     @property
     def n_neighbor_searches(self) -> int:
@@ -179,7 +172,7 @@ class Engine:
         likely = _homogeneous_pairs(num_atoms, volume, spec.cutoff) if volume else 0.0
         budget = self._bucket.fit(num_atoms, num_pairs, likely)
         graph = _host_graph(pairs, species, volume or 1.0, self._head)
-        with self._precision():
+        with self._bound.entered():
             batch = refill.Refill(graph, budget, spec.cutoff, spec.dtype)
         self._batch = pairs.found, batch
         return batch
@@ -187,8 +180,8 @@ class Engine:
     def _run(
         self, batch: Graph, graph: batching.HostGraph, has_stress: bool
     ) -> evaluate.HostPrediction:
-        with self._precision(), self._counter:
-            prediction = self._predict(self._params, batch)
+        with self._bound.entered():
+            prediction = self._bound.predict(self._bound.params, batch)
             return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
 
     def _check_probe(self, stored: artefact.Artefact, budget: batching.Budget) -> None:
@@ -198,15 +191,6 @@ class Engine:
         graph = batching.build_graph(structure, spec.cutoff, table, self._references, spec.heads)
         batch = batching.collate([graph], budget, spec.cutoff, spec.dtype)
         stored.check(self._run(batch, graph, has_stress=True), spec)
-
-    def _precision(self) -> contextlib.AbstractContextManager[None]:
-        return jax.enable_x64(self.potential.spec.dtype == "float64")
-
-
-@functools.lru_cache(maxsize=8)
-def _shared_program(spec: potentials.PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
-    """The program of all copies in this process: a pool brings one with each piece of work."""
-    return jax.jit(potentials.make_predict(spec))
 
 
 def _head_index(heads: tuple[str, ...], head: str | None) -> int:

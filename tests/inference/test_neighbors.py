@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.calculators import neighbors
+from equipot.inference import neighbors
 
 CUTOFF, SKIN = 3.0, 0.6
 CELL = np.array([[7.0, 0.0, 0.0], [1.5, 6.5, 0.0], [-1.0, 0.5, 7.2]])

@@ -9,9 +9,9 @@ import dataclasses
 
 import jax
 
-from equipot.calculators.neighbors import Neighbors
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
+from equipot.inference.neighbors import Neighbors
 
 
 class Refill:
@@ -27,7 +27,7 @@ class Refill:
     ) -> None:
         """Puts on the device what stays.
 
-        In float64 this must be called inside ``jax.enable_x64``.
+        In float64 this must be called inside ``potential.precision.of``.
 
         Args:
           graph: A structure whose first pairs are those that never leave the cutoff.

@@ -19,6 +19,7 @@ from equipot import errors
 from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
+from equipot.potential.summands import Summand
 
 
 class EquipotCalculator(Calculator):
@@ -54,6 +55,7 @@ class EquipotCalculator(Calculator):
         skin: float = 0.5,
         head: str | None = None,
         strict: bool = False,
+        plus: Sequence[Summand] = (),
         **keywords: Any,
     ) -> None:
         """Reads the potential and puts its parameters on the device.
@@ -67,16 +69,20 @@ class EquipotCalculator(Calculator):
           head: Which level of theory; needed where the potential has several.
           strict: Whether a structure outside of the distances of training is refused with an
             ``OutOfRangeError``, instead of the warning.
+          plus: What is added to the potential, a dispersion say, each with a cutoff and neighbors
+            of its own; see ``equipot.potential.summands``.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype, skin or head is not what it should be, or strict is asked for and
-            the potential does not state the distances.
+          ConfigError: If dtype, skin, head or a summand is not what it should be, or strict is
+            asked for and the potential does not state the distances.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
-        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head, strict=strict)
+        self._engine = engine.Engine(
+            source, dtype=dtype, skin=skin, head=head, strict=strict, plus=plus
+        )
         self._watch = out_of_range.Watch()
         self._lock = threading.RLock()
 

@@ -6,6 +6,7 @@ again before the program that reads them has ended, since on a CPU it may read t
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 
@@ -23,7 +24,12 @@ class Refill:
     """
 
     def __init__(
-        self, graph: batching.HostGraph, budget: batching.Budget, cutoff: float, dtype: str
+        self,
+        graph: batching.HostGraph,
+        budget: batching.Budget,
+        cutoff: float,
+        dtype: str,
+        device: Any = None,
     ) -> None:
         """Puts on the device what stays.
 
@@ -34,15 +40,16 @@ class Refill:
           budget: The padded totals; has room for the structure.
           cutoff: Å; padding edges are twice as long.
           dtype: Of the batch.
+          device: Where the program runs; None for jax's default device.
         """
         self.graph, self.budget = graph, budget
         batch = batching.collate([graph], budget, cutoff, dtype)
         self._filled = len(batch.senders)
         self._host = batch
         self._device = batch._replace(
-            nodes=jax.device_put(batch.nodes),
-            globals=jax.device_put(batch.globals),
-            n_node=jax.device_put(batch.n_node),
+            nodes=jax.device_put(batch.nodes, device),
+            globals=jax.device_put(batch.globals, device),
+            n_node=jax.device_put(batch.n_node, device),
         )
 
     def fill(self, pairs: Neighbors) -> Graph:

@@ -14,13 +14,11 @@ import jax
 
 from equipot import compilations
 from equipot.e3.kernels import platforms
-from equipot.graphs.graph import Graph
-from equipot.potential import potential as potentials
-from equipot.potential import precision
+from equipot.potential import precision, summands
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
-from equipot.typing import PyTree
+from equipot.potential.summands import Summand
 
-Predict = Callable[[PyTree, Graph], Prediction]
+Predict = Callable[..., Prediction]
 
 _MOST_PROGRAMS = 8  # specifications; each keeps a program for every padded size it has met
 
@@ -31,18 +29,22 @@ class Bound:
     Attributes:
       potential: What is evaluated.
       device: Where; None for jax's default device.
+      plus: What is added, in the same program.
       platform: The device's platform, whose form of the algorithms is compiled: "cpu", "gpu", …
       params: The parameters, on the device.
     """
 
-    def __init__(self, potential: Potential, device: Any = None) -> None:
+    def __init__(
+        self, potential: Potential, device: Any = None, plus: tuple[Summand, ...] = ()
+    ) -> None:
         """Puts the parameters on the device; compiles nothing yet.
 
         Args:
           potential: The potential, in the precision that it is to run in.
           device: One of ``jax.devices()``; None for jax's default device.
+          plus: What is added, see ``equipot.potential.summands``.
         """
-        self.potential, self.device = potential, device
+        self.potential, self.device, self.plus = potential, device, plus
         self.platform = platforms.default() if device is None else device.platform
         self._counter = compilations.Compilations()
         with precision.of(self.dtype):
@@ -65,8 +67,11 @@ class Bound:
 
     @property
     def predict(self) -> Predict:
-        """The compiled ``predict(params, graph)``; to be called while entered."""
-        return program(self.spec, self.platform)
+        """The compiled ``predict(params, graph)``; to be called while entered.
+
+        Graphs with the pairs of each summand follow the graph of the model.
+        """
+        return program(self.spec, self.platform, self.plus)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -76,11 +81,12 @@ class Bound:
 
 
 @functools.lru_cache(maxsize=_MOST_PROGRAMS)
-def program(spec: PotentialSpec, platform: str) -> Predict:
+def program(spec: PotentialSpec, platform: str, plus: tuple[Summand, ...] = ()) -> Predict:
     """The program of all potentials with a specification: sizes met again compile nothing.
 
     Args:
       spec: The specification.
       platform: Whose form of the algorithms is compiled.
+      plus: What is added.
     """
-    return jax.jit(potentials.make_predict(spec, platform=platform))
+    return jax.jit(summands.make_predict(spec, plus, platform))

@@ -42,7 +42,7 @@ from equipot.graphs.graph import Graph, Leaf
 from equipot.models import registry
 from equipot.models.context import ModelContext
 from equipot.potential import binding
-from equipot.potential.repulsion import ZBL, make_repulsion
+from equipot.potential.repulsion import ZBL, ZBLSummand
 from equipot.store import host_graph
 from equipot.typing import Array, Float, Int, PyTree
 
@@ -106,6 +106,13 @@ class PotentialSpec:
         """Reference energy in eV of each species at each level of theory, [heads, species]."""
         energies = np.asarray(self.atomic_energies, np.float64)
         return energies.reshape(len(self.heads), self.num_species)
+
+    @property
+    def summands(self) -> tuple[ZBLSummand, ...]:
+        """What is added to the model's energy and takes the model's pairs, see ``summands.py``."""
+        if self.repulsion is None:
+            return ()
+        return (ZBLSummand(zbl=self.repulsion, cutoff=self.cutoff),)
 
     @property
     def table_shape(self) -> tuple[int, ...]:
@@ -203,9 +210,10 @@ def make_energy(
             f" are, received {type(module).__name__} with directed={module.context.directed}"
         )
     learnt = _make_learnt(spec, module, directed=directed)
-    if spec.repulsion is None:
+    if not spec.summands:
         return learnt
-    repulsion = make_repulsion(spec.repulsion, spec.species_table, spec.cutoff, directed=directed)
+    table = spec.species_table
+    added = [summand.make_energy(table, directed=directed) for summand in spec.summands]
 
     def energy(
         params: PyTree,
@@ -214,7 +222,10 @@ def make_energy(
         exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
         ends = graph.nodes.species, graph.senders, graph.receivers
-        return learnt(params, edge_vectors, graph, exchange) + repulsion(edge_vectors, *ends)
+        whole = learnt(params, edge_vectors, graph, exchange)
+        for summand in added:
+            whole = whole + summand(edge_vectors, *ends, exchange)
+        return whole
 
     return energy
 

@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from ase.mep import neb
 
 from equipot import EquipotCalculator, errors
 from equipot.data.structure import Structure
@@ -288,3 +289,22 @@ def test_processes_of_a_pool_calculate_with_a_calculator_sent_to_them(saved):
         found = pool.map(Atoms.get_forces, structures)
     for forces, atoms in zip(found, structures, strict=True):
         np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-5)
+
+
+def test_images_of_a_band_that_share_a_calculator_are_searched_for_once(saved, make_crystal):
+    first = make_crystal()
+    last = first.copy()
+    last.positions[0] += [0.9, 0.4, 0.0]
+    images = [first, *(first.copy() for _ in range(3)), last]
+    band = neb.NEB(images, method="improvedtangent", allow_shared_calculator=True)
+    band.interpolate()
+    shared = EquipotCalculator(saved)
+    for image in images:
+        image.calc = shared
+    for _ in range(4):
+        forces = band.get_forces()
+        band.set_positions(band.get_positions() + 1e-3 * forces / np.abs(forces).max())
+    assert shared.n_neighbor_searches <= len(images)
+    alone = images[2].copy()
+    alone.calc = EquipotCalculator(saved)
+    np.testing.assert_allclose(images[2].get_forces(), alone.get_forces(), atol=1e-5)

@@ -65,7 +65,7 @@ class Bound:
         """How many programs were compiled, or fetched from the persistent cache, for this one."""
         return self._counter.count
 
-    @property
+    @functools.cached_property
     def predict(self) -> Predict:
         """The compiled ``predict(params, graph)``; to be called while entered.
 

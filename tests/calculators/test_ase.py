@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.mep import neb
 
@@ -308,3 +308,24 @@ def test_images_of_a_band_that_share_a_calculator_are_searched_for_once(saved, m
     alone = images[2].copy()
     alone.calc = EquipotCalculator(saved)
     np.testing.assert_allclose(images[2].get_forces(), alone.get_forces(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["positions", "numbers", "cell", "pbc", "initial_charges"])
+def test_any_change_of_a_structure_is_seen(saved, name):
+    water = _water()
+    calculator = EquipotCalculator(saved)
+    assert calculator.check_state(water) == list(all_changes)
+    calculator.atoms = water.copy()
+    assert calculator.check_state(water) == []
+    if name == "positions":
+        water.positions[2, 1] = np.nextafter(water.positions[2, 1], 1)
+    elif name == "numbers":
+        water.numbers[0] = 1
+    elif name == "cell":
+        water.cell[2, 2] = 1e-9
+    elif name == "pbc":
+        water.pbc[1] = True
+    else:
+        water.set_initial_charges([0, 0, 0])
+    assert calculator.check_state(water) == [name]
+    assert calculator.calculation_required(water, ["energy"])

@@ -1,8 +1,8 @@
 """From a plain mapping to frozen dataclasses, with a sentence for every wrong key or value.
 
 Works for any nesting of dataclasses whose fields are annotated with ``int``, ``float``, ``bool``,
-``str``, ``Literal[...]``, ``tuple[T, ...]``, ``Mapping[str, float]``, unions of these, or another
-such dataclass.
+``str``, ``Literal[...]``, ``tuple[T, ...]``, ``frozenset[T]``, ``Mapping[str, float]``, unions of
+these, or another such dataclass.
 """
 
 import dataclasses
@@ -56,6 +56,8 @@ def to_mapping(config: Any) -> dict[str, Any]:
             return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         if isinstance(value, Mapping):
             return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, frozenset):
+            return sorted(value)
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
         return value
@@ -78,8 +80,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = ", ".join(str(a) for a in arguments)
         guess = errors.did_you_mean(str(value), [str(a) for a in arguments])
         raise errors.ConfigError(f"{where}: expected one of {options}; received {value!r}.{guess}")
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin in (tuple, frozenset) and isinstance(value, list | tuple):
+        return origin(_convert(arguments[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else from_mapping(hint, value, where)  # type: ignore[arg-type]
     if origin is not None and isinstance(value, Mapping):
@@ -120,7 +122,7 @@ def _describe(hint: Any) -> str:
         return "null"
     if origin is Literal:
         return " or ".join(str(a) for a in arguments)
-    if origin is tuple:
+    if origin in (tuple, frozenset):
         return f"a list of {_describe(arguments[0])}"
     if origin is not None:
         return "a group of keys"

@@ -83,6 +83,11 @@ class Quantity:
         """How many numbers one value has."""
         return math.prod(self.shape)
 
+    def show(self, error: float) -> str:
+        """An error as tables for people have it, without its unit."""
+        value = self.factor * error
+        return f"{value:.2f}" if self.name in DERIVED else f"{value:.4g}"
+
 
 ENERGY = Quantity(
     name="energy", per="structure", irreps="0e", unit="eV", shown="meV/atom", factor=1e3,

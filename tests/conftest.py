@@ -65,7 +65,7 @@ def make_potential():
     from equipot.potential import potential as potentials
 
     @functools.cache
-    def make(dtype="float64", species_table=(1, 8), scale=0.5, **settings):
+    def make(dtype="float64", species_table=(1, 8), scale=0.5, quantities=(), **settings):
         settings = {"cutoff": 3.5, "num_layers": 1, "lmax": 1, "num_channels": 4} | settings
         name, model_config = registry.config_from_mapping({"name": "nequip", **settings})
         spec = potentials.PotentialSpec(
@@ -75,6 +75,7 @@ def make_potential():
             atomic_energies=tuple(-13.6 * z**1.7 for z in species_table),
             avg_num_neighbors=12.0,
             dtype=dtype,
+            quantities=quantities,
         )
         with jax.enable_x64(dtype == "float64"):
             size = len(species_table)
@@ -86,6 +87,33 @@ def make_potential():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def polar_potential():
+    """A small NequIP of random parameters with charges, dipoles and two numbers of structures."""
+    from equipot import testing
+    from equipot.models import nequip
+    from equipot.potential import potential as potentials
+    from equipot.quantities import QuantityConfig, declared
+
+    quantities = {
+        "charges": QuantityConfig(per="atom", unit="e", sums_to_charge=True),
+        "dipole": QuantityConfig(irreps="1o", unit="e Å", charges="charges"),
+        "gaps": QuantityConfig(irreps="2x0e", unit="eV"),
+    }
+    spec = potentials.PotentialSpec(
+        model_name="nequip",
+        model_config=nequip.Config(
+            cutoff=3.5, num_layers=1, lmax=1, num_channels=2, num_radial_basis=4, radial_widths=(4,)
+        ),
+        species_table=(1, 8),
+        atomic_energies=(-13.6, -2000.0),
+        avg_num_neighbors=12.0,
+        dtype="float64",
+        quantities=tuple(declared(quantities).values()),
+    )
+    return potentials.Potential(spec=spec, params=testing.random_params(spec))
 
 
 @pytest.fixture(scope="session")

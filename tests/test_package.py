@@ -79,7 +79,7 @@ def test_the_excluded_versions_are_those_of_the_dependencies():
 def test_the_wheel_holds_the_package_its_configurations_and_its_dataset(wheel: pathlib.Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     configs = {f"equipot/{p.relative_to(ROOT)}" for p in ROOT.glob("configs/**/*.yaml")}
-    data = {f"equipot/data_files/water/{p.name}" for p in ROOT.glob("data/water/*")}
+    data = {f"equipot/data_files/{p.relative_to(ROOT / 'data')}" for p in ROOT.glob("data/*/*")}
     modules = {str(p.relative_to(ROOT)) for p in ROOT.glob("equipot/**/*.py")}
     assert configs <= names
     assert data <= names

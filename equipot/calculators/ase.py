@@ -13,9 +13,11 @@ from ase.calculators.calculator import (
     PropertyNotImplementedError,
     all_changes,
 )
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot import errors
+from equipot.calculators import results
 from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
@@ -37,6 +39,11 @@ class EquipotCalculator(Calculator):
     Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
     each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
     other processes, which compile a program of their own.
+
+    Quantities that the potential was trained on besides are in ``results`` by their names; what is
+    called ``dipole``, ``charges`` or ``magnetic_moment`` is what ASE's ``get_dipole_moment``,
+    ``get_charges`` and ``get_magnetic_moments`` give. Charges add up to ``atoms.info["charge"]``,
+    which is 0 where it is not there.
 
     If a structure has atoms nearer to each other, or farther from all others, than any were in
     training, ``equipot.OutOfRangeWarning`` says so, once for each pair of elements or element.
@@ -85,6 +92,8 @@ class EquipotCalculator(Calculator):
         self._engine = engine.Engine(
             source, dtype=dtype, skin=skin, head=head, strict=strict, plus=plus
         )
+        named = results.names(self.potential.spec.quantities).values()
+        self.implemented_properties = [*type(self).implemented_properties, *named]  # type: ignore[misc]
         self._watch = out_of_range.Watch()
         self._lock = threading.RLock()
 
@@ -153,6 +162,8 @@ class EquipotCalculator(Calculator):
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed since the last calculation: any bit of it, in a tenth of ASE's time.
 
+        The charge is looked at too, where it matters.
+
         Args:
           atoms: The structure.
           tol: Not looked at.
@@ -166,12 +177,19 @@ class EquipotCalculator(Calculator):
                 changed.append("cell")
             if not (before.pbc == atoms.pbc).all():
                 changed.append("pbc")
+            if self._charge(before) != self._charge(atoms):
+                changed.append(results.CHARGE)
             return changed
 
     def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
         """Calculates several properties at once; what ``atoms.get_properties`` calls."""
         with self._lock:
             return super().calculate_properties(atoms, properties)
+
+    def export_properties(self) -> Properties:
+        """Those of the results that ASE has a name for."""
+        known = {name: value for name, value in self.results.items() if name in all_outputs}
+        return Properties(known)
 
     def reset(self) -> None:
         """Forgets the last calculation."""
@@ -210,7 +228,11 @@ class EquipotCalculator(Calculator):
             cell = np.asarray(structure.cell)
             try:
                 found = self._engine.compute(
-                    structure.positions, structure.numbers, cell, structure.pbc
+                    structure.positions,
+                    structure.numbers,
+                    cell,
+                    structure.pbc,
+                    self._charge(structure),
                 )
             finally:  # it may be why the prediction is not finite
                 self._warn()
@@ -219,9 +241,16 @@ class EquipotCalculator(Calculator):
                 "free_energy": found.energy,
                 "energies": found.energies,
                 "forces": found.forces,
+                **results.of(found.others, self.potential.spec.quantities),
             }
             if found.has_stress:
                 self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
+
+    def _charge(self, structure: Atoms) -> float:
+        """The total charge, where a quantity adds up to it."""
+        quantities = self.potential.spec.quantities
+        needed = any(quantity.sums_to_charge for quantity in quantities)
+        return results.total_charge(structure) if needed else 0.0
 
     def _warn(self) -> None:
         news = [] if self._engine.strict else self._watch.news(self._engine.outside)

@@ -60,6 +60,7 @@ def describe(found: Any) -> dict[str, Any]:
         "cutoff in Å": spec.cutoff,
         "average neighbors": spec.avg_num_neighbors,
         "repulsion": "none" if spec.repulsion is None else config.to_mapping(spec.repulsion),
+        "quantities": _quantities(spec.quantities),
         "distances in training in Å": _distances(found.potential.distance_range),
         "reference energies in eV": by_element(spec.references),
         "shift in eV": by_element(params["shift"]),
@@ -68,6 +69,24 @@ def describe(found: Any) -> dict[str, Any]:
         "not determined by the data": _undetermined(found.potential),
         "training": config.to_mapping(found.potential.provenance),
     }
+
+
+def _quantities(quantities: Any) -> dict[str, Any] | str:
+    """What is predicted beside energy, forces and stress.
+
+    Args:
+      quantities: A tuple of ``Quantity``.
+    """
+    found = {}
+    for quantity in quantities:
+        found[quantity.name] = {
+            "per": quantity.per,
+            "irreps": quantity.irreps,
+            "unit": quantity.unit or None,
+            "adds up to the charge": quantity.sums_to_charge or None,
+            "with the dipole of": quantity.charges or None,
+        }
+    return found or "energy, forces and stress alone"
 
 
 def _undetermined(potential: Any) -> str:

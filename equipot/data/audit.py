@@ -7,12 +7,13 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from equipot import errors, units
+from equipot import quantities as quantities_
 from equipot.data import dataset as data_dataset
 from equipot.data import distances, fingerprint, molecules, structure, unit_check
 
-TERMS = ("energy", "forces", "stress")
 _PAIRS_SHOWN = 12
 _SAME_LABEL = {"energy": 1e-4, "forces": 1e-3, "stress": 1e-5}  # eV per atom, eV/Å, eV/Å³
+_SAME_SHARE = 1e-3  # of the largest number of a declared quantity
 _FAR_IMAGE = 8.0  # Å
 _NOBLE_GASES = frozenset({2, 10, 18, 36, 54, 86})
 _BOHR_TOLERANCE = 0.2  # relative, around bonds that are 1/0.529 times too long
@@ -46,7 +47,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
 
     Args:
       dataset: All splits.
-      loss_terms: Weight in the loss of "energy", "forces" and "stress".
+      loss_terms: Weight in the loss of each quantity, by name.
 
     Raises:
       DataError: If a split is empty, a term of the loss has no labels, a level of theory is in no
@@ -65,7 +66,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
     unit_check.check(dataset)
     rank = composition_rank(dataset.train)
     lines = [
-        *(_split_line(name, part) for name, part in dataset.splits.items() if part),
+        *(_split_line(name, part, dataset.others) for name, part in dataset.splits.items() if part),
         *_element_lines(dataset, rank),
         *_distance_lines(shortest),
         *_energy_lines(dataset.train),
@@ -111,16 +112,20 @@ def _check_not_empty(dataset: data_dataset.Dataset) -> None:
 
 
 def _check_labels(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> None:
+    known = dataset.quantities
     for term, weight in loss_terms.items():
-        if term not in TERMS:
-            raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(TERMS)}")
+        if term not in known:
+            raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(known)}")
+        setting, key = f"loss.{term}=0", f"data.{term}_key"
+        if term not in quantities_.DERIVED:
+            setting, key = f"loss.quantities.{term}=0", f"data.quantities.{term}.key"
         for name in ("train", "valid"):
             part = dataset.splits[name]
-            if weight and not any(getattr(s, f"{term}_weight") > 0.0 for s in part):
+            if weight and all(s.label(term) is None for s in part):
                 raise errors.DataError(
                     f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
                     f"the {name} split has a label for it ({'; '.join(dataset.found)}). Set "
-                    f"loss.{term}=0, or name the label with data.{term}_key"
+                    f"{setting}, or name the label with {key}"
                 )
 
 
@@ -173,7 +178,7 @@ def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
             example = example or f"{first.where} ({first_name}) is {item.where} ({name})"
         if first is not item and first_name == name == "train":
             repeats += 1
-            contradictions += _contradiction(first, item)
+            contradictions += _contradiction(first, item, dataset.quantities)
     if shared:
         raise errors.DataError(
             f"the splits overlap: {shared} configurations stand in two of them, for example "
@@ -191,17 +196,22 @@ def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
 
 
 def _contradiction(
-    first: structure.Structure, second: structure.Structure
+    first: structure.Structure,
+    second: structure.Structure,
+    quantities: Mapping[str, quantities_.Quantity],
 ) -> list[tuple[float, str]]:
     """How far the labels of one configuration are apart beyond rounding, and a sentence on it."""
     found = []
-    for term, unit in (("energy", "eV"), ("forces", "eV/Å"), ("stress", "eV/Å³")):
-        weights = (getattr(s, f"{term}_weight") > 0.0 for s in (first, second))
-        if not all(weights):
+    for term, quantity in quantities.items():
+        labels = [s.label(term) for s in (first, second)]
+        values = [np.asarray(label.value) for label in labels if label is not None]
+        if len(values) < 2:
             continue
-        values = [np.asarray(getattr(s, term)) for s in (first, second)]
+        unit = quantity.unit or "in its unit"
         difference = float(np.abs(values[0] - values[1]).max())
-        allowed = _SAME_LABEL[term] * (len(first.positions) if term == "energy" else 1)
+        largest = float(np.abs(values).max())
+        allowed = _SAME_LABEL.get(term, _SAME_SHARE * largest)
+        allowed *= len(first.positions) if quantity.is_extensive else 1
         if difference > allowed:
             verb = "differs" if term != "forces" else "differ"
             sentence = f"{term} {verb} by {difference:.4g} {unit} between {first.where} and "
@@ -303,14 +313,18 @@ def _pair(pair: tuple[int, int]) -> str:
     return f"{chemical_symbols[pair[0]]}-{chemical_symbols[pair[1]]}"
 
 
-def _split_line(name: str, part: Sequence[structure.Structure]) -> str:
+def _split_line(
+    name: str, part: Sequence[structure.Structure], others: Mapping[str, quantities_.Quantity]
+) -> str:
     sizes = [len(s.positions) for s in part]
     span = str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
-    counts = {term: sum(getattr(s, f"{term}_weight") > 0.0 for s in part) for term in TERMS}
+    names = quantities_.every(others)
+    counts = {term: sum(s.label(term) is not None for s in part) for term in names}
+    declared = "".join(f", {counts[term]} {term}" for term in others)
     return (
         f"{name}: {len(part)} frames, {sum(sizes)} atoms ({span} each); "
-        f"{counts['energy']} energies, {counts['forces']} forces, {counts['stress']} stresses; "
-        f"force RMS {forces_rms(part):.4g} eV/Å"
+        f"{counts['energy']} energies, {counts['forces']} forces, {counts['stress']} stresses"
+        f"{declared}; force RMS {forces_rms(part):.4g} eV/Å"
     )
 
 
@@ -353,10 +367,11 @@ def _energy_lines(structures: Sequence[structure.Structure]) -> list[str]:
 def _untrained_lines(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> list[str]:
     """Labels that errors are reported for although nothing is trained on them."""
     lines = []
-    for term in TERMS:
-        count = sum(getattr(s, f"{term}_weight") > 0.0 for s in dataset.train)
+    for term in dataset.quantities:
+        count = sum(s.label(term) is not None for s in dataset.train)
         if count and not loss_terms.get(term, 0.0):
-            cure = "loss=energy_forces_stress" if term == "stress" else f"loss.{term}=1"
+            cure = f"loss.{term}=1" if term in quantities_.DERIVED else f"loss.quantities.{term}=1"
+            cure = "loss=energy_forces_stress" if term == "stress" else cure
             lines.append(
                 f"{term}: {count} training frames have labels that errors are reported for, but "
                 f"they are not trained on; {cure} trains on them"

@@ -1,9 +1,11 @@
 """Where structures come from, how they are split, and the keys and units of their labels."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 from equipot import errors, units
+from equipot import quantities as quantities_
 
 IGNORED = "none"
 
@@ -40,6 +42,8 @@ class DataConfig:
       head_key: Key of ``info`` that names the level of theory of each frame, where data of several
         are trained together: each has its own head of the model and its own reference energies.
       weight_key: Key of ``info`` that holds the weight of each frame in the loss.
+      quantities: What structures are labelled with beside energy, forces and stress, by name; see
+        ``equipot.quantities``.
       cache: Keep what slow formats gave in the cache folder (``EQUIPOT_CACHE``).
 
     Raises:
@@ -68,6 +72,7 @@ class DataConfig:
     group_key: str | None = None
     head_key: str | None = None
     weight_key: str | None = None
+    quantities: Mapping[str, quantities_.QuantityConfig] = dataclasses.field(default_factory=dict)
     cache: bool = True
 
     def __post_init__(self) -> None:
@@ -88,6 +93,7 @@ class DataConfig:
                     f"data.{name}: expected a share from 0 up to 1, received {value}"
                 )
         self._check_units()
+        quantities_.declared(self.quantities)
 
     def _check_units(self) -> None:
         readers = {
@@ -104,6 +110,11 @@ class DataConfig:
                     raise errors.ConfigError(f"data.{name}: {error}") from None
         if self.stress_unit is not None:
             _check_stress_unit(self.stress_unit)
+
+    @property
+    def declared(self) -> dict[str, quantities_.Quantity]:
+        """The table of the declared quantities."""
+        return quantities_.declared(self.quantities)
 
     def files(self, split: Literal["train", "valid", "test"]) -> tuple[str, ...]:
         """Names of the files of a split; empty where there are none."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from equipot import errors
+from equipot import quantities as quantities_
 from equipot.data import config as data_config
 from equipot.data import contents, fingerprint, isolated, lone_atoms, readers, splits, structure
 
@@ -25,6 +26,7 @@ class Dataset:
         ``isolated_atoms``.
       units_given: Which of "energy" and "forces" have a unit that every file states, or the
         configuration.
+      others: Declared quantities, by name.
     """
 
     train: tuple[structure.Structure, ...]
@@ -36,6 +38,12 @@ class Dataset:
     length_unit_given: bool
     isolated_by_head: Mapping[str, Mapping[int, float]] = dataclasses.field(default_factory=dict)
     units_given: tuple[str, ...] = ()
+    others: Mapping[str, quantities_.Quantity] = dataclasses.field(default_factory=dict)
+
+    @property
+    def quantities(self) -> dict[str, quantities_.Quantity]:
+        """All that structures may be labelled with, by name."""
+        return quantities_.every(self.others)
 
     @property
     def splits(self) -> dict[str, tuple[structure.Structure, ...]]:
@@ -88,6 +96,7 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
             *_split_remarks(config, counts),
         ),
         length_unit_given=all(item.length_unit_given for item in every),
+        others=config.declared,
         units_given=tuple(
             name for name in ("energy", "forces") if all(name in item.units_given for item in every)
         ),
@@ -100,7 +109,7 @@ def _read_split(
     read = []
     for name in config.files(split):
         made = readers.read_file(name, config)
-        _check_labelled(made, name)
+        _check_labelled(made, name, config)
         read.append(made)
     if read and not _structures(read):
         raise errors.DataError(
@@ -113,13 +122,15 @@ def _structures(files: Sequence[contents.FileContents]) -> list[structure.Struct
     return [s for item in files for s in item.structures]
 
 
-def _check_labelled(made: contents.FileContents, name: str) -> None:
-    labelled = any(s.energy_weight or s.forces_weight or s.stress_weight for s in made.structures)
-    if made.structures and not labelled:
+def _check_labelled(made: contents.FileContents, name: str, config: data_config.DataConfig) -> None:
+    names = quantities_.every(config.declared)
+    if made.structures and not any(s.label(own) for s in made.structures for own in names):
         keys = ", ".join(made.keys_present) or "nothing beside the atoms"
+        declared = "".join(f", data.quantities.{own}.key" for own in config.declared)
+        what = "labels" if config.declared else "energies, forces or stresses"
         raise errors.DataError(
-            f"{name}: no energies, forces or stresses were found. The file holds {keys}. If a "
-            f"label is among these, name it: data.energy_key, data.forces_key, data.stress_key"
+            f"{name}: no {what} were found. The file holds {keys}. If a label is among these, name "
+            f"it: data.energy_key, data.forces_key, data.stress_key{declared}"
         )
 
 

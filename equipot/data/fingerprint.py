@@ -71,6 +71,10 @@ def _parts(item: structure.Structure) -> Iterator[bytes]:
     yield item.group.encode()
     if item.head:
         yield f"head {item.head}".encode()
+    for name, label in sorted(item.others.items()):
+        yield f"{name} of charge {item.charge!r}".encode()
+        yield np.asarray(label.value, "<f8").tobytes()
+        yield np.array([label.weight], "<f8").tobytes()
 
 
 def _rounded(array: np.ndarray) -> bytes:

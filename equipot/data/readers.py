@@ -226,6 +226,8 @@ def _completed(
             "energy_weight": weight * fields["energy_weight"],
             "forces_weight": weight * fields["forces_weight"],
             "stress_weight": weight * has_stress,
+            "others": {},
+            "charge": 0.0,
             "source": where,
             "group": _text(values, config.group_key),
             "head": _head(values, config.head_key, where),

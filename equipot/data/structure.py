@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from ase.data import atomic_numbers as numbers_of_symbols
 from ase.data import chemical_symbols
 
 from equipot import errors
+from equipot.quantities import DERIVED, Label
 
 # Beyond anything physical: a uranium atom with all its electrons has −8e5 eV, two bare nuclei of it
 # 0.05 Å apart repel each other by 5e7 eV/Å.
@@ -39,6 +40,8 @@ class Structure:
       energy_weight: Weight of the energy in the loss; 0 where there is no label.
       forces_weight: Likewise for the forces.
       stress_weight: Likewise for the stress.
+      others: Labels of declared quantities, by name, each of the shape of its quantity.
+      charge: Total charge, in elementary charges; 0 where no declared quantity adds up to it.
       source: Where it comes from, for messages: ``"water.xyz, frame 17"``.
       group: What tables of errors are broken down by (a temperature, say); may be empty.
       head: Name of the level of theory of the labels, where there are several; else empty.
@@ -57,6 +60,8 @@ class Structure:
     energy_weight: float = 0.0
     forces_weight: float = 0.0
     stress_weight: float = 0.0
+    others: Mapping[str, Label] = dataclasses.field(default_factory=dict)
+    charge: float = 0.0
     source: str = ""
     group: str = ""
     head: str = ""
@@ -81,6 +86,9 @@ class Structure:
                 )
             if wrong := fault(name, value):
                 raise errors.DataError(f"{self.where}: {wrong}")
+        for name, label in self.others.items():
+            if wrong := fault(name, np.asarray(label.value, np.float64)):
+                raise errors.DataError(f"{self.where}: {wrong}")
         if not np.isfinite(self.energy):
             raise errors.DataError(
                 f"{self.where}: energy is {self.energy}; mend or remove the frame"
@@ -95,6 +103,18 @@ class Structure:
                 f"{self.source or 'structure'}: expected atomic numbers from 1 to "
                 f"{len(chemical_symbols) - 1}, received {np.unique(self.atomic_numbers).tolist()}"
             )
+
+    def label(self, name: str) -> Label | None:
+        """The label of a quantity, or None where there is none to train on or to compare with.
+
+        Args:
+          name: Energy, forces, stress, or a declared quantity.
+        """
+        if name in DERIVED:
+            weight = getattr(self, f"{name}_weight")
+            return Label(getattr(self, name), weight) if weight > 0.0 else None
+        label = self.others.get(name)
+        return label if label is not None and label.weight > 0.0 else None
 
     @property
     def formula(self) -> str:

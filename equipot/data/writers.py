@@ -1,8 +1,8 @@
 """Structures with predicted energies, forces and stresses, as a file other programs read."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import ase
 import ase.io
@@ -11,6 +11,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot import files
 from equipot.data.structure import Structure
+from equipot.quantities import DERIVED, Quantity
 
 _VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])  # xx, yy, zz, yz, xz, xy
 
@@ -20,23 +21,8 @@ class Predicted(Protocol):
     """What a potential says of one structure; eV, eV/Å, eV/Å³ with tension positive."""
 
     @property
-    def energy(self) -> float:
-        """Total energy."""
-        ...
-
-    @property
     def energies(self) -> np.ndarray:
         """Energy of each atom, [nodes]."""
-        ...
-
-    @property
-    def forces(self) -> np.ndarray:
-        """Forces, [nodes, 3]."""
-        ...
-
-    @property
-    def stress(self) -> np.ndarray:
-        """Stress, [3, 3]."""
         ...
 
     @property
@@ -44,24 +30,32 @@ class Predicted(Protocol):
         """Whether the stress is defined."""
         ...
 
+    def value(self, name: str) -> Any:
+        """The value of one quantity, of its shape."""
+        ...
+
 
 def write_predictions(
-    path: str | pathlib.Path, structures: Sequence[Structure], predictions: Sequence[Predicted]
+    path: str | pathlib.Path,
+    structures: Sequence[Structure],
+    predictions: Sequence[Predicted],
+    quantities: Mapping[str, Quantity] = DERIVED,
 ) -> None:
     """Writes extended xyz; by its name compressed (``.xz``, ``.gz``).
 
-    Predictions stand under ``energy``, ``forces``, ``stress`` and ``energies``; labels, where there
-    are any, under ``REF_energy``, ``REF_forces`` and ``REF_stress`` (Voigt, as ASE has it).
+    Predictions stand under the names of their quantities, and ``energies``; labels, where there are
+    any, under ``REF_energy`` and so on. Symmetric matrices have six numbers, as ASE has stresses.
 
     Args:
       path: Name of the file; what stood there is replaced, whole or not at all.
       structures: With or without labels.
       predictions: Of these structures, in the same order.
+      quantities: What is predicted, by name.
 
     Raises:
       DataError: If the file cannot be written.
     """
-    frames = [_atoms(s, p) for s, p in zip(structures, predictions, strict=True)]
+    frames = [_atoms(s, p, quantities) for s, p in zip(structures, predictions, strict=True)]
     with files.whole(path) as draft:
         ase.io.write(draft, frames, format="extxyz")
 
@@ -76,24 +70,39 @@ def to_atoms(structure: Structure) -> ase.Atoms:
     )
 
 
-def _atoms(structure: Structure, prediction: Predicted) -> ase.Atoms:
+def _atoms(
+    structure: Structure, prediction: Predicted, quantities: Mapping[str, Quantity]
+) -> ase.Atoms:
     atoms = to_atoms(structure)
-    results = {
-        "energy": prediction.energy,
-        "energies": prediction.energies,
-        "forces": prediction.forces,
-    }
-    if prediction.has_stress:
-        results["stress"] = prediction.stress[_VOIGT]
+    results: dict[str, Any] = {"energies": prediction.energies}
+    for name, quantity in quantities.items():
+        if name != "stress" or prediction.has_stress:
+            value = _written(prediction.value(name), quantity)
+            if name in DERIVED:
+                results[name] = value
+            else:
+                _put(atoms, name, value, quantity)
+        label = structure.label(name)
+        if label is not None:
+            _put(atoms, f"REF_{name}", _written(label.value, quantity), quantity)
     atoms.calc = SinglePointCalculator(atoms, **results)
-    if structure.energy_weight > 0:
-        atoms.info["REF_energy"] = structure.energy
-    if structure.forces_weight > 0:
-        atoms.arrays["REF_forces"] = structure.forces
-    if structure.stress_weight > 0:
-        atoms.info["REF_stress"] = structure.stress[_VOIGT]
+    if structure.charge:
+        atoms.info["charge"] = structure.charge
     if structure.head:
         atoms.info["head"] = structure.head
     if structure.group:
         atoms.info["group"] = structure.group
     return atoms
+
+
+def _put(atoms: ase.Atoms, name: str, value: Any, quantity: Quantity) -> None:
+    place = atoms.arrays if quantity.per == "atom" else atoms.info
+    place[name] = value
+
+
+def _written(value: Any, quantity: Quantity) -> Any:
+    """Symmetric matrices as six numbers; a number as one."""
+    if not quantity.shape and quantity.per == "structure":
+        return float(value)
+    array = np.asarray(value)
+    return array[..., *_VOIGT] if quantity.shape == (3, 3) else array

@@ -9,6 +9,7 @@ from equipot.graphs.batching import (
     build_graphs,
     collate,
     collate_devices,
+    collate_labelled,
     compiled_shapes,
     pack,
     padding_waste,
@@ -20,7 +21,7 @@ from equipot.graphs.geometry import (
     graph_edge_vectors,
     node_graph_index,
 )
-from equipot.graphs.graph import Edges, Globals, Graph, Nodes
+from equipot.graphs.graph import Batch, Edges, Globals, Graph, Nodes
 from equipot.graphs.loader import Loader
 from equipot.graphs.masks import edge_mask, graph_mask, node_mask
 from equipot.store.neighbors import neighbor_list
@@ -29,6 +30,7 @@ from equipot.store.statistics import average_num_neighbors, species_table
 neighbour_list = neighbor_list  # its name in earlier versions
 
 __all__ = [
+    "Batch",
     "Budget",
     "Edges",
     "Globals",
@@ -43,6 +45,7 @@ __all__ = [
     "build_graphs",
     "collate",
     "collate_devices",
+    "collate_labelled",
     "compiled_shapes",
     "edge_graph_index",
     "edge_mask",

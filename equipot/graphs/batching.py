@@ -1,17 +1,18 @@
 """From graphs on the host to one padded batch: every array is made once, at its final size.
 
 The door to a batch: ``build_graph`` for each structure, ``plan_budget`` once, ``pack`` per epoch,
-and ``collate`` per batch. Padding is neutral: padding nodes belong to the last graph, whose cell is
-twice the cutoff wide; padding edges run from the first of them to itself over one cell; all weights
-are zero.
+and ``collate`` per batch, or ``collate_labelled`` where labels are wanted too. Padding is neutral:
+padding nodes belong to the last graph, whose cell is twice the cutoff wide; padding edges run from
+the first of them to itself over one cell; all weights are zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from equipot import errors
-from equipot.graphs.graph import Edges, Globals, Graph, Nodes
+from equipot.graphs.graph import Batch, Edges, Globals, Graph, Nodes
+from equipot.quantities import DERIVED, Label, Quantity
 from equipot.store.host_graph import HostGraph, build_graph, build_graphs
 from equipot.store.packing import (
     Budget,
@@ -32,6 +33,7 @@ __all__ = [
     "build_graphs",
     "collate",
     "collate_devices",
+    "collate_labelled",
     "compiled_shapes",
     "pack",
     "padding_waste",
@@ -42,24 +44,39 @@ __all__ = [
 def collate(
     graphs: Sequence[HostGraph], budget: Budget, cutoff: float, dtype: str = "float32"
 ) -> Graph:
-    """Joins graphs into one padded batch with NumPy leaves.
+    """Joins graphs into one padded batch with NumPy leaves, without their labels.
 
     Args:
       graphs: What the batch holds, in this order; may be empty.
       budget: The padded totals.
       cutoff: Å; padding edges are twice as long.
-      dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
+      dtype: Of positions and cells, ``"float32"`` or ``"float64"``.
 
     Raises:
       GraphTooLargeError: If the graphs do not fit the budget.
     """
-    batch = collate_devices([graphs], budget, cutoff, dtype)
-    return _on_device(batch, 0)
+    batch = collate_devices([graphs], budget, cutoff, dtype, quantities={})
+    return _on_device(batch, 0).graph
+
+
+def collate_labelled(
+    graphs: Sequence[HostGraph],
+    budget: Budget,
+    cutoff: float,
+    dtype: str = "float32",
+    quantities: Mapping[str, Quantity] = DERIVED,
+) -> Batch:
+    """Does what ``collate`` does, with labels; see ``collate_devices``."""
+    return _on_device(collate_devices([graphs], budget, cutoff, dtype, quantities), 0)
 
 
 def collate_devices(
-    bins: Sequence[Sequence[HostGraph]], budget: Budget, cutoff: float, dtype: str = "float32"
-) -> Graph:
+    bins: Sequence[Sequence[HostGraph]],
+    budget: Budget,
+    cutoff: float,
+    dtype: str = "float32",
+    quantities: Mapping[str, Quantity] = DERIVED,
+) -> Batch:
     """Joins one list of graphs per device; every leaf has a leading axis [devices].
 
     Args:
@@ -67,14 +84,16 @@ def collate_devices(
       budget: The padded totals of one device.
       cutoff: Å; padding edges are twice as long.
       dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
+      quantities: Whose labels the batch holds, by name.
 
     Raises:
       GraphTooLargeError: If the graphs of a device do not fit the budget.
     """
-    batch = _allocate(len(bins), budget, cutoff, np.dtype(dtype))
+    graph = _allocate(len(bins), budget, cutoff, np.dtype(dtype))
+    batch = Batch(graph, _allocate_labels(len(bins), budget, np.dtype(dtype), quantities))
     for device, graphs in enumerate(bins):
         _check_fit(graphs, budget)
-        _fill(_on_device(batch, device), graphs)
+        _fill(_on_device(batch, device), graphs, quantities)
     return batch
 
 
@@ -91,19 +110,13 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
     cell = zeros(graphs, 3, 3)
     cell[...] = 2.0 * cutoff * np.eye(3)
     return Graph(
-        nodes=Nodes(
-            positions=zeros(nodes, 3), species=zeros(nodes, dtype=index), forces=zeros(nodes, 3)
-        ),
+        nodes=Nodes(positions=zeros(nodes, 3), species=zeros(nodes, dtype=index)),
         edges=Edges(cell_shifts=shifts),
         globals=Globals(
             cell=cell,
             volume=zeros(graphs) + np.ones((), dtype),
-            energy=zeros(graphs),
-            stress=zeros(graphs, 3, 3),
-            energy_weight=zeros(graphs),
-            forces_weight=zeros(graphs),
-            stress_weight=zeros(graphs),
             head=zeros(graphs, dtype=index),
+            charge=zeros(graphs),
         ),
         senders=zeros(edges, dtype=index),
         receivers=zeros(edges, dtype=index),
@@ -112,29 +125,44 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
     )
 
 
-def _fill(batch: Graph, graphs: Sequence[HostGraph]) -> None:
+def _allocate_labels(
+    devices: int, budget: Budget, dtype: np.dtype, quantities: Mapping[str, Quantity]
+) -> dict[str, Label]:
+    """Zeros of weight zero."""
+    rows = {"atom": budget.nodes, "structure": budget.graphs}
+    return {
+        name: Label(
+            np.zeros((devices, rows[quantity.per], *quantity.shape), dtype),
+            np.zeros((devices, budget.graphs), dtype),
+        )
+        for name, quantity in quantities.items()
+    }
+
+
+def _fill(batch: Batch, graphs: Sequence[HostGraph], quantities: Mapping[str, Quantity]) -> None:
     """Writes the graphs over the padding of one device, in place."""
     node = edge = 0
-    labels = batch.globals
+    target, own = batch.graph, batch.graph.globals
     for index, graph in enumerate(graphs):
         nodes = slice(node, node + graph.num_nodes)
         edges = slice(edge, edge + graph.num_edges)
-        batch.nodes.positions[nodes] = graph.positions
-        batch.nodes.species[nodes] = graph.species
-        batch.nodes.forces[nodes] = graph.forces
-        batch.edges.cell_shifts[edges] = graph.cell_shifts
-        np.add(graph.senders, node, out=batch.senders[edges])
-        np.add(graph.receivers, node, out=batch.receivers[edges])
-        batch.n_node[index], batch.n_edge[index] = graph.num_nodes, graph.num_edges
-        labels.cell[index], labels.volume[index] = graph.cell, graph.volume
-        labels.energy[index], labels.stress[index] = graph.energy, graph.stress
-        labels.head[index], labels.energy_weight[index] = graph.head, graph.energy_weight
-        labels.forces_weight[index] = graph.forces_weight
-        labels.stress_weight[index] = graph.stress_weight
+        target.nodes.positions[nodes] = graph.positions
+        target.nodes.species[nodes] = graph.species
+        target.edges.cell_shifts[edges] = graph.cell_shifts
+        np.add(graph.senders, node, out=target.senders[edges])
+        np.add(graph.receivers, node, out=target.receivers[edges])
+        target.n_node[index], target.n_edge[index] = graph.num_nodes, graph.num_edges
+        own.cell[index], own.volume[index] = graph.cell, graph.volume
+        own.head[index], own.charge[index] = graph.head, graph.charge
+        for name, label in batch.labels.items():
+            found = graph.labels.get(name)
+            if found is not None:
+                label.value[nodes if quantities[name].per == "atom" else index] = found.value
+                label.weight[index] = found.weight
         node, edge = nodes.stop, edges.stop
-    batch.senders[edge:] = batch.receivers[edge:] = node
-    batch.n_node[-1] = len(batch.nodes.species) - node
-    batch.n_edge[-1] = len(batch.senders) - edge
+    target.senders[edge:] = target.receivers[edge:] = node
+    target.n_node[-1] = len(target.nodes.species) - node
+    target.n_edge[-1] = len(target.senders) - edge
 
 
 def _check_fit(graphs: Sequence[HostGraph], budget: Budget) -> None:
@@ -150,18 +178,24 @@ def _check_fit(graphs: Sequence[HostGraph], budget: Budget) -> None:
         )
 
 
-def _on_device(batch: Graph, device: int) -> Graph:
+def _on_device(batch: Batch, device: int) -> Batch:
     """Views of one device's share of every leaf."""
 
     def view(fields: Nodes | Edges | Globals) -> dict[str, np.ndarray]:
         return {name: leaf[device] for name, leaf in vars(fields).items()}
 
-    return Graph(
-        nodes=Nodes(**view(batch.nodes)),
-        edges=Edges(**view(batch.edges)),
-        globals=Globals(**view(batch.globals)),
-        senders=batch.senders[device],
-        receivers=batch.receivers[device],
-        n_node=batch.n_node[device],
-        n_edge=batch.n_edge[device],
+    graph = batch.graph
+    own = Graph(
+        nodes=Nodes(**view(graph.nodes)),
+        edges=Edges(**view(graph.edges)),
+        globals=Globals(**view(graph.globals)),
+        senders=graph.senders[device],
+        receivers=graph.receivers[device],
+        n_node=graph.n_node[device],
+        n_edge=graph.n_edge[device],
     )
+    labels = {
+        name: Label(label.value[device], label.weight[device])
+        for name, label in batch.labels.items()
+    }
+    return Batch(own, labels)

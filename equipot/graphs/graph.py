@@ -1,5 +1,7 @@
 """The typed graph: what stands in the fields of the ``jraph.GraphsTuple`` that models see.
 
+Labels stand beside it, by quantity, in a ``Batch``.
+
 A batch is padded to a fixed number of nodes, edges and graphs. The last graph is always padding and
 owns at least one node; padding edges run from the first padding node to itself through a periodic
 image at twice the cutoff, so that no radial function reaches them and no derivative meets a zero
@@ -14,6 +16,7 @@ import jraph
 import numpy as np
 from flax import struct
 
+from equipot.quantities import Label
 from equipot.typing import Array
 
 AnyArray: TypeAlias = Array | np.ndarray
@@ -25,17 +28,15 @@ Leaf: TypeAlias = Any
 
 @struct.dataclass
 class Nodes:
-    """Per atom: where it is, what it is, and the force it should feel.
+    """Per atom: where it is, and what it is.
 
     Attributes:
       positions: Å, Float[nodes, 3].
       species: Index into the species table, Int[nodes].
-      forces: Label in eV/Å, Float[nodes, 3].
     """
 
     positions: Leaf
     species: Leaf
-    forces: Leaf
 
 
 @struct.dataclass
@@ -51,27 +52,20 @@ class Edges:
 
 @struct.dataclass
 class Globals:
-    """Per structure: the cell, the labels (reference energies already subtracted), their weights.
+    """Per structure: the cell, and what the structure is asked for.
 
     Attributes:
-      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3].
+      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3]; zero in directions that are not
+        periodic.
       volume: Å³, Float[graphs]; 1 where not all three directions are periodic, and in padding.
-      energy: Label minus the sum of the reference energies, eV, Float[graphs].
-      stress: Label in eV/Å³, tension positive, Float[graphs, 3, 3].
-      energy_weight: Weight in the loss, Float[graphs]; 0 in padding and where there is no label.
-      forces_weight: Likewise for the forces of all atoms of the structure.
-      stress_weight: Likewise for the stress; 0 where the volume is not defined.
-      head: Index of the level of theory of the labels, Int[graphs].
+      head: Index of the level of theory, Int[graphs].
+      charge: Total charge in elementary charges, Float[graphs].
     """
 
     cell: Leaf
     volume: Leaf
-    energy: Leaf
-    stress: Leaf
-    energy_weight: Leaf
-    forces_weight: Leaf
-    stress_weight: Leaf
     head: Leaf
+    charge: Leaf
 
 
 if TYPE_CHECKING:
@@ -99,3 +93,16 @@ if TYPE_CHECKING:
 
 else:
     Graph = jraph.GraphsTuple
+
+
+class Batch(NamedTuple):
+    """A padded batch of graphs with their labels.
+
+    Attributes:
+      graph: What models see.
+      labels: By quantity: values [nodes, ...] or [graphs, ...], reference energies already
+        subtracted from energies, and weights [graphs], 0 in padding and where there is no label.
+    """
+
+    graph: Graph
+    labels: dict[str, Label]

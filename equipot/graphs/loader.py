@@ -5,14 +5,15 @@ Their order is a pure function of the seed and the epoch.
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from equipot.graphs import batching
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import Batch
 from equipot.process import ALONE, Process
+from equipot.quantities import DERIVED, Quantity
 from equipot.store import packing
 from equipot.store.graph_store import GraphStore
 
@@ -39,6 +40,7 @@ class Loader:
         dtype: str = "float32",
         prefetch: int = 2,
         process: Process = ALONE,
+        quantities: Mapping[str, Quantity] = DERIVED,
     ) -> None:
         """Checks that every graph fits.
 
@@ -53,6 +55,7 @@ class Loader:
           dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
           prefetch: How many batches are made ahead.
           process: Whose share of every step is collated.
+          quantities: Whose labels batches hold, by name.
 
         Raises:
           GraphTooLargeError: If a graph alone is above the budget.
@@ -69,7 +72,7 @@ class Loader:
         packing.check_sizes(self.sizes, self.budget, names)
         process.own(range(num_devices))
         self.process = process
-        self.cutoff, self.dtype = cutoff, dtype
+        self.cutoff, self.dtype, self.quantities = cutoff, dtype, quantities
         self.num_devices, self.prefetch = num_devices, prefetch
         self.seed, self.shuffle = seed, shuffle
         self._packed: tuple[int, list[packing.Step]] | None = None
@@ -94,7 +97,7 @@ class Loader:
         """The share of padding in an epoch."""
         return packing.padding_waste(self.sizes, self.steps(epoch), self.budget)
 
-    def batches(self, epoch: int, start: int = 0) -> Generator[Graph, None, None]:
+    def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yields the batches of an epoch from position ``start`` on; leaves are [devices, ...].
 
         Of several processes each gets its own devices' share, the first the first devices'.
@@ -109,10 +112,12 @@ class Loader:
                 "or the batch size has changed since the position was stored"
             )
 
-        def make(position: int) -> Graph:
+        def make(position: int) -> Batch:
             own = self.process.own(steps[position])
             bins = [[self.graphs[i] for i in members] for members in own]
-            return batching.collate_devices(bins, self.budget, self.cutoff, self.dtype)
+            return batching.collate_devices(
+                bins, self.budget, self.cutoff, self.dtype, self.quantities
+            )
 
         return prefetched(make, range(start, len(steps)), self.prefetch)
 

@@ -37,7 +37,12 @@ class Batches:
         self._made = weakref.WeakKeyDictionary()
 
     def batch_of(
-        self, pairs: neighbors.Neighbors, species: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+        self,
+        pairs: neighbors.Neighbors,
+        species: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        charge: float = 0.0,
     ) -> refill.Refill:
         """The batch that pairs go into: that of their search, if they fit.
 
@@ -46,16 +51,17 @@ class Batches:
           species: Index of each atom's species; the same array as long as it is the same, [nodes].
           cell: Lattice vectors in rows, Å, [3, 3].
           pbc: Which directions are periodic, [3].
+          charge: Total charge, in elementary charges.
         """
         num_atoms, num_pairs = len(species), pairs.num_pairs
         batch = self._made.get(pairs.found)
-        same = batch is not None and batch.graph.species is species
+        same = batch is not None and batch.graph.species is species and batch.graph.charge == charge
         if batch is not None and same and batch.budget.holds(num_atoms, num_pairs):
             return batch
         volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
         likely = _homogeneous_pairs(num_atoms, volume, self.cutoff) if volume else 0.0
         budget = self._bucket.fit(num_atoms, num_pairs, likely)
-        graph = _host_graph(pairs, species, volume or 1.0, self._head)
+        graph = _host_graph(pairs, species, volume or 1.0, self._head, charge)
         with self._bound.entered():
             batch = refill.Refill(graph, budget, self.cutoff, self._bound.dtype, self._bound.device)
         self._made[pairs.found] = batch
@@ -63,23 +69,18 @@ class Batches:
 
 
 def _host_graph(
-    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int
+    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int, charge: float
 ) -> batching.HostGraph:
     """A graph without labels."""
     return batching.HostGraph(
         positions=pairs.positions,
         species=species,
-        forces=np.zeros((len(species), 3)),
         cell=pairs.cell,
         volume=volume,
-        energy=0.0,
-        stress=np.zeros((3, 3)),
-        energy_weight=0.0,
-        forces_weight=0.0,
-        stress_weight=0.0,
         senders=pairs.senders,
         receivers=pairs.receivers,
         cell_shifts=pairs.cell_shifts,
+        charge=charge,
         head=head,
     )
 

@@ -117,7 +117,12 @@ class Engine:
         return self._neighbors.n_searches
 
     def compute(
-        self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+        self,
+        positions: np.ndarray,
+        atomic_numbers: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        charge: float = 0.0,
     ) -> evaluate.HostPrediction:
         """Evaluates one structure.
 
@@ -126,6 +131,7 @@ class Engine:
           atomic_numbers: Z of every atom, [nodes].
           cell: Lattice vectors in rows, Å, [3, 3].
           pbc: Which directions are periodic, [3].
+          charge: Total charge, in elementary charges.
 
         Raises:
           UnknownElementError: If the potential does not know an element.
@@ -136,10 +142,15 @@ class Engine:
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
         with self._lock:
-            return self._compute(positions, atomic_numbers, cell, pbc)
+            return self._compute(positions, atomic_numbers, cell, pbc, charge)
 
     def _compute(
-        self, positions: np.ndarray, atomic_numbers: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+        self,
+        positions: np.ndarray,
+        atomic_numbers: np.ndarray,
+        cell: np.ndarray,
+        pbc: np.ndarray,
+        charge: float,
     ) -> evaluate.HostPrediction:
         self.outside = ()
         if len(atomic_numbers) == 0:
@@ -153,7 +164,7 @@ class Engine:
             if self.strict:
                 out_of_range.refuse(self.outside)
         refills = [
-            own.batch_of(pairs, species, cell, pbc)
+            own.batch_of(pairs, species, cell, pbc, charge)
             for own, pairs in zip(self._batches, lists, strict=True)
         ]
         graphs = [own.fill(pairs) for own, pairs in zip(refills, lists, strict=True)]
@@ -177,7 +188,9 @@ class Engine:
     ) -> evaluate.HostPrediction:
         with self._bound.entered():
             prediction = self._bound.predict(self._bound.params, *graphs)
-            return evaluate.split_prediction(prediction, [graph], self._references, [has_stress])[0]
+            quantities = self.potential.spec.quantities
+            table, periodic = self._references, [has_stress]
+            return evaluate.split_prediction(prediction, [graph], table, periodic, quantities)[0]
 
     def _check_probe(self, stored: artefact.Artefact, budgets: Sequence[batching.Budget]) -> None:
         """Runs the stored probe through the program just compiled: it fits by construction.

@@ -37,7 +37,7 @@ import numpy as np
 from flax import linen as nn
 
 from equipot import errors
-from equipot.e3.arrays.irreps import Irrep
+from equipot.e3.arrays.irreps import Irrep, Irreps
 from equipot.e3.functions import activations, radial
 from equipot.e3.kernels import environments
 from equipot.e3.kernels.convolution import spread
@@ -45,7 +45,9 @@ from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import composed, pair_embedding
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
+from equipot.models import harmonic_readout, output
 from equipot.models.context import ModelContext
+from equipot.models.output import Output
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -148,7 +150,7 @@ class Config:
 
 
 class Model(nn.Module):
-    """Allegro as a function from edges to one interaction energy per atom.
+    """Allegro as a function from edges to energies of atoms, and to what else is asked of them.
 
     Attributes:
       config: Settings.
@@ -168,8 +170,11 @@ class Model(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, " nodes"]:
-        """Returns the interaction energy of each atom, in units of the potential's scale.
+    ) -> Output:
+        """Returns energies in units of the potential's scale, and what else the context asks for.
+
+        Like the energy that is a sum over pairs: Σ_j w[ij] Yˡ(r_ij), w linear in what the energy is
+        linear in.
 
         Args:
           edge_vectors: From sender to receiver, Å.
@@ -192,7 +197,8 @@ class Model(nn.Module):
         operators: list[list[Array]] = []
 
         def total(layer: int) -> list[Array]:
-            message, params = _Message(config, layer), _used(network, layer)
+            message = _Message(config, layer, self.context.outputs)
+            params = _used(network, layer)
             return edge_sum(message, params, operators, edges, receivers, receivers, num_nodes)
 
         for layer in range(1, config.num_layers + 1):
@@ -200,7 +206,9 @@ class Model(nn.Module):
             weights = network["products"][:layer]
             q = environments.scalar_operator(config.layers[:layer], weights, around)
             operators.append([q[:, m] for m in range(q.shape[1])])
-        return total(config.num_layers)[0][:, 0] * norm
+        energy, *others = total(config.num_layers)
+        found = harmonic_readout.assemble(self.context.outputs, others, norm)
+        return output.finish(self, energy[:, 0] * norm, {}, found)
 
     def _pairs(
         self, edge_vectors: Array, center: Int[Array, " edges"], neighbor: Int[Array, " edges"]
@@ -262,7 +270,23 @@ class Model(nn.Module):
             "layers": layers,
             "readout": readout,
             "energy": composed.linear(draw, "energy", features, 1).matrices,
+            "outputs": self._outputs(features, dtype),
         }
+
+    def _outputs(self, features: Sequence[composed.Linear], dtype: Any) -> list[Any]:
+        """The matrices to the weights of each part of the quantities, zero at first."""
+        config, zeros = self.config, nn.initializers.zeros
+
+        def draw(name: str, shape: tuple[int, ...], fan_in: int) -> Array:
+            return self.param(name, zeros, shape, dtype) * fan_in**-0.5
+
+        found = []
+        for name, irreps in self.context.outputs:
+            output.check_irreps(self, name, irreps, dict.fromkeys(config.harmonics))
+            for i, part in enumerate(Irreps(irreps)):
+                title = f"{output.PREFIX}{name}_{i}"
+                found.append(composed.linear(draw, title, features, part.mul).matrices)
+        return found
 
     def _embedding(self, draw: composed.Draw) -> tuple[dict[str, Any], list[composed.Linear]]:
         """The matrices to hidden layer 0, and the two-body embedding, which is linear in it."""
@@ -296,10 +320,12 @@ class _Message:
     Attributes:
       config: Settings.
       layer: Number of layers whose environments are known.
+      outputs: Names and irreps of what is asked for beside the energy.
     """
 
     config: Config
     layer: int
+    outputs: tuple[tuple[str, str], ...] = ()
 
     def __call__(
         self, params: Any, operators: Sequence[Sequence[Array]], pairs: Mapping[str, Any]
@@ -319,7 +345,10 @@ class _Message:
             if config.readout_widths:
                 act = _activation(config.readout_activation)
                 hidden[self.layer + 1] = composed.evaluate(act, params["readout"], hidden)
-            return [composed.mix(params["energy"], hidden)]
+            energy = composed.mix(params["energy"], hidden)
+            weights = [composed.mix(matrices, hidden) for matrices in params["outputs"]]
+            others = harmonic_readout.components(self.outputs, weights, pairs["harmonics"])
+            return [energy, *others]
         weights = [composed.mix(matrices, hidden) for matrices in params["environment"]]
         return [
             weight * harmonics[m - 1] if m else weight
@@ -358,7 +387,12 @@ def _used(network: Mapping[str, Any], layer: int) -> dict[str, Any]:
     params["tensors"] = network["tensors"] if layer else []
     if layer < len(network["layers"]):
         return {**params, "environment": network["environments"][layer]}
-    return {**params, "readout": network["readout"], "energy": network["energy"]}
+    return {
+        **params,
+        "readout": network["readout"],
+        "energy": network["energy"],
+        "outputs": network["outputs"],
+    }
 
 
 def _check_species(config: Config, num_species: int) -> None:

@@ -12,12 +12,14 @@ class ModelContext:
       avg_num_neighbors: Mean number of neighbors in the training set.
       num_heads: Number of levels of theory; 1 for a model that cannot tell them apart.
       directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
+      outputs: What it gives for each atom beside energies: name and irreps, as in ``0e+2e``.
     """
 
     species_table: tuple[int, ...]
     avg_num_neighbors: float
     num_heads: int = 1
     directed: bool = False
+    outputs: tuple[tuple[str, str], ...] = ()
 
     @property
     def num_species(self) -> int:

@@ -18,7 +18,9 @@ from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
+from equipot.models import output
 from equipot.models.context import ModelContext
+from equipot.models.output import Output
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -202,7 +204,7 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """MACE as a function from edges to one interaction energy per atom.
+    """MACE as a function from edges to energies of atoms, and to what else is asked of them.
 
     Attributes:
       config: Settings.
@@ -224,8 +226,8 @@ class Model(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, "nodes ..."]:
-        """Returns the interaction energy of each atom, in units of the potential's scale.
+    ) -> Output:
+        """Returns energies in units of the potential's scale, and what else the context asks for.
 
         Args:
           edge_vectors: From sender to receiver, Å.
@@ -233,9 +235,6 @@ class Model(nn.Module):
           senders: Atom that sends.
           receivers: Atom that receives.
           exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
-
-        Returns:
-          Energies [nodes], or [nodes, heads] with several heads.
         """
         config = self.config
         basis = self._radial_basis(edge_vectors, species[senders], species[receivers])
@@ -245,10 +244,11 @@ class Model(nn.Module):
         shape = (self.context.num_species, config.num_channels)
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         features = {SCALAR: embedding[species][:, None, :]}
-        energies = []
+        energies, layers = [], []
         for i, order in enumerate(config.orders):
             last = i == config.num_layers - 1
-            hidden = config.irreps(0 if last else config.message_lmax, config.parity and not last)
+            sent = config.irreps(config.message_lmax, config.parity)
+            hidden = self._last_irreps() if last else sent
             summed, skip = Interaction(
                 config.interaction if i else config.first_interaction,
                 config.irreps(config.lmax, config.parity and i > 0),
@@ -263,7 +263,14 @@ class Model(nn.Module):
             product = many_body.ProductBasis(hidden, number, order, name=f"product_{i}")
             features = channels.add(product(summed, species), skip)
             energies.append(self._readout(features[SCALAR], i, config.readout_width * last))
-        return sum(energies[1:], energies[0])
+            layers.append(features)
+        return output.finish(self, sum(energies[1:], energies[0]), _side_by_side(layers))
+
+    def _last_irreps(self) -> dict[Irrep, int]:
+        """Irreps of the last features: scalars, and what is read from them besides."""
+        needed = {SCALAR, *output.irreps_of(self.context)}
+        every = self.config.irreps(self.config.lmax, self.config.parity)
+        return {irrep: width for irrep, width in every.items() if irrep in needed}
 
     def _radial_basis(
         self,
@@ -309,3 +316,12 @@ class Model(nn.Module):
         else:
             energy = channels.Linear({SCALAR: heads}, name=name)({SCALAR: scalars})[SCALAR]
         return jnp.reshape(energy, scalars.shape[:1] + ((heads,) if heads > 1 else ()))
+
+
+def _side_by_side(layers: list[dict[Irrep, Array]]) -> dict[Irrep, Array]:
+    """The features of all layers, the channels of an irrep one after another."""
+    irreps = dict.fromkeys(irrep for features in layers for irrep in features)
+    return {
+        irrep: jnp.concatenate([features[irrep] for features in layers if irrep in features], -1)
+        for irrep in irreps
+    }

@@ -16,7 +16,9 @@ from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels
 from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
+from equipot.models import output
 from equipot.models.context import ModelContext
+from equipot.models.output import Output
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -158,7 +160,7 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """NequIP as a function from edges to one interaction energy per atom.
+    """NequIP as a function from edges to energies of atoms, and to what else is asked of them.
 
     Attributes:
       config: Settings.
@@ -178,8 +180,8 @@ class Model(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, " nodes"]:
-        """Returns the interaction energy of each atom, in units of the potential's scale.
+    ) -> Output:
+        """Returns energies in units of the potential's scale, and what else the context asks for.
 
         Args:
           edge_vectors: From sender to receiver, Å.
@@ -198,10 +200,12 @@ class Model(nn.Module):
         shape = (self.context.num_species, config.embedding_channels or config.widths[0])
         embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
         features = {SCALAR: embedding[species][:, None, :]}
+        needed = {SCALAR, *output.irreps_of(self.context)}
+        last_irreps = {irrep: n for irrep, n in config.irreps.items() if irrep in needed}
         for i in range(config.num_layers):
             last = i == config.num_layers - 1
             features = Interaction(
-                {SCALAR: config.widths[0]} if last else config.irreps,
+                last_irreps if last else config.irreps,
                 config.radial_widths,
                 self.context.num_species,
                 self.context.avg_num_neighbors,
@@ -209,7 +213,7 @@ class Model(nn.Module):
                 config.species_norm,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
-        return self._readout(features[SCALAR][:, 0, :])
+        return output.finish(self, self._readout(features[SCALAR][:, 0, :]), features)
 
     def _bessel(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
         """The radial basis before its envelope."""

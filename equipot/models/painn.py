@@ -17,7 +17,9 @@ from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import channels
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.graphs import pairs
+from equipot.models import output
 from equipot.models.context import ModelContext
+from equipot.models.output import Output
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -117,7 +119,7 @@ class Update(nn.Module):
 
 
 class Model(nn.Module):
-    """PaiNN as a function from edges to one interaction energy per atom.
+    """PaiNN as a function from edges to energies of atoms, and to what else is asked of them.
 
     Attributes:
       config: Settings.
@@ -137,8 +139,8 @@ class Model(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, " nodes"]:
-        """Returns the interaction energy of each atom, in units of the potential's scale.
+    ) -> Output:
+        """Returns energies in units of the potential's scale, and what else the context asks for.
 
         Args:
           edge_vectors: From sender to receiver, Å.
@@ -169,7 +171,10 @@ class Model(nn.Module):
             more_scalars, more_vectors = Update(name=f"update_{i}")(scalars, vectors)
             scalars, vectors = scalars + more_scalars, vectors + more_vectors
         energy = _network([*config.readout_widths, 1], "readout")(scalars)
-        return jnp.reshape(energy, species.shape)
+        features = {SCALAR: scalars[:, None, :]}
+        if vectors is not None:
+            features[VECTOR] = vectors
+        return output.finish(self, energy, features)
 
 
 def _network(widths: list[int], name: str) -> MultiLayerPerceptron:

@@ -16,7 +16,7 @@ from equipot import config, errors
 from equipot.models.context import ModelContext
 
 ENTRY_POINTS = "equipot.models"
-_NOT_MODELS = ("context", "registry", "settings")
+_NOT_MODELS = ("context", "harmonic_readout", "output", "registry", "settings")
 
 
 def available() -> tuple[str, ...]:

@@ -10,14 +10,15 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import linen as nn
 
 from equipot.e3.functions import activations, radial
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.graphs import pairs
+from equipot.models import output
 from equipot.models.context import ModelContext
+from equipot.models.output import Output
 from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
 
@@ -105,7 +106,7 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """SchNet as a function from edges to one interaction energy per atom.
+    """SchNet as a function from edges to energies of atoms, and to what else is asked of them.
 
     Attributes:
       config: Settings.
@@ -125,8 +126,8 @@ class Model(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, " nodes"]:
-        """Returns the interaction energy of each atom, in units of the potential's scale.
+    ) -> Output:
+        """Returns energies in units of the potential's scale, and what else the context asks for.
 
         Args:
           edge_vectors: From sender to receiver, Å.
@@ -162,7 +163,7 @@ class Model(nn.Module):
             with_bias=True,
             name="readout",
         )(features)
-        return jnp.reshape(energy, species.shape)
+        return output.finish(self, energy, {output.SCALAR: features[:, None, :]})
 
 
 def _filtered(

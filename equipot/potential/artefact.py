@@ -10,6 +10,7 @@ The file is a zip of JSON and ``.npy`` arrays (``archive.py`` has its manifest a
     distance_range.json    the distances of its training set (not in every file)
     params/<path>.npy      the parameters, by their path in the tree
     probe/<name>.npy       a small structure and what the potential said of it
+    probe/others/<name>.npy  the same of each quantity beside energy, forces and stress
 
 It is checked when it is loaded: the checksums of all parts, and the prediction for the probe.
 """
@@ -57,6 +58,7 @@ _PARTS = {
     DISTANCE_RANGE,
     *(f"probe/{name}.npy" for name in _PROBE),
 }
+_FOLDERS = ("params/", "probe/others/")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,7 +145,7 @@ def read(path: str | Path) -> Artefact:
     """
     path = Path(path)
     version, parts = archive.read_archive(path, KIND, FORMAT_VERSION)
-    unknown = [name for name in parts if name not in _PARTS and not name.startswith("params/")]
+    unknown = [name for name in parts if name not in _PARTS and not name.startswith(_FOLDERS)]
     if unknown:
         raise errors.ArtefactError(
             f"{path}: the part {unknown[0]} is unknown to this version of equipot; upgrade with pip"
@@ -179,6 +181,8 @@ def _describe(spec: PotentialSpec) -> dict[str, Any]:
     fields = {name: value for name, value in fields.items() if value is not None}
     if spec.heads == host_graph.ONE_HEAD:
         del fields["heads"]
+    if not spec.quantities:
+        del fields["quantities"]
     model = {"name": fields.pop("model_name"), **config.to_mapping(fields.pop("model_config"))}
     return {**config.to_mapping(fields), "model": model, "cutoff": spec.cutoff, "units": UNITS}
 
@@ -252,11 +256,17 @@ def _probe_to_parts(stored: probe.Probe) -> dict[str, bytes]:
         "forces": stored.prediction.forces,
         "stress": stored.prediction.stress,
     }
-    return {f"probe/{name}.npy": arrays.to_bytes(array) for name, array in contents.items()}
+    others = {f"others/{name}": array for name, array in stored.prediction.others.items()}
+    named = (contents | others).items()
+    return {f"probe/{name}.npy": arrays.to_bytes(array) for name, array in named}
 
 
 def _probe_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> probe.Probe:
     found = {}
+    others = {f"probe/others/{quantity.name}.npy" for quantity in spec.quantities}
+    for part in parts:
+        if part.startswith("probe/others/") and part not in others:
+            raise errors.ArtefactError(f"the part {part} belongs to no quantity of the potential")
     for name, (kind, num_axes) in _PROBE.items():
         array = found[name] = _array_part(parts, f"probe/{name}.npy")
         if array.dtype.kind != kind or array.ndim != num_axes:
@@ -277,6 +287,10 @@ def _probe_from_parts(parts: Mapping[str, bytes], spec: PotentialSpec) -> probe.
         forces=found["forces"],
         stress=found["stress"],
         has_stress=True,
+        others={
+            quantity.name: _array_part(parts, f"probe/others/{quantity.name}.npy")
+            for quantity in spec.quantities
+        },
     )
     return probe.Probe(structure=structure, prediction=prediction, dtype=spec.dtype)
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot import config, errors
+from equipot import config, errors, quantities
 from equipot.data.structure import chemical_symbols
 from equipot.potential import precision
 from equipot.potential.config import PotentialConfig
@@ -52,6 +52,7 @@ def check_spec(spec: PotentialSpec) -> None:
     _require(0 < neighbors <= _MOST_NEIGHBORS, "avg_num_neighbors", "a positive number", neighbors)
     for name in ("dtype", "matmul_precision"):
         config.from_mapping(PotentialConfig, {name: getattr(spec, name)}, "potential")
+    _check_quantities(spec.quantities)
     if spec.repulsion is not None and spec.repulsion.covalent_radii:
         radii = spec.repulsion.covalent_radii
         _require(len(radii) == len(table), "covalent_radii", f"{len(table)} radii", len(radii))
@@ -97,8 +98,12 @@ def check_probe(stored: Probe, spec: PotentialSpec) -> None:
     count = len(structure.positions)
     _require(0 < count <= MAX_ATOMS, "probe", f"1 to {MAX_ATOMS} atoms", count)
     shapes = {"energies": (count,), "forces": (count, 3), "stress": (3, 3)}
+    values = {name: getattr(prediction, name) for name in shapes} | dict(prediction.others)
+    for quantity in spec.quantities:
+        atoms = (count,) if quantity.per == "atom" else ()
+        shapes[quantity.name] = atoms + quantity.shape
     for name, shape in shapes.items():
-        value = getattr(prediction, name)
+        value = values[name]
         _require(value.shape == shape, f"probe/{name}", f"the shape {shape}", value.shape)
         finite = bool(np.isfinite(value).all())
         _require(finite, f"probe/{name}", "finite numbers", "NaN or infinity")
@@ -109,6 +114,27 @@ def check_probe(stored: Probe, spec: PotentialSpec) -> None:
     bounded = bool((np.abs(lengths) <= _WIDEST * spec.cutoff).all())
     wide = bounded and bool((_heights(structure.cell) >= _NARROWEST * spec.cutoff).all())
     _require(wide, "probe/cell", "a cell as wide as the cutoff", structure.cell.tolist())
+
+
+def _check_quantities(table: tuple[quantities.Quantity, ...]) -> None:
+    """Refuses quantities that nobody could have declared."""
+    names = [quantity.name for quantity in table]
+    _require(len(set(names)) == len(names), "quantities", "names that differ", names)
+    declared = quantities.declared(
+        {
+            quantity.name: quantities.QuantityConfig(
+                per=quantity.per,
+                irreps=quantity.irreps,
+                unit=quantity.unit,
+                sums_to_charge=quantity.sums_to_charge,
+                charges=quantity.charges or None,
+            )
+            for quantity in table
+        }
+    )
+    for quantity in table:
+        found = dataclasses.replace(declared[quantity.name], keys=quantity.keys)
+        _require(found == quantity, f"quantities.{quantity.name}", str(found), quantity)
 
 
 def _heights(cell: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ energies, in float64.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.potential.bound import Bound
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
+from equipot.quantities import DERIVED, Quantity
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.typing import PyTree
@@ -30,6 +32,7 @@ class HostPrediction:
       forces: Forces in eV/Å, [nodes, 3].
       stress: (1/V) ∂E/∂ε in eV/Å³, tension positive, [3, 3]; zeros where it is not defined.
       has_stress: Whether it is: only where all three directions are periodic.
+      others: Values of declared quantities by name, each of the shape of its quantity.
     """
 
     energy: float
@@ -37,6 +40,11 @@ class HostPrediction:
     forces: np.ndarray
     stress: np.ndarray
     has_stress: bool
+    others: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """The value of one quantity."""
+        return getattr(self, name) if name in DERIVED else self.others[name]
 
 
 def evaluate(
@@ -81,9 +89,8 @@ def evaluate(
             members = [graphs[i] for i in batch]
             graph = batching.collate(members, budget, spec.cutoff, spec.dtype)
             periodic = [has_stress[i] for i in batch]
-            parts = split_prediction(
-                bound.predict(bound.params, graph), members, references, periodic
-            )
+            found = bound.predict(bound.params, graph)
+            parts = split_prediction(found, members, references, periodic, spec.quantities)
             done.update(zip(batch, parts, strict=True))
             if on_progress is not None:
                 on_progress(len(done))
@@ -111,6 +118,7 @@ def split_prediction(
     graphs: Sequence[batching.HostGraph],
     references: np.ndarray,
     has_stress: Sequence[bool],
+    quantities: Sequence[Quantity] = (),
 ) -> list[HostPrediction]:
     """Fetches a prediction on a padded batch and cuts it into structures.
 
@@ -119,10 +127,12 @@ def split_prediction(
       graphs: In the order of collation.
       references: Reference energy of each species in eV, [species] or [heads, species].
       has_stress: Which of them are periodic in all directions.
+      quantities: What else the potential predicts.
     """
     # One after another: jax.device_get takes longer than the copies do.
     fields = prediction.node_energy, prediction.forces, prediction.stress
     node_energy, forces, stresses = map(np.asarray, fields)
+    others = {name: np.asarray(value) for name, value in prediction.others.items()}
     table = np.atleast_2d(references)
     results, first = [], 0
     for i, graph in enumerate(graphs):
@@ -136,6 +146,10 @@ def split_prediction(
                 forces=forces[nodes].astype(np.float64),
                 stress=stress,
                 has_stress=has_stress[i],
+                others={
+                    q.name: others[q.name][nodes if q.per == "atom" else i].astype(np.float64)
+                    for q in quantities
+                },
             )
         )
         first = nodes.stop
@@ -148,10 +162,11 @@ def check_finite(prediction: HostPrediction, where: str) -> None:
     Raises:
       NonFiniteError: Naming the structure.
     """
-    finite = np.isfinite(prediction.energy) and np.isfinite(prediction.forces).all()
-    if not finite or not np.isfinite(prediction.stress).all():
+    values = prediction.energy, prediction.forces, prediction.stress, *prediction.others.values()
+    if not all(np.isfinite(value).all() for value in values):
+        *names, last = *DERIVED, *prediction.others
         raise errors.NonFiniteError(
-            f"{where}: energy, forces or stress are not finite; atoms may lie much closer"
+            f"{where}: {', '.join(names)} or {last} are not finite; atoms may lie much closer"
             " together than in the potential's training data, or its parameters are damaged"
         )
 

@@ -32,17 +32,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import struct
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
 from equipot.e3.kernels import platforms
-from equipot.graphs import geometry, masks, pairs
-from equipot.graphs.graph import Graph, Leaf
+from equipot.graphs import geometry, pairs
+from equipot.graphs.graph import Graph
 from equipot.models import registry
 from equipot.models.context import ModelContext
-from equipot.potential import binding
+from equipot.models.output import Output
+from equipot.potential import binding, outputs
+from equipot.potential.derivatives import Prediction, differentiate
 from equipot.potential.repulsion import ZBL, ZBLSummand
+from equipot.quantities import Quantity
 from equipot.store import host_graph
 from equipot.typing import Array, Float, Int, PyTree
 
@@ -66,6 +68,7 @@ class PotentialSpec:
       matmul_precision: Precision of matrix products on accelerators.
       repulsion: Constants of the short-range repulsion, or None for none.
       heads: Names of the levels of theory that the potential tells apart.
+      quantities: What it predicts beside energy, forces and stress; the same for all heads.
     """
 
     model_name: str
@@ -80,6 +83,7 @@ class PotentialSpec:
     repulsion: ZBL | None = None
     heads: tuple[str, ...] = host_graph.ONE_HEAD
     bond_radii: tuple[float, ...] | None = None
+    quantities: tuple[Quantity, ...] = ()
 
     def __post_init__(self) -> None:
         radii = self.bond_radii
@@ -128,7 +132,7 @@ class Potential:
     Attributes:
       spec: The fixed part.
       params: ``{"model": tree, "scale": [species], "shift": [species]}``, scale and shift in eV;
-        with several heads these are [heads, species].
+        with several heads these are [heads, species]. With quantities those of ``outputs`` too.
       provenance: How it was trained, as plain JSON.
       distance_range: The distances of its training set; None where they are not known.
     """
@@ -139,30 +143,13 @@ class Potential:
     distance_range: DistanceRange | None = None
 
 
-@struct.dataclass
-class Prediction:
-    """What a potential says of a padded batch; padding is zero, references are not included.
-
-    Attributes:
-      node_energy: Interaction energy of each atom, eV, Float[nodes].
-      energy: Their sum over each structure, eV, Float[graphs].
-      forces: −∂E/∂r, eV/Å, Float[nodes, 3].
-      stress: (1/V) ∂E/∂ε, eV/Å³, tension positive, Float[graphs, 3, 3]; meaningless where a
-        structure is not periodic.
-    """
-
-    node_energy: Leaf
-    energy: Leaf
-    forces: Leaf
-    stress: Leaf
-
-
 def init_params(
     spec: PotentialSpec,
     key: Array,
     scale: Float[Array, "*heads species"],
     shift: Float[Array, "*heads species"],
     model: nn.Module | None = None,
+    quantity_scales: Mapping[str, tuple[float, np.ndarray]] | None = None,
 ) -> PyTree:
     """Draws the model's parameters and sets scale and shift.
 
@@ -174,6 +161,8 @@ def init_params(
       scale: Unit of the model's output per species, eV, of the specification's ``table_shape``.
       shift: Mean binding energy per species, eV, likewise.
       model: The module, where it is not the one that the specification names.
+      quantity_scales: Of the specification's quantities, by name; 1 and 0 by default, see
+        ``scales.quantity_scales``.
     """
     dtype = jnp.dtype(spec.dtype)
     species = jnp.zeros(2, jnp.int32)
@@ -184,6 +173,7 @@ def init_params(
         "model": variables["params"],
         "scale": jnp.asarray(scale, dtype),
         "shift": jnp.asarray(shift, dtype),
+        **outputs.init_params(spec.quantities, spec.num_species, quantity_scales or {}, spec.dtype),
     }
 
 
@@ -203,17 +193,7 @@ def make_energy(
     Raises:
       ValueError: If the module was made for the other form of graphs.
     """
-    module: Any = model or _model(spec, directed=directed)
-    if module.context.directed != directed:
-        raise ValueError(
-            f"expected a model whose context has directed={directed}, as the graphs of the energy"
-            f" are, received {type(module).__name__} with directed={module.context.directed}"
-        )
-    learnt = _make_learnt(spec, module, directed=directed)
-    if not spec.summands:
-        return learnt
-    table = spec.species_table
-    added = [summand.make_energy(table, directed=directed) for summand in spec.summands]
+    atoms = make_atoms(spec, model, directed=directed)
 
     def energy(
         params: PyTree,
@@ -221,19 +201,63 @@ def make_energy(
         graph: Graph,
         exchange: pairs.Exchange = pairs.keep,
     ) -> Float[Array, " nodes"]:
-        ends = graph.nodes.species, graph.senders, graph.receivers
-        whole = learnt(params, edge_vectors, graph, exchange)
-        for summand in added:
-            whole = whole + summand(edge_vectors, *ends, exchange)
-        return whole
+        return atoms(params, edge_vectors, graph, exchange)[0]
 
     return energy
+
+
+def make_atoms(
+    spec: PotentialSpec, model: nn.Module | None = None, *, directed: bool = False
+) -> Callable[..., tuple[Array, dict[str, Array]]]:
+    """Does what ``make_energy`` does, and returns each atom's values of the quantities with it.
+
+    These are those of ``outputs.of_atoms``: no value knows yet of the structure's other atoms.
+
+    Args:
+      spec: The fixed part.
+      model: The module, where it is not the one that the specification names.
+      directed: Whether edges of the graph are directed; without, each is a pair.
+
+    Raises:
+      ValueError: If the module was made for the other form of graphs, or for other quantities.
+    """
+    module: Any = model or _model(spec, directed=directed)
+    if module.context.directed != directed:
+        raise ValueError(
+            f"expected a model whose context has directed={directed}, as the graphs of the energy"
+            f" are, received {type(module).__name__} with directed={module.context.directed}"
+        )
+    wanted = outputs.layout(spec.quantities)
+    if module.context.outputs != wanted:
+        raise ValueError(
+            f"expected a model whose context has outputs={wanted}, the quantities of the potential,"
+            f" received {type(module).__name__} with outputs={module.context.outputs}"
+        )
+    learnt = _make_learnt(spec, module, directed=directed)
+    if not spec.summands:
+        return learnt
+    table = spec.species_table
+    added = [summand.make_energy(table, directed=directed) for summand in spec.summands]
+
+    def atoms(
+        params: PyTree,
+        edge_vectors: Float[Array, "edges 3"],
+        graph: Graph,
+        exchange: pairs.Exchange = pairs.keep,
+    ) -> tuple[Float[Array, " nodes"], dict[str, Array]]:
+        energy, others = learnt(params, edge_vectors, graph, exchange)
+        ends = graph.nodes.species, graph.senders, graph.receivers
+        for summand in added:
+            energy = energy + summand(edge_vectors, *ends, exchange)
+        return energy, others
+
+    return atoms
 
 
 def make_predict(
     spec: PotentialSpec, *, directed: bool = False, platform: str | None = None
 ) -> Callable[[PyTree, Graph], Prediction]:
-    """Returns ``predict(params, graph)``: energies, forces and stress of a padded batch.
+    """Returns ``predict(params, graph)``: energies, forces, stress and quantities of a batch.
 
     Args:
       spec: The fixed part.
@@ -241,7 +265,9 @@ def make_predict(
       platform: Whose form of the algorithms it takes: "cpu", "gpu", …; None for that of the default
         device.
     """
-    predict = differentiate(make_energy(spec, directed=directed), spec.matmul_precision)
+    predict = differentiate(
+        make_atoms(spec, directed=directed), spec.matmul_precision, spec.quantities
+    )
 
     def predict_there(params: PyTree, graph: Graph) -> Prediction:
         with platforms.traced_for(platform):
@@ -250,100 +276,67 @@ def make_predict(
     return predict_there
 
 
-def differentiate(
-    energy: Callable[[PyTree, Array, Graph], Array], matmul_precision: str
-) -> Callable[[PyTree, Graph], Prediction]:
-    """Makes ``predict(params, graph)`` of an energy like that of ``make_energy``.
-
-    Args:
-      energy: ``energy(params, edge_vectors, graph)``: one number per node, in eV.
-      matmul_precision: Precision of matrix products on accelerators.
-    """
-
-    def predict(params: PyTree, graph: Graph) -> Prediction:
-        mask = masks.node_mask(graph)
-        num_nodes = len(graph.nodes.species)
-
-        def total(edge_vectors: Float[Array, "edges 3"]) -> tuple[Array, Array]:
-            node_energy = jnp.where(mask, energy(params, edge_vectors, graph), 0.0)
-            return jnp.sum(node_energy), node_energy
-
-        with jax.default_matmul_precision(matmul_precision):
-            vectors = geometry.graph_edge_vectors(graph)
-            gradient, node_energy = jax.grad(total, has_aux=True)(vectors)
-        return Prediction(
-            node_energy=node_energy,
-            energy=jax.ops.segment_sum(
-                node_energy, geometry.node_graph_index(graph.n_node, num_nodes), len(graph.n_node)
-            ),
-            forces=_forces(gradient, graph),
-            stress=_stress(gradient, vectors, graph),
-        )
-
-    return predict
-
-
-def _forces(gradient: Float[Array, "edges 3"], graph: Graph) -> Float[Array, "nodes 3"]:
-    num_nodes = len(graph.nodes.species)
-    pushed = jax.ops.segment_sum(gradient, graph.senders, num_nodes)
-    return pushed - jax.ops.segment_sum(gradient, graph.receivers, num_nodes)
-
-
-def _stress(
-    gradient: Float[Array, "edges 3"], vectors: Float[Array, "edges 3"], graph: Graph
-) -> Float[Array, "graphs 3 3"]:
-    """Σ_edges r ⊗ ∂E/∂r / V, symmetric because the energy does not change under rotation."""
-    virial = jax.ops.segment_sum(
-        vectors[:, :, None] * gradient[:, None, :],
-        geometry.edge_graph_index(graph.n_edge, len(graph.senders)),
-        len(graph.n_node),
-    )
-    return (virial + jnp.swapaxes(virial, 1, 2)) / (2 * graph.globals.volume[:, None, None])
-
-
 def _model(spec: PotentialSpec, *, directed: bool = False) -> nn.Module:
     context = ModelContext(
         species_table=spec.species_table,
         avg_num_neighbors=spec.avg_num_neighbors,
         num_heads=len(spec.heads),
         directed=directed,
+        outputs=outputs.layout(spec.quantities),
     )
     return registry.build_model(spec.model_name, spec.model_config, context)
 
 
-def _make_learnt(spec: PotentialSpec, model: nn.Module, *, directed: bool) -> Callable[..., Array]:
-    """The energy without the repulsion."""
+def _make_learnt(
+    spec: PotentialSpec, model: nn.Module, *, directed: bool
+) -> Callable[..., tuple[Array, dict[str, Array]]]:
+    """Everything but the repulsion."""
     cutoff = spec.cutoff
     switch = binding.make_switch(spec.bond_radii, cutoff, directed=directed)
 
-    def energy(
+    def atoms(
         params: PyTree,
         edge_vectors: Float[Array, "edges 3"],
         graph: Graph,
         exchange: pairs.Exchange = pairs.keep,
-    ) -> Float[Array, " nodes"]:
+    ) -> tuple[Float[Array, " nodes"], dict[str, Array]]:
         species, num_nodes = graph.nodes.species, len(graph.nodes.species)
         head = _heads_of_nodes(graph) if len(spec.heads) > 1 else ()
         scale = jax.lax.stop_gradient(params["scale"])[*head, species]
         shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
         shift = shift[*head, species]
-        variables, ends = {"params": params["model"]}, (graph.senders, graph.receivers)
+        ends = graph.senders, graph.receivers
+        every = species
+        if spec.anchor_isolated:
+            # One atom of each species without neighbors is evaluated along with the others.
+            alone = jnp.arange(spec.num_species, dtype=species.dtype)
+            every = jnp.concatenate([species, alone])
+            exchange = _among_first(exchange, num_nodes)
+        variables = {"params": params["model"]}
+        output = _output(model.apply(variables, edge_vectors, every, *ends, exchange), model)
+        own = {name: value[:num_nodes] for name, value in output.others.items()}
+        others = outputs.of_atoms(spec.quantities, params, own, species)
         if not spec.anchor_isolated:
-            output: Any = model.apply(variables, edge_vectors, species, *ends, exchange)
-            return scale * _of_head(output, head) + shift
-        # One atom of each species without neighbors is evaluated along with the others.
-        alone = jnp.arange(spec.num_species, dtype=species.dtype)
-        every = jnp.concatenate([species, alone])
-        among = _among_first(exchange, num_nodes)
-        output = model.apply(variables, edge_vectors, every, *ends, among)
+            return scale * _of_head(output.energies, head) + shift, others
+        energies = output.energies
+        lone = energies[num_nodes:][species, *head] if head else energies[num_nodes:, 0][species]
         # Rounding may differ from row to row: without neighbors there is to be no energy at all.
-        anchored = _of_head(output[:num_nodes], head) - output[num_nodes:][species, *head]
+        anchored = _of_head(energies[:num_nodes], head) - lone
         near = jnp.sum(edge_vectors**2, axis=-1) < cutoff**2
         count = pairs.sum_at_nodes(near.astype(jnp.int32), *ends, num_nodes, directed=directed)
         interaction = jnp.where(count > 0, anchored, 0.0)
-        return scale * interaction + shift * switch(edge_vectors, species, *ends)
+        return scale * interaction + shift * switch(edge_vectors, species, *ends), others
 
-    return energy
+    return atoms
+
+
+def _output(found: Any, model: nn.Module) -> Output:
+    if not isinstance(found, Output):
+        raise ValueError(
+            f"expected {type(model).__name__} to return an equipot.models.output.Output, received"
+            f" {type(found).__name__}; end its __call__ with output.finish(self, energy, features)"
+        )
+    return found
 
 
 def _among_first(exchange: pairs.Exchange, num_nodes: int) -> pairs.Exchange:
@@ -365,7 +358,7 @@ def _heads_of_nodes(graph: Graph) -> tuple[Int[Array, " nodes"]]:
 
 
 def _of_head(
-    output: Float[Array, "nodes ..."], head: tuple[Int[Array, " nodes"], ...]
+    energies: Float[Array, "nodes heads"], head: tuple[Int[Array, " nodes"], ...]
 ) -> Float[Array, " nodes"]:
     """The model's number for each atom at the atom's level of theory; there may be one only."""
-    return output[jnp.arange(len(output)), *head] if head else output
+    return energies[jnp.arange(len(energies)), *head] if head else energies[:, 0]

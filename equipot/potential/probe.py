@@ -19,7 +19,7 @@ MAX_EDGES = 128
 
 _NEIGHBORS = 12.0  # mean number of neighbors in the probe
 _SKEW = np.array([[1.0, 0.0, 0.0], [0.13, 1.05, 0.0], [-0.09, 0.17, 0.93]])
-_SMALL = 1e-3  # eV, eV/Å, eV/Å³: values below are compared as if they were this large
+_SMALL = 1e-3  # eV, eV/Å, eV/Å³, and so on: values below are compared as if they were this large
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
 _COARSE = 2e-2  # where matrix products may run in TF32 or bfloat16
 
@@ -89,7 +89,8 @@ def check_probe(
     if spec.matmul_precision != "highest" and share > _TOLERANCE["float64"]:
         share = _COARSE
     then, now = _interaction(probe.prediction, probe, spec), _interaction(found, probe, spec)
-    for name, unit in (("energies", "eV"), ("forces", "eV/Å"), ("stress", "eV/Å³")):
+    units = {"energies": "eV", "forces": "eV/Å", "stress": "eV/Å³"}
+    for name, unit in (units | {q.name: q.unit for q in spec.quantities}).items():
         # By the smaller of both: a stored 1e300 would allow anything.
         size = min(float(np.abs(values[name]).max()) for values in (then, now))
         allowed = share * max(size, _SMALL)
@@ -112,4 +113,5 @@ def _interaction(
         "energies": prediction.energies - references,
         "forces": prediction.forces,
         "stress": prediction.stress,
+        **prediction.others,
     }

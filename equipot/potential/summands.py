@@ -23,8 +23,10 @@ from typing import Any, Protocol, runtime_checkable
 from equipot import errors
 from equipot.e3.kernels import platforms
 from equipot.graphs.graph import Graph
+from equipot.potential import derivatives
 from equipot.potential import potential as potentials
-from equipot.potential.potential import PotentialSpec, Prediction
+from equipot.potential.derivatives import Prediction
+from equipot.potential.potential import PotentialSpec
 from equipot.typing import Array, PyTree
 
 
@@ -89,7 +91,7 @@ def make_predict(
     if not plus:
         return of_model
     of_each = [
-        potentials.differentiate(
+        derivatives.differentiate(
             _of_graph(summand.make_energy(spec.species_table)), spec.matmul_precision
         )
         for summand in plus

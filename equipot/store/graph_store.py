@@ -5,12 +5,13 @@ validation and the final tables then share what was found. Nothing here imports 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import overload
 
 import numpy as np
 
 from equipot.data import structure as structures_
+from equipot.quantities import DERIVED, Quantity
 from equipot.store import host_graph, packing, statistics
 
 
@@ -24,12 +25,14 @@ class Settings:
       atomic_energies: Reference energies that are subtracted from labels, eV, [species] or
         [heads, species].
       heads: Names of the levels of theory.
+      quantities: Whose labels are held, by name.
     """
 
     cutoff: float
     species_table: tuple[int, ...]
     atomic_energies: np.ndarray
     heads: tuple[str, ...] = host_graph.ONE_HEAD
+    quantities: Mapping[str, Quantity] = dataclasses.field(default_factory=lambda: DERIVED)
 
     def check_edges(
         self, cutoff: float, species_table: tuple[int, ...], heads: tuple[str, ...]
@@ -94,6 +97,7 @@ class GraphStore(Sequence[host_graph.HostGraph]):
             settings.species_table,
             settings.atomic_energies,
             heads=settings.heads,
+            quantities=settings.quantities,
         )
         return cls(structures, graphs, settings)
 

@@ -3,7 +3,7 @@
 import concurrent.futures
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from equipot import errors
 from equipot.data import structure as structures_
 from equipot.data.elements import COVALENT_RADII
+from equipot.quantities import DERIVED, Label
 from equipot.store import molecules, neighbors
 
 ONE_HEAD = ("default",)
@@ -26,34 +27,28 @@ class HostGraph:
     Attributes:
       positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbors.Placed``.
       species: Index into the species table, int32, [nodes].
-      forces: Label in eV/Å, [nodes, 3].
-      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not.
+      cell: Lattice vectors in rows, Å, [3, 3]; reduced if those of the structure are not, and zero
+        in directions that are not periodic.
       volume: Å³; 1 unless all three directions are periodic.
-      energy: Label minus the sum of the reference energies, eV; 0 where there is no label.
-      stress: Label in eV/Å³, tension positive, [3, 3].
-      energy_weight: Weight in the loss; 0 where there is no label.
-      forces_weight: Likewise for the forces.
-      stress_weight: Likewise for the stress; 0 unless all three directions are periodic.
       senders: Either atom of each pair, int32, [edges].
       receivers: The other one, int32, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
+      labels: The labels that there are, by quantity, with weights above zero: the energy less the
+        sum of the reference energies, the stress only where all three directions are periodic.
+      charge: Total charge, in elementary charges.
       source: File, frame and formula, for messages.
       head: Index of the level of theory of the labels.
     """
 
     positions: np.ndarray
     species: np.ndarray
-    forces: np.ndarray
     cell: np.ndarray
     volume: float
-    energy: float
-    stress: np.ndarray
-    energy_weight: float
-    forces_weight: float
-    stress_weight: float
     senders: np.ndarray
     receivers: np.ndarray
     cell_shifts: np.ndarray
+    labels: Mapping[str, Label] = dataclasses.field(default_factory=dict)
+    charge: float = 0.0
     source: str = ""
     head: int = 0
 
@@ -74,6 +69,7 @@ def build_graph(
     species_table: tuple[int, ...],
     atomic_energies: np.ndarray,
     heads: Sequence[str] = ONE_HEAD,
+    quantities: Iterable[str] = tuple(DERIVED),
 ) -> HostGraph:
     """Finds the neighbors of a structure and subtracts the reference energies from its label.
 
@@ -83,6 +79,7 @@ def build_graph(
       species_table: The atomic numbers that the model knows; species are indices into it.
       atomic_energies: Reference energy of each of them, eV, [species] or [heads, species].
       heads: Names of the levels of theory that the model knows.
+      quantities: Names of those whose labels are held.
 
     Raises:
       UnknownElementError: If an element is not in the species table.
@@ -99,37 +96,49 @@ def build_graph(
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
     energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[head]
-    return HostGraph(**_fields(structure, placed, species, energies, head, structure.volume))
+    fields = _fields(structure, placed, species, head, structure.volume)
+    return HostGraph(**fields, labels=_labels(structure, species, energies, quantities))
 
 
 def _fields(
     structure: structures_.Structure,
     placed: neighbors.Placed,
     species: np.ndarray,
-    atomic_energies: np.ndarray,
     head: int,
     volume: float,
 ) -> dict[str, Any]:
     """Of the graph of a structure whose neighbors are known; its volume is 0 where it has none."""
-    reference = float(atomic_energies[species].sum())
-    labelled, periodic = structure.energy_weight > 0, volume > 0
     return dict(
         positions=np.asarray(structure.positions, np.float64) - placed.offsets,
         species=species,
-        forces=np.asarray(structure.forces, np.float64),
         cell=placed.cell,
-        volume=volume if periodic else 1.0,
-        energy=float(structure.energy) - reference if labelled else 0.0,
-        stress=np.asarray(structure.stress, np.float64),
-        energy_weight=float(structure.energy_weight),
-        forces_weight=float(structure.forces_weight),
-        stress_weight=float(structure.stress_weight) if periodic else 0.0,
+        volume=volume if volume > 0 else 1.0,
         senders=placed.senders,
         receivers=placed.receivers,
         cell_shifts=_compact(placed.cell_shifts),
+        charge=float(structure.charge),
         source=structure.where,
         head=head,
     )
+
+
+def _labels(
+    structure: structures_.Structure,
+    species: np.ndarray,
+    atomic_energies: np.ndarray,
+    quantities: Iterable[str],
+) -> dict[str, Label]:
+    """Those that there are; a stress has no meaning where the volume has none."""
+    found: dict[str, Label] = {}
+    for name in quantities:
+        label = structure.label(name)
+        if label is None or (name == "stress" and not structure.volume > 0):
+            continue
+        value, weight = label
+        if name == "energy":
+            value = float(value) - float(atomic_energies[species].sum())
+        found[name] = Label(np.asarray(value, np.float64), float(weight))
+    return found
 
 
 def build_graphs(
@@ -139,6 +148,7 @@ def build_graphs(
     atomic_energies: np.ndarray,
     num_threads: int | None = None,
     heads: Sequence[str] = ONE_HEAD,
+    quantities: Iterable[str] = tuple(DERIVED),
 ) -> list[HostGraph]:
     """Builds the graphs of many structures on several threads, in the order of the structures.
 
@@ -149,6 +159,7 @@ def build_graphs(
       atomic_energies: Reference energy of each of them, eV, [species] or [heads, species].
       num_threads: How many at a time; None for one per core, at most 8.
       heads: Names of the levels of theory that the model knows.
+      quantities: Names of those whose labels are held.
 
     Raises:
       UnknownElementError: If an element is not in the species table.
@@ -156,9 +167,10 @@ def build_graphs(
     """
 
     def build(structure: structures_.Structure) -> HostGraph:
-        return build_graph(structure, cutoff, species_table, atomic_energies, heads)
+        return build_graph(structure, cutoff, species_table, atomic_energies, heads, names)
 
-    found = _molecules(structures, cutoff, species_table, atomic_energies, heads)
+    names = tuple(quantities)
+    found = _molecules(structures, cutoff, species_table, atomic_energies, heads, names)
     left = [i for i, graph in enumerate(found) if graph is None]
     workers = num_threads or min(os.cpu_count() or 1, 8)
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
@@ -173,6 +185,7 @@ def _molecules(
     species_table: tuple[int, ...],
     atomic_energies: np.ndarray,
     heads: Sequence[str],
+    quantities: Sequence[str],
 ) -> list[HostGraph | None]:
     """The graphs of all sound small molecules; None for what ``build_graph`` builds or refuses."""
     lists = molecules.placed_lists(structures, cutoff)
@@ -187,8 +200,9 @@ def _molecules(
         if placed is not None and head is not None:
             species = lookup.take(structure.atomic_numbers)
             if species.min() >= 0:
-                fields = _fields(structure, placed, species, energies[head], head, 0.0)
-                graph = HostGraph(**fields)
+                fields = _fields(structure, placed, species, head, 0.0)
+                labels = _labels(structure, species, energies[head], quantities)
+                graph = HostGraph(**fields, labels=labels)
         found.append(graph)
     return found
 

@@ -35,8 +35,7 @@ def placed_lists(
         usable &= block.squares.min(axis=0) >= pair_search.SAME_PLACE**2
         usable &= np.prod(np.ptp(block.positions, axis=1) / cutoff + 1.0, axis=1) < _SPREAD
         chosen = np.flatnonzero(usable)
-        cells = [structures[i].cell for i in block.indices[chosen]]
-        lists = _placed(block, near, chosen, cells)
+        lists = _placed(block, near, chosen)
         for index, own in zip(block.indices[chosen].tolist(), lists, strict=True):
             found[index] = own
     return found
@@ -56,9 +55,7 @@ def _connected(block: molecules.Block, near: np.ndarray) -> np.ndarray:
     return np.all(reached, axis=0, keepdims=True)[0]
 
 
-def _placed(
-    block: molecules.Block, near: np.ndarray, chosen: np.ndarray, cells: Sequence[np.ndarray]
-) -> list[neighbors.Placed]:
+def _placed(block: molecules.Block, near: np.ndarray, chosen: np.ndarray) -> list[neighbors.Placed]:
     """The lists of the chosen molecules, each held together by its edges."""
     size = block.positions.shape[1]
     total = np.zeros((len(chosen), 3))
@@ -73,12 +70,10 @@ def _placed(
     return [
         neighbors.Placed(
             offsets=offset,
-            cell=np.array(cell, np.float64),
+            cell=np.zeros((3, 3)),
             senders=senders[start:stop],
             receivers=receivers[start:stop],
             cell_shifts=shifts[start:stop],
         )
-        for offset, cell, (start, stop) in zip(
-            offsets, cells, itertools.pairwise(starts), strict=True
-        )
+        for offset, (start, stop) in zip(offsets, itertools.pairwise(starts), strict=True)
     ]

@@ -21,6 +21,7 @@ CONTRACTS: Mapping[str, Callable[[Subject], None]] = {
     "translation": symmetry.check_translation,
     "permutation": symmetry.check_permutation,
     "supercell": symmetry.check_supercell,
+    "charge": symmetry.check_charge,
     "forces": derivatives.check_forces,
     "stress": derivatives.check_stress,
     "momentum": derivatives.check_momentum,

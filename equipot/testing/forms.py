@@ -120,9 +120,9 @@ def _halves(graph: Graph) -> _Halves:
         graph,
         positions=positions,
         species=graph.species[atoms],
-        forces=graph.forces[atoms],
         senders=senders.astype(np.int32),
         receivers=places[graph.receivers].astype(np.int32),
         cell_shifts=np.zeros_like(graph.cell_shifts),
+        labels={},
     )
     return _Halves(made, owners, places)

@@ -1,7 +1,5 @@
 """The same numbers however they are computed: padded, batched, compiled; and always finite."""
 
-import dataclasses
-
 import jax
 import numpy as np
 
@@ -51,7 +49,9 @@ def check_finite(subject: Subject) -> None:
     pairs = [structures.pair(_TOO_CLOSE, numbers[0], z) for z in numbers]
     for structure in (*pairs, structures.atom(numbers[0])):
         found = subject.observe(structure)[0]
-        for name, value in dataclasses.asdict(found).items():
+        others = dict(found.others)
+        values = {name: value for name, value in vars(found).items() if name != "others"}
+        for name, value in (values | others).items():
             if not np.isfinite(value).all():
                 raise AssertionError(f"{name} of {structure.source} are finite: found {value}")
 

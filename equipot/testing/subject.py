@@ -19,6 +19,7 @@ from equipot.graphs.graph import Graph
 from equipot.potential import binding, evaluate
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
+from equipot.quantities import Quantity
 from equipot.testing.structures import atom
 from equipot.typing import Array, Float, Int, PyTree
 
@@ -46,6 +47,9 @@ class Subject:
       cutoff: Å.
       species_table: Atomic numbers.
       anchored: Whether an atom without neighbors is promised to have its reference energy exactly.
+      quantities: What it predicts beside energy, forces and stress.
+      directed_atoms: ``directed_energy`` with the values of the quantities, as
+        ``potential.make_atoms`` gives both; needed where there are any.
       optimize: Whether ``predict`` is compiled as it is in use; the other functions, and other
         shapes, are always compiled quickly.
     """
@@ -57,6 +61,8 @@ class Subject:
     cutoff: float
     species_table: tuple[int, ...] = SPECIES_TABLE
     anchored: bool = False
+    quantities: tuple[Quantity, ...] = ()
+    directed_atoms: Callable[..., Any] | None = None
     optimize: bool = True
 
     @functools.cached_property
@@ -137,7 +143,10 @@ class Subject:
         return gradient[: sum(g.num_edges for g in graphs)]
 
     def loss_gradients(self, *structures: Structure) -> PyTree:
-        """Gradients of Σ E² + Σ F² with respect to the parameters, for one batch of structures."""
+        """Gradients of Σ E² + Σ F² + Σ x² with respect to the parameters, for one batch.
+
+        x are the values of the quantities.
+        """
         with jax.enable_x64(True):
             batch = batching.collate(self.graphs(structures), BUDGET, self.cutoff, "float64")
             return jax.device_get(self._compiled_loss_gradient(self.params, batch))
@@ -154,7 +163,8 @@ class Subject:
         structures: Sequence[Structure],
     ) -> list[evaluate.HostPrediction]:
         periodic = [s.volume > 0 for s in structures]
-        return evaluate.split_prediction(prediction, graphs, self._references, periodic)
+        references, quantities = self._references, self.quantities
+        return evaluate.split_prediction(prediction, graphs, references, periodic, quantities)
 
     @property
     def _references(self) -> np.ndarray:
@@ -176,11 +186,15 @@ class Subject:
             def exchange(features: PyTree) -> PyTree:
                 return jax.tree.map(lambda x: x[owners], features)
 
-            def energy(params: PyTree, vectors: Array, graph: Graph) -> Array:
-                energies = self.directed_energy(params, vectors, graph, exchange)
-                return jnp.where(own, energies, 0.0)
+            def atoms(params: PyTree, vectors: Array, graph: Graph) -> tuple[Array, Any]:
+                if self.directed_atoms is None:
+                    energies, others = self.directed_energy(params, vectors, graph, exchange), {}
+                else:
+                    energies, others = self.directed_atoms(params, vectors, graph, exchange)
+                return jnp.where(own, energies, 0.0), others
 
-            found = potentials.differentiate(energy, "highest")(params, graph)
+            predict = potentials.differentiate(atoms, "highest", self.quantities)
+            found = predict(params, graph)
             forces = jax.ops.segment_sum(found.forces, owners, len(owners))
             return dataclasses.replace(found, forces=forces)
 
@@ -205,7 +219,8 @@ class Subject:
             prediction = self.predict(params, graph)
             mask = masks.node_mask(graph)
             squares = jnp.sum(jnp.where(mask[:, None], prediction.forces, 0.0) ** 2)
-            return squares + jnp.sum(prediction.energy**2)
+            others = [jnp.sum(value**2) for value in prediction.others.values()]
+            return sum(others, squares + jnp.sum(prediction.energy**2))
 
         return jax.jit(jax.grad(loss), compiler_options=_QUICK)
 
@@ -217,6 +232,7 @@ def subject_of(
     avg_num_neighbors: float = 12.0,
     species_table: tuple[int, ...] = SPECIES_TABLE,
     shift: str = "constant",
+    quantities: Sequence[Quantity] = (),
     seed: int = 0,
 ) -> Subject:
     """Wraps a model, by name or as a module, with random parameters.
@@ -227,6 +243,8 @@ def subject_of(
       avg_num_neighbors: What the model divides by.
       species_table: Atomic numbers, as many as the module was made for.
       shift: Where the mean binding energy acts, as ``potential.shift`` says.
+      quantities: What is asked for beside energy, forces and stress; a module's context has them as
+        its ``outputs``.
       seed: Of the parameters.
     """
     spec = PotentialSpec(
@@ -238,13 +256,16 @@ def subject_of(
         dtype="float64",
         anchor_isolated=shift != "constant",
         bond_radii=binding.bond_radii(species_table) if shift == "bonds" else None,
+        quantities=tuple(quantities),
     )
     module = None if isinstance(model, str) else model
-    energy = potentials.make_energy(spec, module)
+    atoms = potentials.make_atoms(spec, module)
     return Subject(
-        energy=energy,
+        energy=potentials.make_energy(spec, module),
         directed_energy=potentials.make_energy(spec, _one_way(module), directed=True),
-        predict=potentials.differentiate(energy, spec.matmul_precision),
+        directed_atoms=potentials.make_atoms(spec, _one_way(module), directed=True),
+        predict=potentials.differentiate(atoms, spec.matmul_precision, spec.quantities),
+        quantities=spec.quantities,
         params=random_params(spec, seed, module),
         cutoff=spec.cutoff,
         species_table=spec.species_table,

@@ -1,9 +1,15 @@
 """What must not change: rotated, inverted, translated, renamed, and repeated structures."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from equipot.data.structure import Structure
+from equipot.e3.arrays.irreps import Irreps
 from equipot.potential.evaluate import HostPrediction
+from equipot.quantities import Quantity
 from equipot.testing import equivariance, structures
 from equipot.testing.subject import Subject
 from equipot.testing.tolerances import F64, assert_close
@@ -12,13 +18,13 @@ _FAR = np.array([83.0, -61.0, 97.0])  # Å
 
 
 def check_rotation(subject: Subject) -> None:
-    """Under a rotation energies stay, and forces and stress turn along."""
+    """Under a rotation energies stay; forces, stress and quantities turn along."""
     for seed in range(2):
         _check_orthogonal(subject, equivariance.rotation_matrix(seed), "rotation")
 
 
 def check_inversion(subject: Subject) -> None:
-    """Under inversion energies and stress stay, and forces turn round."""
+    """Under inversion energies and stress stay, forces turn round, quantities by their parity."""
     _check_orthogonal(subject, -np.eye(3), "inversion")
 
 
@@ -46,6 +52,11 @@ def check_permutation(subject: Subject) -> None:
         assert_close(after.energies, before.energies[order], F64, "energies follow their atoms")
         assert_close(after.forces, before.forces[order], F64, "forces follow their atoms")
         assert_close(after.stress, before.stress, F64, "stress survives another order of atoms")
+        for quantity in subject.quantities:
+            expected = before.others[quantity.name]
+            expected = expected[order] if quantity.per == "atom" else expected
+            what = f"{quantity.name} follows another order of atoms"
+            assert_close(after.others[quantity.name], expected, F64, what)
 
 
 def check_supercell(subject: Subject) -> None:
@@ -63,6 +74,14 @@ def check_supercell(subject: Subject) -> None:
         assert_close(many.energies, np.tile(one.energies, copies), F64, f"energies {what}")
         assert_close(many.forces, np.tile(one.forces, (copies, 1)), F64, f"forces {what}")
         assert_close(many.stress, one.stress, F64, f"stress {what}")
+        for quantity in subject.quantities:
+            expected = one.others[quantity.name]
+            if quantity.per == "atom":
+                expected = np.concatenate([expected] * copies)
+            else:
+                expected = copies * expected
+            found = many.others[quantity.name]
+            assert_close(found, expected, F64, f"{quantity.name} {what}")
 
 
 def general(subject: Subject) -> tuple[Structure, ...]:
@@ -75,6 +94,8 @@ def assert_same(actual: HostPrediction, expected: HostPrediction, what: str) -> 
     """All numbers of two predictions agree to ``F64``."""
     for name in ("energy", "energies", "forces", "stress"):
         assert_close(getattr(actual, name), getattr(expected, name), F64, f"{name} survive {what}")
+    for name, value in expected.others.items():
+        assert_close(actual.others[name], value, F64, f"{name} survive {what}")
 
 
 def _check_orthogonal(subject: Subject, matrix: np.ndarray, what: str) -> None:
@@ -86,6 +107,34 @@ def _check_orthogonal(subject: Subject, matrix: np.ndarray, what: str) -> None:
         assert_close(after.forces, before.forces @ matrix.T, F64, f"forces follow {what}")
         expected = matrix @ before.stress @ matrix.T
         assert_close(after.stress, expected, F64, f"stress follows {what}")
+        for quantity in subject.quantities:
+            expected = _turned(before.others[quantity.name], quantity, matrix)
+            found = after.others[quantity.name]
+            assert_close(found, expected, F64, f"{quantity.name} follows {what}")
+
+
+def check_charge(subject: Subject) -> None:
+    """Values that are to add up to the charge of a structure do, whatever that is."""
+    names = [quantity.name for quantity in subject.quantities if quantity.sums_to_charge]
+    for charge in (0.0, 1.0, -2.0) if names else ():
+        chosen = [dataclasses.replace(s, charge=charge) for s in general(subject)]
+        for structure, found in zip(chosen, subject.observe(*chosen), strict=True):
+            for name in names:
+                what = f"{name} of the {structure.source} add up to a charge of {charge:g}"
+                assert_close(found.others[name].sum(), np.array(charge), F64, what)
+
+
+def _turned(value: np.ndarray, quantity: Quantity, matrix: np.ndarray) -> np.ndarray:
+    """The value of a quantity under x → R x: Cartesian as declared, else by the irreps."""
+    proper = float(np.linalg.det(matrix))
+    if quantity.irreps in ("1o", "1e"):
+        return value @ matrix.T * (1.0 if quantity.irreps == "1o" else proper)
+    if quantity.irreps == "0e+2e":
+        return matrix @ value @ matrix.T
+    with jax.enable_x64(True):
+        turn = np.asarray(Irreps(quantity.irreps).D_from_matrix(jnp.asarray(matrix)))
+    flat = value.reshape(-1, quantity.components)
+    return (flat @ turn.T).reshape(value.shape)
 
 
 def _lattice_vectors(structure: Structure) -> np.ndarray:

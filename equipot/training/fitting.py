@@ -11,7 +11,7 @@ from equipot import compilations, errors
 from equipot import config as configuration
 from equipot.data import audit, distance_range
 from equipot.data import dataset as datasets
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import Batch
 from equipot.models import registry
 from equipot.potential import artefact, evaluate, precision
 from equipot.potential import potential as potentials
@@ -80,7 +80,9 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         initial = state.init_state(parts.params, parts.updates.transformation)
         if goes_on:
             initial, progress = saved.load(initial)
-        log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process))
+        log = stack.enter_context(
+            run_log.RunLog(place.path, progress.logs, process, parts.quantities)
+        )
         log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
         if goes_on:
             log.say(f"going on after step {progress.step}, from the checkpoint")
@@ -120,7 +122,7 @@ def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:
         run.saved.wait()
 
 
-def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Graph], None, None]:
+def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, None]:
     """Batches from where the run stands, each with the epoch and the batches of it then done."""
     epoch, position = run.progress.epoch, run.progress.position
     while True:
@@ -150,9 +152,10 @@ def _finish(
     """Saves the best potential, measures it on all splits, and writes tables and pictures."""
     artefact.save(place.artefact, best)
     evaluated = _evaluate(best, run.parts.graphs, dataset, run.batch_size)
-    table = {name: reports.split_errors(*content) for name, content in evaluated.items()}
-    plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL)
-    text = reports.error_table(table)
+    known = run.parts.quantities
+    table = {name: reports.split_errors(*own, known) for name, own in evaluated.items()}
+    plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL, known)
+    text = reports.error_table(table, known)
     folder.write_text(place.table, text + "\n")
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
     run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")

@@ -29,6 +29,7 @@ from equipot import errors, files
 from equipot.data.config import DataConfig
 from equipot.potential.config import PotentialConfig
 from equipot.process import ALONE, Process
+from equipot.quantities import DERIVED
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -212,8 +213,11 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     found = _read_json(folder.metrics, _AGAIN.format(folder.metrics.name))
     for split in ("train", "valid", "test"):
         errors_ = found.get(split, "")
-        for quantity in ("energy", "forces", "stress") if errors_ is not None else ():
-            own = errors_.get(quantity, "") if isinstance(errors_, dict) else ""
+        if errors_ is None:
+            continue
+        known = errors_ if isinstance(errors_, dict) else {}
+        for quantity in {**DERIVED, **known}.keys() - {"elements", "groups"}:
+            own = known.get(quantity, "")
             if own is not None and not (isinstance(own, dict) and _is_float(own.get("rmse"))):
                 raise errors.CheckpointError(
                     f"{folder.metrics}: expected the RMSE of '{quantity}' in '{split}', found none;"

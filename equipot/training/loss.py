@@ -1,4 +1,4 @@
-"""The loss: means of weighted errors in energy per atom, forces and stress."""
+"""The loss: means of weighted errors in energy per atom, forces, stress and declared quantities."""
 
 from collections.abc import Callable
 
@@ -19,6 +19,7 @@ def make_loss(config: LossConfig) -> Callable[[Residuals], Sums]:
         forces: Σ_i w_i Σ_aα ℓ(ΔF_iaα) / Σ_i 3 N_i
         stress: Σ_i w_i Σ_αβ ℓ(Δσ_iαβ) / Σ_i 9
 
+    and likewise for declared quantities of atoms and of structures, which are not divided by N_i,
     with sums over the structures that have the label (w_i > 0). Where ℓ is the norm, a vector or
     matrix counts as one number, its length: forces: Σ_i w_i Σ_a |ΔF_ia| / Σ_i N_i. Labels are
     counted, not their weights, so that a weight acts in a batch of one structure too. Terms whose
@@ -30,8 +31,8 @@ def make_loss(config: LossConfig) -> Callable[[Residuals], Sums]:
         sums: Sums = {}
         for name, weight in config.terms.items():
             if weight > 0:
-                values = error(getattr(residuals, name), config.huber_delta)
-                sums[name] = _weighted(values, getattr(residuals, f"{name}_weight"))
+                difference, label_weight = residuals[name]
+                sums[name] = _weighted(error(difference, config.huber_delta), label_weight)
         return sums
 
     return terms

@@ -7,16 +7,18 @@ are added up first and divided once, at the end.
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from equipot.graphs import geometry
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import Batch
 from equipot.potential.potential import Prediction
+from equipot.quantities import DERIVED, Quantity
 from equipot.typing import Array, Float
 
 Leaf: TypeAlias = Any
@@ -73,61 +75,89 @@ class Tally:
         return dataclasses.replace(self, sums=jax.tree.map(jnp.add, self.sums, before))
 
 
-@struct.dataclass
-class Residuals:
-    """Differences between prediction and label, with the weights of the labels; 0 where unlabelled.
+class Residual(NamedTuple):
+    """Differences between prediction and label, 0 where there is none, with the weights of labels.
 
     Attributes:
-      energy: Per atom, eV, [graphs].
-      forces: eV/Å, [nodes, 3].
-      stress: eV/Å³, [graphs, 3, 3].
-      energy_weight: [graphs].
-      forces_weight: [nodes].
-      stress_weight: [graphs].
+      difference: In the unit of the quantity, energies per atom, [nodes, ...] or [graphs, ...].
+      weight: [nodes] or [graphs].
     """
 
-    energy: Float[Array, " graphs"]
-    forces: Float[Array, "nodes 3"]
-    stress: Float[Array, "graphs 3 3"]
-    energy_weight: Float[Array, " graphs"]
-    forces_weight: Float[Array, " nodes"]
-    stress_weight: Float[Array, " graphs"]
+    difference: Float[Array, "rows ..."]
+    weight: Float[Array, " rows"]
 
 
-def residuals(prediction: Prediction, graph: Graph) -> Residuals:
-    """Compares a prediction with the labels of its batch."""
-    labels = graph.globals
-    num_nodes = graph.nodes.species.shape[0]
-    owner = geometry.node_graph_index(graph.n_node, num_nodes)
-    forces_weight = labels.forces_weight[owner]
-    atoms = jnp.maximum(graph.n_node, 1).astype(prediction.energy.dtype)
-    # Masked before anything is squared: a label that is missing may stand beside any number.
-    energy = jnp.where(labels.energy_weight > 0, (prediction.energy - labels.energy) / atoms, 0)
-    forces = jnp.where(forces_weight[:, None] > 0, prediction.forces - graph.nodes.forces, 0)
-    stress = jnp.where(
-        labels.stress_weight[:, None, None] > 0, prediction.stress - labels.stress, 0
-    )
-    return Residuals(
-        energy=energy,
-        forces=forces,
-        stress=stress,
-        energy_weight=labels.energy_weight,
-        forces_weight=forces_weight,
-        stress_weight=labels.stress_weight,
-    )
+Residuals: TypeAlias = dict[str, Residual]
 
 
-def error_sums(residual: Residuals) -> Sums:
+def residuals(
+    prediction: Prediction, batch: Batch, quantities: Mapping[str, Quantity] = DERIVED
+) -> Residuals:
+    """Compares a prediction with the labels of its batch.
+
+    Args:
+      prediction: Of the graphs of the batch.
+      batch: Has labels of all quantities.
+      quantities: What is compared, by name.
+    """
+    n_node = jnp.asarray(batch.graph.n_node)
+    owner = geometry.node_graph_index(n_node, batch.graph.nodes.species.shape[0])
+    atoms = jnp.maximum(n_node, 1).astype(prediction.energy.dtype)
+    found: Residuals = {}
+    for name, quantity in quantities.items():
+        label = batch.labels[name]
+        difference = prediction.value(name) - label.value
+        if quantity.is_extensive:
+            difference = difference / atoms.reshape(-1, *(1 for _ in quantity.shape))
+        weight = jnp.asarray(label.weight)
+        weight = weight[owner] if quantity.per == "atom" else weight
+        # Masked before anything is squared: a label that is missing may stand beside any number.
+        mask = weight.reshape(-1, *(1 for _ in quantity.shape)) > 0
+        found[name] = Residual(jnp.where(mask, difference, 0), weight)
+    return found
+
+
+def error_sums(found: Residuals) -> Sums:
     """Sums of squares and magnitudes of the residuals of all labels, each label counting once.
 
     Returns:
-      ``energy_squared``, ``energy_absolute``, and likewise for forces and stress, per component.
+      ``energy_squared``, ``energy_absolute``, and likewise for each other quantity, per component.
     """
     sums: Sums = {}
-    for name, components in {"energy": 1, "forces": 3, "stress": 9}.items():
-        error = getattr(residual, name)
-        labelled = (getattr(residual, f"{name}_weight") > 0).astype(error.dtype)
-        count = components * jnp.sum(labelled)
+    for name, (error, weight) in found.items():
+        components = error.size // error.shape[0]
+        count = components * jnp.sum((weight > 0).astype(error.dtype))
         sums[f"{name}_squared"] = Sum(total=jnp.sum(error**2), weight=count)
         sums[f"{name}_absolute"] = Sum(total=jnp.sum(jnp.abs(error)), weight=count)
     return sums
+
+
+def errors(sums: Mapping[str, Sum], quantities: Iterable[str]) -> dict[str, float | int]:
+    """MAE and RMSE of the quantities that have labels, on the host.
+
+    Args:
+      sums: As ``error_sums`` gives them, added up.
+      quantities: Names.
+    """
+    found: dict[str, float | int] = {}
+    for name in quantities:
+        squared, absolute = sums[f"{name}_squared"], sums[f"{name}_absolute"]
+        if squared.weight > 0:
+            found[f"{name}_mae"], found[f"{name}_rmse"] = _mae_and_rmse(absolute, squared)
+    return found
+
+
+def mae_and_rmse(difference: np.ndarray) -> tuple[float, float]:
+    """Of numbers on the host, at least one of them."""
+    count = difference.size
+    absolute = Sum(total=np.sum(np.abs(difference)), weight=count)
+    return _mae_and_rmse(absolute, Sum(total=np.sum(difference**2), weight=count))
+
+
+def mean(term: Sum) -> float:
+    """As ``Sum.mean``, on the host."""
+    return float(term.total) / float(term.weight) if term.weight > 0 else 0.0
+
+
+def _mae_and_rmse(absolute: Sum, squared: Sum) -> tuple[float, float]:
+    return mean(absolute), mean(squared) ** 0.5

@@ -34,7 +34,8 @@ def structures(graphs: Sequence[HostGraph]) -> str:
     Args:
       graphs: Of the step.
     """
-    sizes = [float(np.abs(graph.forces).max(initial=0.0)) for graph in graphs]
+    labels = [graph.labels.get("forces") for graph in graphs]
+    sizes = [0.0 if own is None else float(np.abs(own.value).max(initial=0.0)) for own in labels]
     order = np.argsort([-size for size in sizes], kind="stable")
     named = [f"{graphs[i].source} (up to {sizes[i]:.4g} eV/Å)" for i in order[:_MOST_NAMED]]
     rest = len(graphs) - len(named)

@@ -9,6 +9,7 @@ import numpy as np
 from equipot import errors, files
 from equipot.data.structure import Structure
 from equipot.potential.evaluate import HostPrediction
+from equipot.quantities import DERIVED, Quantity
 from equipot.training import reports, run_log
 
 if TYPE_CHECKING:
@@ -17,18 +18,23 @@ if TYPE_CHECKING:
 
 Evaluated = Mapping[str, tuple[Sequence[Structure], Sequence[HostPrediction]]]
 
-_UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³"}
 _DRAWN = 20_000  # points per split and panel; more cannot be told apart
 _BINS = 101
 
 
-def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
+def save_plots(
+    folder: Path,
+    evaluated: Evaluated,
+    metrics: Path,
+    quantities: Mapping[str, Quantity] = DERIVED,
+) -> list[Path]:
     """Writes parity.png, errors.png and learning_curve.png.
 
     Args:
       folder: Where to; made if needed.
       evaluated: Structures and predictions of each split.
       metrics: The run's metrics.jsonl.
+      quantities: What is drawn where there are labels, by name.
 
     Returns:
       The files.
@@ -37,17 +43,17 @@ def save_plots(folder: Path, evaluated: Evaluated, metrics: Path) -> list[Path]:
       CheckpointError: If the disk does not take one.
     """
     pairs = {
-        quantity: {
+        name: {
             split: reports.labels_and_predictions(*content, quantity)
             for split, content in evaluated.items()
         }
-        for quantity in _UNITS
+        for name, quantity in quantities.items()
     }
     labelled = {q: own for q, own in pairs.items() if any(len(x) for x, _ in own.values())}
     figures = {
-        "parity": _parity(labelled),
-        "errors": _distribution(labelled),
-        "learning_curve": _learning_curve(metrics),
+        "parity": _parity(labelled, quantities),
+        "errors": _distribution(labelled, quantities),
+        "learning_curve": _learning_curve(metrics, quantities),
     }
     for name, figure in figures.items():
         with files.whole(folder / f"{name}.png", errors.CheckpointError) as draft:
@@ -68,45 +74,52 @@ def _panels(count: int) -> tuple["Figure", Sequence["Axes"]]:
     return figure, figure.subplots(1, max(count, 1), squeeze=False)[0]
 
 
-def _parity(pairs: Pairs) -> "Figure":
+def _parity(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
     figure, axes = _panels(len(pairs))
-    for axis, (quantity, splits) in zip(axes, pairs.items(), strict=False):
+    for axis, (name, splits) in zip(axes, pairs.items(), strict=False):
         everything = np.concatenate([np.concatenate(pair) for pair in splits.values()])
         ends = [everything.min(), everything.max()]
         axis.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
         for split, (labels, predicted) in splits.items():
             chosen = slice(None, None, max(1, len(labels) // _DRAWN))
             axis.plot(labels[chosen], predicted[chosen], ".", markersize=2, label=split, alpha=0.5)
-        axis.set_xlabel(f"label, {_UNITS[quantity]}")
-        axis.set_ylabel(f"prediction, {_UNITS[quantity]}")
-        axis.set_title(quantity)
+        quantity = quantities[name]
+        unit = f"{quantity.unit}/atom" if quantity.is_extensive else quantity.unit
+        axis.set_xlabel(_with_unit("label,", unit))
+        axis.set_ylabel(_with_unit("prediction,", unit))
+        axis.set_title(name)
         axis.legend(markerscale=5)
     return figure
 
 
-def _distribution(pairs: Pairs) -> "Figure":
+def _distribution(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
     figure, axes = _panels(len(pairs))
-    for axis, (quantity, splits) in zip(axes, pairs.items(), strict=False):
-        differences = {split: 1e3 * (p - l) for split, (l, p) in splits.items() if len(l)}
+    for axis, (name, splits) in zip(axes, pairs.items(), strict=False):
+        quantity = quantities[name]
+        differences = {
+            split: quantity.factor * (p - l) for split, (l, p) in splits.items() if len(l)
+        }
         widest = np.quantile(np.abs(np.concatenate(list(differences.values()))), 0.99)
         edges = np.linspace(-widest, widest, _BINS) if widest > 0 else np.linspace(-1, 1, _BINS)
         for split, difference in differences.items():
             axis.hist(difference, edges.tolist(), histtype="step", density=True, label=split)
-        axis.set_xlabel(f"prediction − label, m{_UNITS[quantity]}")
+        axis.set_xlabel(_with_unit("prediction − label,", quantity.shown))
         axis.set_yscale("log")
-        axis.set_title(quantity)
+        axis.set_title(name)
         axis.legend()
     return figure
 
 
-def _learning_curve(metrics: Path) -> "Figure":
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text.rstrip(",")
+
+
+def _learning_curve(metrics: Path, quantities: Mapping[str, Quantity]) -> "Figure":
     lines, _ = run_log.read_lines(metrics)
-    figure, axes = _panels(3)
-    for axis, (name, factor, unit) in zip(
-        axes,
-        (("loss", 1, ""), ("energy_rmse", 1e3, "meV/atom"), ("forces_rmse", 1e3, "meV/Å")),
-        strict=True,
-    ):
+    drawn = [q for name, q in quantities.items() if name != "stress"]
+    curves = [("loss", 1.0, ""), *((f"{q.name}_rmse", q.factor, q.shown) for q in drawn)]
+    figure, axes = _panels(len(curves))
+    for axis, (name, factor, unit) in zip(axes, curves, strict=True):
         for key, style in ((name, "-"), (f"valid_{name}", "o-")):
             points = [(x["step"], factor * x[key]) for x in lines if x.get(key)]
             if points:

@@ -16,6 +16,7 @@ from equipot.potential import binding, repulsion
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
 from equipot.process import ALONE, Process
+from equipot.quantities import Quantity, every
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.training import optimizer, starting_point
@@ -29,6 +30,7 @@ class Preparation:
 
     Attributes:
       spec: The potential without its parameters.
+      quantities: What it is trained on and measured in, by name.
       params: Initial parameters.
       train: Batches of the training split, shuffled.
       valid: Batches of the validation split, in order.
@@ -40,6 +42,7 @@ class Preparation:
     """
 
     spec: PotentialSpec
+    quantities: Mapping[str, Quantity]
     params: PyTree
     train: loader.Loader
     valid: loader.Loader
@@ -79,7 +82,9 @@ def prepare(
         )
     point = starting_point.find(config, dataset, model)
     fitted = point.references
+    quantities = every(config.data.declared)
     settings = graph_store.Settings(
+        quantities=quantities,
         cutoff=point.model_config.cutoff,
         species_table=point.species_table,
         atomic_energies=fitted.atomic_energies,
@@ -109,6 +114,7 @@ def prepare(
             shuffle=name == "train",
             dtype=spec.dtype,
             process=process,
+            quantities=quantities,
         )
         for name, size in sizes.items()
     }
@@ -116,6 +122,7 @@ def prepare(
     num_steps = trainer.num_steps or (trainer.num_epochs or 1) * per_epoch
     return Preparation(
         spec=spec,
+        quantities=quantities,
         params=params,
         **loaders,
         graphs=graphs,
@@ -144,6 +151,7 @@ def _spec(
         matmul_precision=settings.matmul_precision,
         repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,
         heads=point.heads,
+        quantities=tuple(config.data.declared.values()),
     )
 
 

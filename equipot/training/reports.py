@@ -9,8 +9,8 @@ import numpy as np
 from equipot.data import structure as structures_
 from equipot.data.structure import Structure
 from equipot.potential.evaluate import HostPrediction
-
-_UNITS = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
+from equipot.quantities import DERIVED, Quantity
+from equipot.training import metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,28 +38,24 @@ class Errors:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitErrors:
-    """Errors on one split; a quantity without labels is None.
+    """Errors on one split.
 
     Attributes:
-      energy: Per atom, eV/atom.
-      forces: Per component, eV/Å.
-      stress: Per component, eV/Å³.
+      quantities: Per component, of energies per atom, in the unit of the quantity; None for one
+        without labels.
       elements: Errors of the forces by chemical symbol.
-      groups: Energy, forces and stress by ``Structure.group``, where structures have one, else by
-        level of theory, where there are several.
+      groups: Errors by ``Structure.group``, where structures have one, else by level of theory,
+        where there are several.
     """
 
-    energy: Errors | None
-    forces: Errors | None
-    stress: Errors | None
+    quantities: Mapping[str, Errors | None]
     elements: Mapping[str, Errors] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, "SplitErrors"] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers in eV and Å, nested as in metrics.json."""
+        """Plain numbers in the units of the quantities, nested as in metrics.json."""
         result: dict[str, Any] = {}
-        for name in _UNITS:
-            errors = getattr(self, name)
+        for name, errors in self.quantities.items():
             result[name] = None if errors is None else errors.to_json(name != "energy")
         if self.elements:
             result["elements"] = {k: errors.to_json() for k, errors in self.elements.items()}
@@ -69,22 +65,25 @@ class SplitErrors:
 
 
 def split_errors(
-    structures: Sequence[Structure], predictions: Sequence[HostPrediction]
+    structures: Sequence[Structure],
+    predictions: Sequence[HostPrediction],
+    quantities: Mapping[str, Quantity] = DERIVED,
 ) -> SplitErrors:
     """Compares predictions with whatever labels there are.
 
     Args:
       structures: With labels; weights matter only in being zero or not.
       predictions: Of these structures, in the same order.
+      quantities: What is compared, by name.
     """
     groups = _groups(structures)
     names = sorted(set(groups) - {""}, key=_natural)
     members = {name: [i for i, own in enumerate(groups) if own == name] for name in names}
     return dataclasses.replace(
-        _quantities(structures, predictions),
+        _overall(structures, predictions, quantities),
         elements=_per_element(structures, predictions),
         groups={
-            name: _quantities([structures[i] for i in own], [predictions[i] for i in own])
+            name: _overall([structures[i] for i in own], [predictions[i] for i in own], quantities)
             for name, own in members.items()
         },
     )
@@ -96,21 +95,25 @@ def _groups(structures: Sequence[Structure]) -> list[str]:
     return heads if not any(groups) and len(set(heads)) > 1 else groups
 
 
-def error_table(splits: Mapping[str, SplitErrors]) -> str:
-    """A table for people, in meV: MAE, RMSE and relative error, then elements and groups.
+def error_table(
+    splits: Mapping[str, SplitErrors], quantities: Mapping[str, Quantity] = DERIVED
+) -> str:
+    """A table for people: MAE, RMSE and relative error, then elements and groups.
 
     Groups are listed for the last split alone; ``SplitErrors.to_json`` has those of all.
 
     Args:
       splits: By name, ``{"train": …, "test": …}``.
+      quantities: What was compared, by name.
     """
     last = [*splits][-1:]
     rows = [("", "", "MAE", "RMSE", "", "relative")]
     for split, errors in splits.items():
-        rows += _rows(split, errors)
-        rows += [_row(split, f"forces on {k}", e, "forces") for k, e in errors.elements.items()]
+        rows += _rows(split, errors, quantities)
+        forces = DERIVED["forces"]
+        rows += [_row(split, f"forces on {k}", e, forces) for k, e in errors.elements.items()]
         for group, own in errors.groups.items() if [split] == last else ():
-            rows += _rows(f"{split}, {group}", own)
+            rows += _rows(f"{split}, {group}", own, quantities)
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     aligned = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}} "
@@ -121,43 +124,39 @@ def error_table(splits: Mapping[str, SplitErrors]) -> str:
 
 
 def labels_and_predictions(
-    structures: Sequence[Structure], predictions: Sequence[HostPrediction], quantity: str
+    structures: Sequence[Structure], predictions: Sequence[HostPrediction], quantity: Quantity
 ) -> tuple[np.ndarray, np.ndarray]:
     """Flat arrays of the labels that exist and of the predictions for them.
 
     Args:
       structures: With labels.
       predictions: In the same order.
-      quantity: ``energy`` (per atom), ``forces`` or ``stress``.
+      quantity: Which; energies are per atom.
     """
-    pairs = [
-        (_label(s, quantity), _label(p, quantity, len(s.positions)))
-        for s, p in zip(structures, predictions, strict=True)
-        if getattr(s, f"{quantity}_weight") > 0 and (quantity != "stress" or p.has_stress)
-    ]
-    labels = [label.ravel() for label, _ in pairs]
-    predicted = [prediction.ravel() for _, prediction in pairs]
-    return np.concatenate([np.zeros(0), *labels]), np.concatenate([np.zeros(0), *predicted])
+    labels, predicted = [np.zeros(0)], [np.zeros(0)]
+    for s, p in zip(structures, predictions, strict=True):
+        label = s.label(quantity.name)
+        if label is None or (quantity.name == "stress" and not p.has_stress):
+            continue
+        size = len(s.positions) if quantity.is_extensive else 1
+        labels.append(np.asarray(label.value, np.float64).ravel() / size)
+        predicted.append(np.asarray(p.value(quantity.name), np.float64).ravel() / size)
+    return np.concatenate(labels), np.concatenate(predicted)
 
 
-def _label(
-    source: Structure | HostPrediction, quantity: str, num_atoms: int | None = None
-) -> np.ndarray:
-    value = np.asarray(getattr(source, quantity), np.float64)
-    count = num_atoms or len(source.forces)
-    return np.reshape(value / count, 1) if quantity == "energy" else value
-
-
-def _quantities(
-    structures: Sequence[Structure], predictions: Sequence[HostPrediction]
+def _overall(
+    structures: Sequence[Structure],
+    predictions: Sequence[HostPrediction],
+    quantities: Mapping[str, Quantity],
 ) -> SplitErrors:
-    found = {
-        quantity: _errors(
-            *labels_and_predictions(structures, predictions, quantity), quantity == "energy"
-        )
-        for quantity in _UNITS
-    }
-    return SplitErrors(energy=found["energy"], forces=found["forces"], stress=found["stress"])
+    return SplitErrors(
+        quantities={
+            name: _errors(
+                *labels_and_predictions(structures, predictions, quantity), quantity.is_extensive
+            )
+            for name, quantity in quantities.items()
+        }
+    )
 
 
 def _per_element(
@@ -181,25 +180,22 @@ def _per_element(
 def _errors(labels: np.ndarray, predicted: np.ndarray, centered: bool = False) -> Errors | None:
     if not labels.size:
         return None
-    difference = predicted - labels
-    size = np.sqrt(np.mean((labels - labels.mean() if centered else labels) ** 2))
-    rmse = float(np.sqrt(np.mean(difference**2)))
-    return Errors(
-        mae=float(np.mean(np.abs(difference))),
-        rmse=rmse,
-        relative=float(rmse / size) if size > 0 else float("nan"),
-    )
+    mae, rmse = metrics.mae_and_rmse(predicted - labels)
+    _, size = metrics.mae_and_rmse(labels - labels.mean() if centered else labels)
+    return Errors(mae=mae, rmse=rmse, relative=rmse / size if size > 0 else float("nan"))
 
 
-def _rows(split: str, errors: SplitErrors) -> list[tuple[str, ...]]:
-    present = {name: getattr(errors, name) for name in _UNITS}
-    return [_row(split, name, e, name) for name, e in present.items() if e is not None]
+def _rows(
+    split: str, errors: SplitErrors, quantities: Mapping[str, Quantity]
+) -> list[tuple[str, ...]]:
+    present = errors.quantities.items()
+    return [_row(split, name, e, quantities[name]) for name, e in present if e is not None]
 
 
-def _row(split: str, name: str, errors: Errors, quantity: str) -> tuple[str, ...]:
-    mae, rmse = f"{1e3 * errors.mae:.2f}", f"{1e3 * errors.rmse:.2f}"
+def _row(split: str, name: str, errors: Errors, quantity: Quantity) -> tuple[str, ...]:
+    mae, rmse = quantity.show(errors.mae), quantity.show(errors.rmse)
     relative = f"{100 * errors.relative:.2f} %" if np.isfinite(errors.relative) else ""
-    return split, name, mae, rmse, _UNITS[quantity], relative
+    return split, name, mae, rmse, quantity.shown, relative
 
 
 def _natural(name: str) -> tuple[float, str]:

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,22 +23,24 @@ from rich import progress as rich_progress
 
 from equipot import errors, files
 from equipot.process import ALONE, Process
+from equipot.quantities import DERIVED
 from equipot.training.config import LoggerConfig
 
 JSONL, CSV, TEXT = "metrics.jsonl", "metrics.csv", "train.log"
-SHOWN = {"energy": "meV/atom", "forces": "meV/Å", "stress": "meV/Å³"}
-COLUMNS = (
-    "step",
-    "epoch",
-    "learning_rate",
-    "loss",
-    *(f"{quantity}_{kind}" for quantity in SHOWN for kind in ("mae", "rmse")),
-    "grad_norm",
-    "valid_loss",
-    *(f"valid_{quantity}_{kind}" for quantity in SHOWN for kind in ("mae", "rmse")),
-    "structures_per_second",
-    "seconds",
-)
+
+
+def columns(quantities: Iterable[str]) -> tuple[str, ...]:
+    """Names of the columns of metrics.csv, and of the keys of metrics.jsonl.
+
+    Args:
+      quantities: Names of those whose errors are measured.
+    """
+    errors_ = [f"{name}_{kind}" for name in quantities for kind in ("mae", "rmse")]
+    return (
+        *("step", "epoch", "learning_rate", "loss", *errors_, "grad_norm"),
+        *("valid_loss", *(f"valid_{name}" for name in errors_)),
+        *("structures_per_second", "seconds"),
+    )
 
 
 class _Console(rich_console.Console):
@@ -56,15 +58,22 @@ class RunLog:
     Of several processes the first tells; what the others say and record goes nowhere.
     """
 
-    def __init__(self, folder: Path, lengths: Mapping[str, int], process: Process = ALONE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        lengths: Mapping[str, int],
+        process: Process = ALONE,
+        quantities: Iterable[str] = tuple(DERIVED),
+    ) -> None:
         """Opens the files, cut back to what they held when the checkpoint was made.
 
         Args:
           folder: The run folder.
           lengths: Bytes to keep of each file; a file that is not named is emptied.
           process: Which of the processes of the run.
+          quantities: Names of those whose errors are measured.
         """
-        self._tells = process.is_first
+        self._tells, self._columns = process.is_first, columns(quantities)
         self.console = _Console(highlight=False, soft_wrap=True, quiet=not self._tells)
         self._files: dict[str, io.FileIO] = {}
         self._bar = _bar(self.console)
@@ -80,7 +89,7 @@ class RunLog:
             }
             opened.pop_all()  # all are there: closed by ``__exit__``
         if not lengths.get(CSV):
-            self._write(CSV, ",".join(COLUMNS) + "\n")
+            self._write(CSV, ",".join(self._columns) + "\n")
         damaged = read_lines(folder / JSONL)[1]
         if damaged:
             self.say(f"{JSONL}: lines {damaged} are damaged, and left out of the learning curve")
@@ -106,14 +115,15 @@ class RunLog:
         self._write(TEXT, text + "\n")
 
     def record(self, values: Mapping[str, float | int]) -> None:
-        """Writes one line of metrics; keys are among ``COLUMNS``."""
+        """Writes one line of metrics; keys are among ``columns``."""
         if not self._tells:
             return
-        known = {key: values[key] for key in COLUMNS if key in values}
+        known = {key: values[key] for key in self._columns if key in values}
         finite = {k: v if math.isfinite(v) else None for k, v in known.items()}
         self._write(JSONL, json.dumps(finite) + "\n")
         row = io.StringIO()
-        csv.writer(row, lineterminator="\n").writerow([known.get(key, "") for key in COLUMNS])
+        cells = [known.get(key, "") for key in self._columns]
+        csv.writer(row, lineterminator="\n").writerow(cells)
         self._write(CSV, row.getvalue())
         if self._tracker is not None:
             self._tracker.log(known, step=int(known["step"]))

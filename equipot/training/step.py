@@ -5,15 +5,16 @@ that axis before they are divided: the gradient does not depend on how structure
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, PartitionSpec
 
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import Batch, Graph
 from equipot.potential.potential import Prediction
+from equipot.quantities import DERIVED, Quantity
 from equipot.training import loss as losses
 from equipot.training import metrics, optimizer, sharding
 from equipot.training.config import LossConfig
@@ -22,11 +23,16 @@ from equipot.training.state import TrainState
 from equipot.typing import Array, PyTree
 
 Predict = Callable[[PyTree, Graph], Prediction]
-TrainStep = Callable[[TrainState, Tally, Graph], tuple[TrainState, Tally]]
-EvalStep = Callable[[PyTree, Graph], tuple[Sums, Sums]]
+TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
+EvalStep = Callable[[PyTree, Batch], tuple[Sums, Sums]]
 
 
-def make_eval_step(predict: Predict, loss: LossConfig, mesh: Mesh) -> EvalStep:
+def make_eval_step(
+    predict: Predict,
+    loss: LossConfig,
+    mesh: Mesh,
+    quantities: Mapping[str, Quantity] = DERIVED,
+) -> EvalStep:
     """Returns ``eval_step(params, batch) -> (terms of the loss, sums of errors)``.
 
     Each device runs the program of a single batch on its share (under ``vmap`` gathers and scatters
@@ -37,12 +43,13 @@ def make_eval_step(predict: Predict, loss: LossConfig, mesh: Mesh) -> EvalStep:
       predict: Energies, forces and stress of a padded batch.
       loss: Terms of the loss.
       mesh: The devices.
+      quantities: What predictions and batches hold, by name.
     """
     loss_terms = losses.make_loss(loss)
 
-    def eval_step(params: PyTree, share: Graph) -> tuple[Sums, Sums]:
-        graph = jax.tree.map(lambda leaf: leaf[0], share)
-        residuals = metrics.residuals(predict(params, graph), graph)
+    def eval_step(params: PyTree, share: Batch) -> tuple[Sums, Sums]:
+        batch = jax.tree.map(lambda leaf: leaf[0], share)
+        residuals = metrics.residuals(predict(params, batch.graph), batch, quantities)
         sums = loss_terms(residuals), metrics.error_sums(residuals)
         return jax.lax.psum(sums, sharding.AXIS)
 
@@ -59,6 +66,7 @@ def make_train_step(
     loss: LossConfig,
     updates: optimizer.Updates,
     mesh: Mesh,
+    quantities: Mapping[str, Quantity] = DERIVED,
 ) -> TrainStep:
     """Returns ``train_step(state, tally, batch) -> (state, tally)``.
 
@@ -67,15 +75,16 @@ def make_train_step(
       loss: Terms of the loss.
       updates: How gradients change parameters.
       mesh: The devices.
+      quantities: What predictions and batches hold, by name.
     """
-    sums_of = make_eval_step(predict, loss, mesh)
+    sums_of = make_eval_step(predict, loss, mesh, quantities)
     transformation, decay = updates.transformation, updates.settings.ema_decay
 
-    def loss_fn(params: PyTree, batch: Graph) -> tuple[Array, tuple[Sums, Sums]]:
+    def loss_fn(params: PyTree, batch: Batch) -> tuple[Array, tuple[Sums, Sums]]:
         terms, sums = sums_of(params, batch)
         return losses.combine(terms, loss), (terms, sums)
 
-    def train_step(state: TrainState, tally: Tally, batch: Graph) -> tuple[TrainState, Tally]:
+    def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
         (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params, batch
         )
@@ -96,9 +105,11 @@ def make_train_step(
     return train_step
 
 
-def empty_tally(loss: LossConfig, dtype: str) -> Tally:
+def empty_tally(
+    loss: LossConfig, dtype: str, quantities: Mapping[str, Quantity] = DERIVED
+) -> Tally:
     """Nothing counted yet."""
-    names = [f"{q}_{kind}" for q in loss.terms for kind in ("squared", "absolute")]
+    names = [f"{q}_{kind}" for q in quantities for kind in ("squared", "absolute")]
     names += [f"loss_{name}" for name, weight in loss.terms.items() if weight > 0]
     zero = jnp.zeros((), dtype)
     sums = {name: Sum(total=zero, weight=zero) for name in [*names, "loss", "grad_norm"]}

@@ -12,7 +12,7 @@ import numpy as np
 
 from equipot import errors
 from equipot.graphs import loader
-from equipot.graphs.graph import Graph
+from equipot.graphs.graph import Batch
 from equipot.potential import potential as potentials
 from equipot.training import (
     checkpoints,
@@ -29,7 +29,6 @@ from equipot.training.config import TrainConfig, TrainerConfig
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
 )
-_QUANTITIES = ("energy", "forces", "stress")
 
 
 class Trainer:
@@ -69,12 +68,12 @@ class Trainer:
         self._structures_per_step = len(parts.train.graphs) / per_epoch
         predict = potentials.make_predict(parts.spec, platform=mesh.devices.flat[0].platform)
         self._train_step = jax.jit(
-            step.make_train_step(predict, config.loss, parts.updates, mesh),
+            step.make_train_step(predict, config.loss, parts.updates, mesh, parts.quantities),
             donate_argnums=0,
         )
-        self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh))
+        self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh, parts.quantities))
         self.state = sharding.replicate(initial, mesh)
-        nothing = step.empty_tally(config.loss, parts.spec.dtype)
+        nothing = step.empty_tally(config.loss, parts.spec.dtype, parts.quantities)
         self._nothing = sharding.replicate(nothing, mesh)
         self._tally = sharding.replicate(nothing.plus(progress.counted), mesh)
         self._in_flight = deque()
@@ -93,7 +92,7 @@ class Trainer:
         stopped = patience is not None and self.progress.waited >= patience
         return self.progress.step < self.num_steps and not stopped
 
-    def take_step(self, epoch: int, position: int, batch: Graph) -> None:
+    def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
         shards = sharding.shard(batch, self.mesh)
         self.state, self._tally = self._train_step(self.state, self._tally, shards)
@@ -153,9 +152,9 @@ class Trainer:
             "step": done,
             "epoch": self.progress.epoch,
             "learning_rate": float(rate),
-            "loss": _mean(tally.sums["loss"]),
-            **_errors(tally.sums),
-            "grad_norm": _mean(tally.sums["grad_norm"]),
+            "loss": metrics.mean(tally.sums["loss"]),
+            **metrics.errors(tally.sums, self.parts.quantities),
+            "grad_norm": metrics.mean(tally.sums["grad_norm"]),
             "structures_per_second": speed,
             "seconds": self.seconds,
         }
@@ -202,14 +201,17 @@ class Trainer:
             self.state = self.state.replace(rate_factor=factor)
         self.progress = self.progress.validated(value, plateau)
         found = {"valid_loss": value}
-        found |= {f"valid_{key}": error for key, error in _errors(sums).items()}
+        found |= {
+            f"valid_{key}": error
+            for key, error in metrics.errors(sums, self.parts.quantities).items()
+        }
         self.log.say(self._line(found))
         return found
 
     def _weighted(self, terms: metrics.Sums) -> dict[str, float]:
         """What each term adds to the loss."""
         weights = self.config.loss.terms
-        return {name: weights[name] * _mean(term) for name, term in terms.items()}
+        return {name: weights[name] * metrics.mean(term) for name, term in terms.items()}
 
     def _invalid(self, batches: Sequence[Mapping[str, float]]) -> errors.NonFiniteError:
         """Names the term and the structures, from the terms of each batch of the validation."""
@@ -221,8 +223,8 @@ class Trainer:
     def _line(self, found: Mapping[str, float | int]) -> str:
         """One validation as a line for people."""
         shown = [
-            f"{name} {1e3 * found[f'valid_{name}_rmse']:.2f} {unit}"
-            for name, unit in run_log.SHOWN.items()
+            f"{name} {quantity.show(found[f'valid_{name}_rmse'])} {quantity.shown}".rstrip()
+            for name, quantity in self.parts.quantities.items()
             if f"valid_{name}_rmse" in found
         ]
         best = " (best)" if self.progress.best_step == self.progress.step else ""
@@ -261,18 +263,3 @@ class _Plan:
 
     def _is_due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.num_steps
-
-
-def _mean(term: metrics.Sum) -> float:
-    """As ``Sum.mean``, on the host."""
-    return float(term.total) / float(term.weight) if term.weight > 0 else 0.0
-
-
-def _errors(sums: metrics.Sums) -> dict[str, float | int]:
-    """MAE and RMSE of the quantities that have labels."""
-    found = {}
-    for name in _QUANTITIES:
-        if sums[f"{name}_squared"].weight > 0:
-            found[f"{name}_mae"] = _mean(sums[f"{name}_absolute"])
-            found[f"{name}_rmse"] = _mean(sums[f"{name}_squared"]) ** 0.5
-    return found

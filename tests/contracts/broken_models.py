@@ -253,6 +253,109 @@ def has_an_unsafe_power(subject: Subject) -> Subject:
     return with_energy(subject, change)
 
 
+def with_others(subject: Subject, change: Callable[..., Array], name: str) -> Subject:
+    """``change(value, graph)`` is the new value of a quantity."""
+
+    def predict(params: PyTree, graph: Graph) -> Prediction:
+        found = subject.predict(params, graph)
+        return found.replace(others=found.others | {name: change(found.others[name], graph)})
+
+    return dataclasses.replace(subject, predict=predict)
+
+
+def has_a_stretched_dipole(subject: Subject) -> Subject:
+    def change(dipole, graph):
+        return dipole * jnp.array([[1.001, 1.0, 1.0]])
+
+    return with_others(subject, change, "dipole")
+
+
+def has_a_handed_dipole(subject: Subject) -> Subject:
+    def predict(params: PyTree, graph: Graph) -> Prediction:
+        found = subject.predict(params, graph)
+        moments = jnp.stack(
+            [graph_sums(x, graph) for x in found.others["magnetic_moment"].T], axis=-1
+        )
+        return found.replace(others=found.others | {"dipole": found.others["dipole"] + moments})
+
+    return dataclasses.replace(subject, predict=predict)
+
+
+def has_a_polarizability_that_is_odd(subject: Subject) -> Subject:
+    def predict(params: PyTree, graph: Graph) -> Prediction:
+        found = subject.predict(params, graph)
+        odd = jnp.einsum("ijk,nk->nij", _levi_civita(), found.others["dipole"])
+        matrix = found.others["polarizability"] + odd
+        return found.replace(others=found.others | {"polarizability": matrix})
+
+    return dataclasses.replace(subject, predict=predict)
+
+
+def has_a_dipole_of_its_place(subject: Subject) -> Subject:
+    def change(dipole, graph):
+        positions = jnp.asarray(graph.nodes.positions)
+        return dipole + 1e-6 * jnp.stack([graph_sums(x, graph) for x in positions.T], axis=-1)
+
+    return with_others(subject, change, "dipole")
+
+
+def has_moments_by_place(subject: Subject) -> Subject:
+    def change(moments, graph):
+        first = jnp.cumsum(jnp.asarray(graph.n_node)) - graph.n_node
+        place = jnp.arange(len(moments), dtype=jnp.int32) - first[graph_index(graph)]
+        return moments * jnp.where(place % 2 == 0, 1.001, 1.0)[:, None]
+
+    return with_others(subject, change, "magnetic_moment")
+
+
+def has_a_mean_polarizability(subject: Subject) -> Subject:
+    def change(matrix, graph):
+        atoms = jnp.maximum(jnp.asarray(graph.n_node), 1).astype(matrix.dtype)
+        return matrix / atoms[:, None, None]
+
+    return with_others(subject, change, "polarizability")
+
+
+def has_moments_of_sorted_pairs(subject: Subject) -> Subject:
+    def change(moments, graph):
+        receivers = jnp.asarray(graph.receivers)
+        in_order = jnp.all(receivers[1:] >= receivers[:-1])
+        return moments * jnp.where(in_order, 1.0, 1.001)
+
+    return with_others(subject, change, "magnetic_moment")
+
+
+def has_other_moments_of_directed_edges(subject: Subject) -> Subject:
+    def directed(*arguments: Any) -> tuple[Array, dict[str, Array]]:
+        energy, others = subject.directed_atoms(*arguments)
+        return energy, others | {"magnetic_moment": 1.001 * others["magnetic_moment"]}
+
+    return dataclasses.replace(subject, directed_atoms=directed)
+
+
+def has_charges_to_spare(subject: Subject) -> Subject:
+    def change(charges, graph):
+        return jnp.where(masks.node_mask(graph), charges + 1e-3, 0.0)
+
+    return with_others(subject, change, "charges")
+
+
+def has_moments_that_see_padding(subject: Subject) -> Subject:
+    return with_others(subject, lambda x, graph: x * (1.0 + 1e-3 * len(x)), "magnetic_moment")
+
+
+def has_a_dipole_of_its_batch(subject: Subject) -> Subject:
+    def change(dipole, graph):
+        return dipole + 1e-3 * jnp.sum(dipole, axis=0)[None, :]
+
+    return with_others(subject, change, "dipole")
+
+
+def _levi_civita() -> Array:
+    unit = jnp.eye(3)
+    return jnp.stack([jnp.stack([jnp.cross(a, b) for b in unit]) for a in unit])
+
+
 BROKEN: Mapping[str, Any] = {
     "rotation": (prefers_an_axis,),
     "inversion": (is_chiral,),
@@ -276,3 +379,17 @@ BROKEN: Mapping[str, Any] = {
     "parameter_gradients": (has_an_unsafe_power,),
 }
 """For each contract, the faults that it must find, and no other contract."""
+
+BROKEN_QUANTITIES: Mapping[str, Any] = {
+    "rotation": (has_a_stretched_dipole,),
+    "inversion": (has_a_handed_dipole, has_a_polarizability_that_is_odd),
+    "translation": (has_a_dipole_of_its_place,),
+    "permutation": (has_moments_by_place,),
+    "supercell": (has_a_mean_polarizability,),
+    "charge": (has_charges_to_spare,),
+    "order_of_pairs": (has_moments_of_sorted_pairs,),
+    "directed_edges": (has_other_moments_of_directed_edges,),
+    "padding": (has_moments_that_see_padding,),
+    "batching": (has_a_dipole_of_its_batch,),
+}
+"""The same for faults in what is predicted beside energy, forces and stress."""

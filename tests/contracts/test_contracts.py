@@ -16,6 +16,10 @@ from tests.contracts import broken_models, toy
 FAULTS = [(name, fault) for name, faults in broken_models.BROKEN.items() for fault in faults]
 
 
+FAULTS_OF_QUANTITIES = [
+    (name, fault) for name, faults in broken_models.BROKEN_QUANTITIES.items() for fault in faults
+]
+
 DEAR = {  # compile on their own
     "directed_edges",
     "domains",
@@ -71,6 +75,26 @@ def test_contract_alone_finds_its_fault(contract, fault):
     assert set(failures(fault(bare_subject()), names)) == {contract}
 
 
+@functools.cache
+def subject_with_quantities():
+    return toy.subject_with_quantities()
+
+
+@pytest.mark.parametrize(
+    "contract", [*broken_models.BROKEN_QUANTITIES, "finite", "parameter_gradients"]
+)
+def test_model_with_quantities_obeys(contract):
+    testing.CONTRACTS[contract](subject_with_quantities())
+
+
+@pytest.mark.parametrize(
+    ("contract", "fault"), FAULTS_OF_QUANTITIES, ids=lambda x: getattr(x, "__name__", x)
+)
+def test_contract_alone_finds_its_fault_in_a_quantity(contract, fault):
+    names = (set(broken_models.BROKEN_QUANTITIES) - DEAR) | {contract}
+    assert set(failures(fault(subject_with_quantities()), names)) == {contract}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("contract", "fault"), FAULTS, ids=lambda x: getattr(x, "__name__", x))
 def test_contract_alone_among_all_finds_its_fault(contract, fault):
@@ -78,7 +102,8 @@ def test_contract_alone_among_all_finds_its_fault(contract, fault):
 
 
 def test_every_contract_has_a_fault_to_find():
-    assert set(broken_models.BROKEN) == set(testing.CONTRACTS)
+    every = set(broken_models.BROKEN) | set(broken_models.BROKEN_QUANTITIES)
+    assert every == set(testing.CONTRACTS)
 
 
 def test_settings_that_grow_when_read_do_not_survive():

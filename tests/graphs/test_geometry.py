@@ -94,7 +94,7 @@ def test_indices_name_the_graph_of_each_node_and_edge():
 
 def test_vectors_of_a_stacked_batch_are_those_of_its_parts(water):
     budget = batching.Budget(80, 4000, 5)
-    stacked = batching.collate_devices([water[:2], water[2:3]], budget, CUTOFF)
+    stacked = batching.collate_devices([water[:2], water[2:3]], budget, CUTOFF).graph
     found = jax.vmap(geometry.graph_edge_vectors)(stacked)
     for device, graphs in enumerate([water[:2], water[2:3]]):
         alone = geometry.graph_edge_vectors(batching.collate(graphs, budget, CUTOFF))

@@ -59,9 +59,10 @@ def test_every_atom_is_seen_once_per_epoch(water, molecules, num_devices):
     assert len(batches) == source.num_batches(2)
     seen = []
     for batch in batches:
-        mask = np.asarray(jax.vmap(masks.graph_mask)(batch))
-        seen += np.asarray(batch.globals.energy)[mask].tolist()
-    np.testing.assert_allclose(sorted(seen), sorted(np.float32(g.energy) for g in graphs))
+        mask = np.asarray(jax.vmap(masks.graph_mask)(batch.graph))
+        seen += np.asarray(batch.labels["energy"].value)[mask].tolist()
+    energies = [np.float32(g.labels["energy"].value) for g in graphs]
+    np.testing.assert_allclose(sorted(seen), sorted(energies))
 
 
 def test_all_batches_have_one_shape_with_a_leading_device_axis(water, molecules):
@@ -96,8 +97,8 @@ def test_a_given_budget_is_used(water):
     budget = batching.plan_budget(water, 3)
     source = loader.Loader(water, budget, cutoff=CUTOFF, dtype="float64")
     first = next(iter(source.batches(0)))
-    assert first.nodes.positions.shape == (1, 3 * 24 + 1, 3)
-    assert first.nodes.positions.dtype == np.float64
+    assert first.graph.nodes.positions.shape == (1, 3 * 24 + 1, 3)
+    assert first.graph.nodes.positions.dtype == np.float64
 
 
 def test_waste_is_reported(water):

@@ -63,10 +63,9 @@ def test_atoms_without_any_edges_have_energies():
     )
     nobody = jnp.zeros(0, jnp.int32)
     species = jnp.asarray([0, 1, 1], jnp.int32)
-    energy, _ = model.init_with_output(
-        jax.random.key(0), jnp.zeros((0, 3)), species, nobody, nobody
-    )
-    assert energy.shape == (3,)
+    found, _ = model.init_with_output(jax.random.key(0), jnp.zeros((0, 3)), species, nobody, nobody)
+    energy = found.energies[:, 0]
+    assert found.energies.shape == (3, 1)
     assert energy[1] == energy[2] != energy[0]
 
 

@@ -27,7 +27,7 @@ def initialise(config, vectors, senders=NEAR, receivers=FAR):
     edges = ALIKE, senders, receivers
     params = quick_jit(model.init)(jax.random.key(0), vectors, *edges)
     params = jax.tree.map(lambda x: x + 0.1, params)
-    return params, quick_jit(lambda p, v: model.apply(p, v, *edges))
+    return params, quick_jit(lambda p, v: model.apply(p, v, *edges).energies[:, 0])
 
 
 @pytest.mark.parametrize(

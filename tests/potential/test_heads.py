@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from equipot import EquipotCalculator, errors, testing
 from equipot.graphs import batching
-from equipot.models import mace, registry
+from equipot.models import mace, output, registry
 from equipot.models.context import ModelContext
 from equipot.potential import artefact, evaluate, references
 from equipot.potential import potential as potentials
@@ -49,11 +49,12 @@ class TwoToys(nn.Module):
     """The toy model twice, with parameters of its own for each head."""
 
     config: toy.Config
-    context: ModelContext = toy.CONTEXT
+    context: ModelContext = dataclasses.replace(toy.CONTEXT, num_heads=len(HEADS))
 
     @nn.compact
     def __call__(self, *arguments):
-        return jnp.stack([toy.Model(config=self.config)(*arguments) for _ in HEADS], axis=-1)
+        found = [toy.Model(config=self.config)(*arguments).energies for _ in HEADS]
+        return output.finish(self, jnp.concatenate(found, axis=-1), {})
 
 
 def of_head(structure, head):

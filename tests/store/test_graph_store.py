@@ -20,7 +20,7 @@ def test_a_store_is_the_sequence_of_its_graphs(store, water_structures, water):
     assert len(store) == len(store.structures) == 17
     assert isinstance(store[3], host_graph.HostGraph)
     np.testing.assert_array_equal(store[3].senders, water[3].senders)
-    assert store[3].energy == water[3].energy
+    assert store[3].labels["energy"] == water[3].labels["energy"]
     assert [graph.source for graph in store] == list(store.names)
     assert store.names[3] == water_structures[3].where
     assert store[2:4] == (store[2], store[3])

@@ -15,12 +15,13 @@ ATOMIC_ENERGIES = np.array([-13.6, -1029.0, -2041.0])
 def test_energy_is_the_label_minus_the_reference_energies(water_structures, build):
     structure = water_structures[0]
     expected = structure.energy - (16 * -13.6 + 8 * -2041.0)
-    assert build(structure).energy == pytest.approx(expected, abs=1e-12)
+    assert build(structure).labels["energy"].value == pytest.approx(expected, abs=1e-12)
 
 
-def test_energy_without_a_label_is_zero(water_structures, build):
+def test_a_graph_holds_the_labels_of_its_structure_that_have_a_weight(water_structures, build):
     graph = build(dataclasses.replace(water_structures[0], energy=0.0, energy_weight=0.0))
-    assert graph.energy == 0.0 and graph.energy_weight == 0.0
+    assert list(graph.labels) == ["forces", "stress"]
+    assert graph.labels["forces"].weight == 2.0
 
 
 def test_species_are_places_in_the_table(water_structures, build):
@@ -38,9 +39,9 @@ def test_species_follow_a_table_in_any_order(water_structures):
 
 def test_volume_and_stress_exist_only_where_all_directions_are_periodic(water_structures, build):
     bulk = build(water_structures[0])
-    assert bulk.volume == pytest.approx(8 * 3.1 * 3.2 * 3.3) and bulk.stress_weight == 0.5
+    assert bulk.volume == pytest.approx(8 * 3.1 * 3.2 * 3.3) and bulk.labels["stress"].weight == 0.5
     slab = build(dataclasses.replace(water_structures[0], pbc=np.array([True, True, False])))
-    assert slab.volume == 1.0 and slab.stress_weight == 0.0
+    assert slab.volume == 1.0 and "stress" not in slab.labels
 
 
 def test_edges_survive_the_move_to_the_origin(water_structures, build):

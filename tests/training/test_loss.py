@@ -5,7 +5,7 @@ import pytest
 
 from equipot.training import loss
 from equipot.training.config import LossConfig
-from equipot.training.metrics import Residuals
+from equipot.training.metrics import Residual
 
 ERRORS = {
     "energy": np.array([0.1, -0.2, 0.0], np.float32),
@@ -20,8 +20,10 @@ WEIGHTS = {
 
 
 def residuals():
-    values = {name: jnp.asarray(x) for name, x in ERRORS.items()}
-    return Residuals(**values, **{f"{n}_weight": jnp.asarray(w) for n, w in WEIGHTS.items()})
+    return {
+        name: Residual(jnp.asarray(error), jnp.asarray(WEIGHTS[name]))
+        for name, error in ERRORS.items()
+    }
 
 
 def huber(x):
@@ -54,25 +56,23 @@ def test_a_norm_counts_a_vector_as_one_number():
 
 def test_a_norm_of_no_error_has_a_gradient():
     def value(forces):
-        terms = loss.make_loss(LossConfig(kind="norm"))(residuals().replace(forces=forces))
+        changed = residuals() | {"forces": Residual(forces, jnp.asarray(WEIGHTS["forces"]))}
+        terms = loss.make_loss(LossConfig(kind="norm"))(changed)
         return terms["forces"].total
 
     assert not np.any(jax.grad(value)(jnp.zeros((4, 3))))
 
 
 def test_a_weight_acts_in_a_batch_of_one_structure():
-    one = Residuals(
-        energy=jnp.asarray([0.1]),
-        forces=jnp.ones((2, 3)),
-        stress=jnp.ones((1, 3, 3)),
-        energy_weight=jnp.ones(1),
-        forces_weight=jnp.ones(2),
-        stress_weight=jnp.ones(1),
-    )
+    one = {
+        "energy": Residual(jnp.asarray([0.1]), jnp.ones(1)),
+        "forces": Residual(jnp.ones((2, 3)), jnp.ones(2)),
+        "stress": Residual(jnp.ones((1, 3, 3)), jnp.ones(1)),
+    }
     config = LossConfig(stress=1.0)
     terms = loss.make_loss(config)
-    heavy = {f"{name}_weight": 5.0 * getattr(one, f"{name}_weight") for name in config.terms}
-    light, heavier = (loss.combine(terms(r), config) for r in (one, one.replace(**heavy)))
+    heavy = {name: Residual(own.difference, 5.0 * own.weight) for name, own in one.items()}
+    light, heavier = (loss.combine(terms(r), config) for r in (one, heavy))
     np.testing.assert_allclose(heavier, 5.0 * light, rtol=1e-6)
 
 
@@ -81,8 +81,8 @@ def test_a_term_of_weight_zero_is_not_computed():
 
 
 def test_a_batch_without_labels_has_loss_zero():
-    nothing = residuals().replace(
-        energy_weight=jnp.zeros(3), forces_weight=jnp.zeros(4), stress_weight=jnp.zeros(3)
-    )
+    nothing = {
+        name: Residual(own.difference, 0.0 * own.weight) for name, own in residuals().items()
+    }
     config = LossConfig(stress=1.0)
     assert loss.combine(loss.make_loss(config)(nothing), config) == 0.0

@@ -10,20 +10,20 @@ from equipot.training import metrics
 
 def predicted(batch, energy, forces, stress):
     """A prediction that is off by given amounts, beside the labels of a padded batch."""
-    nodes = batch.nodes.species.shape[0]
+    nodes = batch.graph.nodes.species.shape[0]
     return potentials.Prediction(
         node_energy=jnp.zeros(nodes),
-        energy=jnp.asarray(batch.globals.energy) + energy,
-        forces=jnp.asarray(batch.nodes.forces) + forces,
-        stress=jnp.asarray(batch.globals.stress) + stress,
+        energy=batch.labels["energy"].value + energy,
+        forces=batch.labels["forces"].value + forces,
+        stress=batch.labels["stress"].value + stress,
     )
 
 
 @pytest.fixture
 def batch(lennard_jones):
     graphs = [batching.build_graph(s, 4.5, (18, 36), np.zeros(2)) for s in lennard_jones[:3]]
-    graph = batching.collate(graphs, batching.Budget(nodes=20, edges=200, graphs=6), 4.5)
-    return jax.tree.map(jnp.asarray, graph)
+    budget = batching.Budget(nodes=20, edges=200, graphs=6)
+    return jax.tree.map(jnp.asarray, batching.collate_labelled(graphs, budget, 4.5))
 
 
 def test_errors_are_per_atom_and_per_component(batch):
@@ -38,8 +38,8 @@ def test_errors_are_per_atom_and_per_component(batch):
 
 def test_a_missing_label_counts_nothing_even_beside_nan(batch):
     weights = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-    labels = batch.globals.replace(energy_weight=weights)
-    missing = batch._replace(globals=labels)
+    energy = batch.labels["energy"]._replace(weight=weights)
+    missing = batch._replace(labels=batch.labels | {"energy": energy})
     wrong = jnp.asarray([0.4, jnp.nan, 0.4, jnp.nan, jnp.nan, jnp.nan])
     prediction = predicted(missing, wrong, 0.0, 0.0)
     sums = metrics.error_sums(metrics.residuals(prediction, missing))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from equipot.graphs import batching
+from equipot.quantities import Label
 from equipot.training import not_finite
 
 NAN = float("nan")
@@ -26,8 +27,11 @@ def test_the_term_that_was_not_finite_first_is_named(terms: dict[str, float], me
 
 def test_structures_with_the_largest_forces_are_named_first(lennard_jones: Any):
     graph = batching.build_graph(lennard_jones[0], 4.5, (18, 36), np.zeros(2))
+    forces = graph.labels["forces"].value
     graphs = [
-        dataclasses.replace(graph, source=f"a.xyz, frame {i}", forces=0 * graph.forces + size)
+        dataclasses.replace(
+            graph, source=f"a.xyz, frame {i}", labels={"forces": Label(0 * forces + size, 1.0)}
+        )
         for i, size in enumerate([1.0, 7e7, 2.0, 3.0])
     ]
     named = not_finite.structures(graphs)

@@ -56,10 +56,10 @@ def test_graphs_are_built_once_for_all(parts, lennard_jones, make_potential, mon
     def predictions(potential, graphs, batch_size):
         return [
             evaluate.HostPrediction(
-                energy=own.energy,
+                energy=float(own.labels["energy"].value),
                 energies=np.zeros(own.num_nodes),
-                forces=own.forces,
-                stress=own.stress,
+                forces=own.labels["forces"].value,
+                stress=own.labels["stress"].value,
                 has_stress=True,
             )
             for own in graphs
@@ -72,7 +72,7 @@ def test_graphs_are_built_once_for_all(parts, lennard_jones, make_potential, mon
     found = fitting._evaluate(make_potential(), parts.graphs, data, 4)
     assert built == [3]  # the test split alone
     assert [len(content) for _, content in found.values()] == [20, 20, 3]
-    assert found["valid"][1][0].forces is parts.graphs["valid"][0].forces
+    assert found["valid"][1][0].forces is parts.graphs["valid"][0].labels["forces"].value
 
 
 def test_the_run_has_the_length_that_is_asked_for(parts):
@@ -123,7 +123,7 @@ def test_each_level_of_theory_has_a_head_with_references_of_its_own(lennard_jone
     np.testing.assert_allclose(low, high - 5.0, rtol=1e-9)
     np.testing.assert_allclose(own.params["scale"][1], 2.0 * own.params["scale"][0], rtol=1e-6)
     assert [graph.head for graph in own.valid.graphs] == [0, 0, 1, 1]
-    labels = [graph.energy for graph in own.valid.graphs]
+    labels = [graph.labels["energy"].value for graph in own.valid.graphs]
     np.testing.assert_allclose(labels[:2], labels[2:], atol=1e-9)
 
 

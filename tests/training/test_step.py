@@ -33,7 +33,7 @@ def collated(graphs, bins):
 def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
     """The state after some steps on one batch, spread as its leading axis says."""
     with jax.enable_x64(True):
-        mesh = sharding.make_mesh(batch.n_node.shape[0])
+        mesh = sharding.make_mesh(batch.graph.n_node.shape[0])
         predict = potentials.make_predict(potential.spec)
         updates = optimizer.Updates.of(settings, 100)
         train = jax.jit(step.make_train_step(predict, LOSS, updates, mesh))
@@ -48,7 +48,7 @@ def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
 
 def gradients(potential, batch):
     with jax.enable_x64(True):
-        mesh = sharding.make_mesh(batch.n_node.shape[0])
+        mesh = sharding.make_mesh(batch.graph.n_node.shape[0])
         evaluate = step.make_eval_step(potentials.make_predict(potential.spec), LOSS, mesh)
 
         def loss(params, batch):
@@ -79,9 +79,10 @@ def test_five_steps_on_four_devices_are_five_steps_on_one(graphs, potential):
 
 def test_weights_of_structures_act_on_the_step(graphs, potential):
     batch = collated(graphs, [[0, 1, 2, 3, 4, 5]])
-    weights = batch.globals.energy_weight.copy()
+    weights = batch.labels["energy"].weight.copy()
     weights[0, 0] = 100.0
-    heavier = batch._replace(globals=batch.globals.replace(energy_weight=weights))
+    energy = batch.labels["energy"]._replace(weight=weights)
+    heavier = batch._replace(labels=batch.labels | {"energy": energy})
     first, second = gradients(potential, batch), gradients(potential, heavier)
     assert not np.allclose(first["model"]["embedding"], second["model"]["embedding"], rtol=1e-3)
 
@@ -115,9 +116,10 @@ def test_the_first_step_that_is_not_finite_is_remembered(graphs, potential):
     _, tally = run_steps(potential, batch, 2)
     assert tally.bad_step == -1
     assert tally.sums["loss"].weight == 2
-    forces = batch.nodes.forces.copy()
-    forces[0, 0, 0] = np.nan
-    broken = batch._replace(nodes=batch.nodes.replace(forces=forces))
+    values = batch.labels["forces"].value.copy()
+    values[0, 0, 0] = np.nan
+    forces = batch.labels["forces"]._replace(value=values)
+    broken = batch._replace(labels=batch.labels | {"forces": forces})
     _, tally = run_steps(potential, broken, 3)
     assert tally.bad_step == 0
     assert not np.isfinite(tally.sums["loss_forces"].total)

@@ -1,0 +1,132 @@
+"""What a model gives for each atom, and the readouts of the quantities that it is asked for.
+
+A model ends with ``finish(self, energy, features)``: that makes the one shape in which all models
+answer, and a readout of the features for each quantity of the ``ModelContext``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+
+from equipot import errors
+from equipot.e3.arrays.irreps import Irrep, Irreps
+from equipot.e3.nn import channels
+from equipot.models.context import ModelContext
+from equipot.typing import Array, Float
+
+SCALAR = Irrep("0e")
+PREFIX = "output_"
+"""How the names of the parameters of a readout begin."""
+
+
+@struct.dataclass
+class Output:
+    """What a model says of atoms.
+
+    Attributes:
+      energies: Interaction energies in units of the potential's scale, Float[nodes, heads].
+      others: By name, for each of the context's ``outputs`` the components of its irreps, one after
+        another in the order of ``equipot.e3``, Float[nodes, components].
+      features: By irrep, what energies and others are read from, Float[nodes, 2l+1, channels];
+        empty for a model that has none.
+    """
+
+    energies: Any
+    others: dict[str, Any]
+    features: dict[Irrep, Any]
+
+
+class Readout(nn.Module):
+    """From features to the components of irreps: linear, gate, linear; zero at first.
+
+    Attributes:
+      irreps: What to make, of any multiplicity.
+    """
+
+    irreps: str
+
+    @nn.compact
+    def __call__(self, features: Mapping[Irrep, Array]) -> Float[Array, "nodes components"]:
+        """Maps ``{irrep: [nodes, 2l+1, channels]}``, with 0e among them, to ``irreps``."""
+        parts = Irreps(self.irreps)
+        used = dict.fromkeys([SCALAR, *(part.ir for part in parts)])
+        widths = {irrep: features[irrep].shape[-1] for irrep in used}
+        mixer = channels.Linear(channels.gate_channels(widths), name="hidden")
+        hidden = channels.gate(mixer(features))
+        found = []
+        for i, part in enumerate(parts):
+            x, shape = hidden[part.ir], (widths[part.ir], part.mul)
+            weight = self.param(f"{i}_{part.ir}", nn.initializers.zeros, shape, x.dtype)
+            y = x @ (weight / shape[0] ** 0.5)
+            found.append(jnp.swapaxes(y, 1, 2).reshape(len(y), part.dim))
+        return jnp.concatenate(found, axis=1)
+
+
+def irreps_of(context: ModelContext) -> frozenset[Irrep]:
+    """The irreps that a model is asked for beside its energies."""
+    return frozenset(part.ir for _, irreps in context.outputs for part in Irreps(irreps))
+
+
+def finish(
+    module: nn.Module,
+    energy: Float[Array, "nodes ..."],
+    features: Mapping[Irrep, Array],
+    others: Mapping[str, Array] | None = None,
+) -> Output:
+    """What a model returns, from inside its ``__call__``.
+
+    Args:
+      module: The model, with the fields ``config`` and ``context``.
+      energy: [nodes], or [nodes, heads] with several heads.
+      features: By irrep, [nodes, 2l+1, channels], 0e among them; from these the quantities are
+        read. Empty where there are none.
+      others: The quantities themselves, by name, where the model has made them.
+
+    Raises:
+      ConfigError: If a quantity has an irrep that the features lack.
+    """
+    context: ModelContext = module.context  # type: ignore[attr-defined]
+    found = dict(others or {})
+    for name, irreps in context.outputs:
+        if name not in found:
+            check_irreps(module, name, irreps, features)
+            found[name] = Readout(irreps, name=f"{PREFIX}{name}")(features)
+    energies = jnp.reshape(energy, (len(energy), context.num_heads))
+    return Output(energies=energies, others=found, features=dict(features))
+
+
+def check_irreps(module: nn.Module, name: str, irreps: str, known: Mapping[Irrep, Any]) -> None:
+    """Refuses a quantity of which the model has no features.
+
+    Args:
+      module: The model, with the field ``config``.
+      name: Name of the quantity.
+      irreps: Its irreps.
+      known: The irreps that there are.
+
+    Raises:
+      ConfigError: With what to set.
+    """
+    missing = [part.ir for part in Irreps(irreps) if part.ir not in known or SCALAR not in known]
+    if missing:
+        model = type(module).__module__.rpartition(".")[2]
+        raise errors.ConfigError(
+            f"data.quantities.{name}: has the irreps {irreps}, but of {missing[0]} the model"
+            f" {model} has no features (of {', '.join(map(str, known)) or 'none'} only);"
+            f" {_advice(module.config, missing[0])}"  # type: ignore[attr-defined]
+        )
+
+
+def _advice(config: Any, irrep: Irrep) -> str:
+    """What to set, from the settings that models have by custom."""
+    if irrep.p != (-1) ** irrep.l:
+        return (
+            "such have nequip and mace with model.parity=true and enough layers"
+            " (model.num_layers: two for 1e, three for 0o)"
+        )
+    if getattr(config, "lmax", irrep.l) < irrep.l:
+        return f"set model.lmax to at least {irrep.l}"
+    return "choose a model with tensor features, such as nequip or mace"

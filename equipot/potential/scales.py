@@ -1,0 +1,60 @@
+"""Units and means of declared quantities from data, so that what a model learns is of order one.
+
+NumPy only; everything is in float64.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equipot.data import structure as structures_
+from equipot.data.structure import Structure
+from equipot.potential import outputs
+from equipot.quantities import Quantity
+
+
+def quantity_scales(
+    structures: Sequence[Structure], quantities: Sequence[Quantity], species_table: Sequence[int]
+) -> dict[str, tuple[float, np.ndarray]]:
+    """Scale and shift of each quantity, as ``potential.init_params`` takes them.
+
+    The shift is the mean of each invariant component: of the atoms of a species, or of structures
+    shared among species by least squares. The scale is the root mean square of what is left, all
+    components together; of structures it is divided by √N, since N atoms add up to them. Without
+    labels they are 1 and 0.
+
+    Args:
+      structures: The training set.
+      quantities: What is predicted.
+      species_table: Atomic numbers.
+
+    Returns:
+      By name the scale, in the unit of the labels, and the shift [species, components of 0e].
+    """
+    return {
+        quantity.name: _scale_and_shift(structures, quantity, np.asarray(species_table))
+        for quantity in quantities
+    }
+
+
+def _scale_and_shift(
+    structures: Sequence[Structure], quantity: Quantity, species_table: np.ndarray
+) -> tuple[float, np.ndarray]:
+    places = outputs.invariants(quantity)
+    found = [(s, label) for s in structures if (label := s.label(quantity.name)) is not None]
+    if not found:
+        return 1.0, np.zeros((len(species_table), len(places)))
+    labelled = [structure for structure, _ in found]
+    values = [np.asarray(label.value, np.float64) for _, label in found]
+    if quantity.per == "atom":
+        stacked = np.concatenate([value.reshape(-1, *quantity.shape) for value in values])
+        counts = np.concatenate([s.atomic_numbers for s in labelled])[:, None] == species_table
+        counts = counts.astype(np.float64)
+    else:
+        stacked = np.stack(values)
+        counts = structures_.compositions(labelled, species_table.tolist()).astype(np.float64)
+    rest = outputs.components(stacked, quantity)
+    shift = np.linalg.lstsq(counts, rest[:, places], rcond=None)[0]
+    rest[:, places] -= counts @ shift
+    rms = float(np.sqrt(np.mean(rest**2 / counts.sum(axis=1, keepdims=True))))
+    return (rms if rms > 0 else 1.0), shift

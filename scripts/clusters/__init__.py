@@ -1,0 +1,1 @@
+"""Makes `data/water_clusters/`: a program run by hand."""

@@ -10,7 +10,7 @@ labels or predictions holds them by name.
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from equipot import errors
@@ -37,6 +37,8 @@ _CARTESIAN: Mapping[str, tuple[int, ...]] = {
     "0e+2e": (3, 3),
 }
 _MOST_COMPONENTS = 1000
+_TAKEN = frozenset({"cell", "charge", "elements", "energies", "group", "groups", "head"})
+_TAKEN |= {"loss", "numbers", "pbc", "positions", "seconds", "species", "step"}  # in our files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,11 +101,13 @@ STRESS = Quantity(
 )
 DERIVED: Mapping[str, Quantity] = {q.name: q for q in (ENERGY, FORCES, STRESS)}
 """Energy and its derivatives, which every potential has."""
+NONE: Mapping[str, Quantity] = {}
+"""Where nothing is declared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantityConfig:
-    """A quantity as a user declares it, ``data.quantities.<name>``.
+    """A quantity as a user declares it.
 
     Attributes:
       per: Whether each atom has a value, or each structure (a sum over its atoms), default
@@ -143,6 +147,21 @@ def declared(configs: Mapping[str, QuantityConfig]) -> dict[str, Quantity]:
     return table
 
 
+def configured(quantities: Iterable[Quantity]) -> dict[str, QuantityConfig]:
+    """How quantities would be declared, by name: the inverse of ``declared``."""
+    return {
+        quantity.name: QuantityConfig(
+            per=quantity.per,
+            irreps=quantity.irreps,
+            unit=quantity.unit,
+            key=min(quantity.keys, default=None),
+            sums_to_charge=quantity.sums_to_charge,
+            charges=quantity.charges or None,
+        )
+        for quantity in quantities
+    }
+
+
 def every(others: Mapping[str, Quantity]) -> dict[str, Quantity]:
     """Energy, forces and stress, then the others."""
     return {**DERIVED, **others}
@@ -176,10 +195,10 @@ def _dimension(irreps: str) -> int:
 
 def _quantity(name: str, config: QuantityConfig) -> Quantity:
     where = f"data.quantities.{name}"
-    if name in DERIVED or not name.isidentifier():
+    if name in DERIVED or name in _TAKEN or not name.isidentifier():
         raise errors.ConfigError(
             f"{where}: expected a name of letters, digits and underscores other than"
-            f" {', '.join(DERIVED)}"
+            f" {', '.join([*DERIVED, *sorted(_TAKEN)])}"
         )
     irreps = "+".join(
         f"{multiplicity}x{degree}{'e' if parity > 0 else 'o'}".removeprefix("1x")

@@ -24,6 +24,7 @@ from equipot.cli import config_files, help_page
 from equipot.data.config import DataConfig
 from equipot.models import registry
 from equipot.potential.config import PotentialConfig
+from equipot.quantities import QuantityConfig
 from equipot.training import config as training_config
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -79,6 +80,10 @@ def render() -> str:
     for group, cls in GROUPS.items():
         path = groups[group][chosen[group]]
         parts += [f"## {group}.*\n", _headline(cls), _table(cls, _read(path), f"{group}.")]
+        if cls is DataConfig:
+            name = "data.quantities.NAME"
+            parts += [f"### {name}.*\n", _headline(QuantityConfig)]
+            parts.append(_table(QuantityConfig, {}, f"{name}."))
     return "\n".join(parts)
 
 
@@ -158,6 +163,9 @@ def _table(
 def _default(field: dataclasses.Field, defaults: Mapping[str, Any]) -> str:
     own = field.default
     value = defaults.get(field.name, own)
+    if field.default_factory is not dataclasses.MISSING:
+        own = field.default_factory()
+        value = defaults.get(field.name, own)
     if own is dataclasses.MISSING:
         return "must be given" if value in (None, own) else _yaml(value)
     plain = list(own) if isinstance(own, tuple) else own

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from equipot import errors, files
+from equipot import errors, files, quantities
 from equipot.cli import structures
 
 
@@ -44,18 +44,21 @@ def run(options: argparse.Namespace) -> None:
             f"--batch-size: expected at least 1, received {options.batch_size}"
         )
     _check_not_read_from(options)
+    potential = artefact.load(options.potential)
+    declared = potential.spec.quantities
     config = structures.data_options(options, options.structures, options.group_key)
+    config = dataclasses.replace(config, quantities=quantities.configured(declared))
     contents = [readers.read_file(path, config) for path in options.structures]
     print("\n".join(line for content in contents for line in content.found))
     frames = [structure for content in contents for structure in content.structures]
     if options.head is not None:
         frames = [dataclasses.replace(structure, head=options.head) for structure in frames]
-    potential = artefact.load(options.potential)
     predictions = evaluation.evaluate(potential, frames, options.batch_size)
-    table = reports.split_errors(frames, predictions)
-    print(reports.error_table({Path(options.structures[0]).name.split(".")[0]: table}))
+    known = quantities.every({quantity.name: quantity for quantity in declared})
+    table = reports.split_errors(frames, predictions, known)
+    print(reports.error_table({Path(options.structures[0]).name.split(".")[0]: table}, known))
     if options.output:
-        writers.write_predictions(options.output, frames, predictions)
+        writers.write_predictions(options.output, frames, predictions, known)
         print(f"predictions: {options.output}")
     if options.json:
         files.write(options.json, json.dumps(table.to_json(), indent=2) + "\n")

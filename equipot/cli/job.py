@@ -25,8 +25,8 @@ def run(composed: Any) -> float:
       composed: A ``DictConfig``.
 
     Returns:
-      What a sweeper that searches makes small: the validation RMSE of the forces in eV/Å, or of the
-      energy in eV/atom where there are no forces.
+      What a sweeper that searches makes small: the validation RMSE of the forces in eV/Å, of the
+      energy in eV/atom where there are no forces, or of whatever else has labels.
     """
     job = HydraConfig.get()
     if job.mode != RunMode.MULTIRUN:
@@ -57,7 +57,8 @@ def _trained(composed: Any, folder: str | None) -> float:
     from equipot.training import folder as folders  # imports jax
 
     valid = folders.read_metrics(folders.RunFolder(path, path.name))["valid"] or {}
-    found = valid.get("forces") or valid.get("energy") or {}
+    others = [own for name, own in valid.items() if name not in ("elements", "groups")]
+    found = next(filter(None, [valid.get("forces"), valid.get("energy"), *others]), {})
     return float(found.get("rmse", "nan"))
 
 

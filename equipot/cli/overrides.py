@@ -8,7 +8,7 @@ have its file.
 import argparse
 import dataclasses
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,26 @@ class CommandLine:
 
         The folder of each run of a sweep is named after the keys that are swept.
         """
-        words = [override.input_line or "" for override in self.overrides]
+        words = [_added(override) for override in self.overrides]
         unswept = [f"'{o.key_or_group}'" for o in self.overrides if not o.is_sweep_override()]
         exclude = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(unswept)}]"
         keys = [override.key_or_group for override in self.overrides]
         paths = ",".join(f"'file://{folder.resolve()}'" for folder in self.outside)
         search = [f"hydra.searchpath=[{paths}]"] if self.outside else []
         return [*words, exclude, *search, *sweeps.settings(keys, words), *self.flags]
+
+
+def _added(override: types.Override) -> str:
+    """What was typed; with plusses where names are free, and need not stand in a YAML file."""
+    word = override.input_line or ""
+    first, *rest = override.key_or_group.split(".")
+    hint: Any = training_config.TrainConfig
+    for part in [first, *rest]:
+        if not dataclasses.is_dataclass(hint) or part not in _fields(hint):
+            break
+        hint = _fields(hint)[part]
+    is_free = first != "model" and typing.get_origin(hint) is Mapping
+    return f"++{word}" if is_free and word.startswith(override.key_or_group) else word
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:

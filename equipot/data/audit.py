@@ -9,7 +9,14 @@ from ase.data import chemical_symbols, covalent_radii
 from equipot import errors, units
 from equipot import quantities as quantities_
 from equipot.data import dataset as data_dataset
-from equipot.data import distances, fingerprint, molecules, structure, unit_check
+from equipot.data import (
+    distances,
+    fingerprint,
+    molecules,
+    structure,
+    trained_labels,
+    unit_check,
+)
 
 _PAIRS_SHOWN = 12
 _SAME_LABEL = {"energy": 1e-4, "forces": 1e-3, "stress": 1e-5}  # eV per atom, eV/Å, eV/Å³
@@ -56,7 +63,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
       UnknownElementError: If an element is in no training frame.
     """
     _check_not_empty(dataset)
-    _check_labels(dataset, loss_terms)
+    trained_labels.check(dataset, loss_terms)
     _check_elements(dataset)
     _check_heads(dataset)
     duplicates, contradictions = _check_overlap(dataset)
@@ -73,7 +80,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
         *_net_force_lines(dataset.train),
         f"duplicates: none across splits, {duplicates} within the training split",
         *contradictions,
-        *_untrained_lines(dataset, loss_terms),
+        *trained_labels.left_out(dataset, loss_terms),
         *_lone_atom_lines(dataset),
         *dataset.found,
         f"fingerprint {dataset.fingerprint[:16]}",
@@ -109,24 +116,6 @@ def _check_not_empty(dataset: data_dataset.Dataset) -> None:
                 f"the {name} split is empty; give data.{name} files, or raise data.num_{name} or "
                 f"data.{name}_fraction"
             )
-
-
-def _check_labels(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> None:
-    known = dataset.quantities
-    for term, weight in loss_terms.items():
-        if term not in known:
-            raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(known)}")
-        setting, key = f"loss.{term}=0", f"data.{term}_key"
-        if term not in quantities_.DERIVED:
-            setting, key = f"loss.quantities.{term}=0", f"data.quantities.{term}.key"
-        for name in ("train", "valid"):
-            part = dataset.splits[name]
-            if weight and all(s.label(term) is None for s in part):
-                raise errors.DataError(
-                    f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
-                    f"the {name} split has a label for it ({'; '.join(dataset.found)}). Set "
-                    f"{setting}, or name the label with {key}"
-                )
 
 
 def _check_elements(dataset: data_dataset.Dataset) -> None:
@@ -362,21 +351,6 @@ def _energy_lines(structures: Sequence[structure.Structure]) -> list[str]:
     if not len(values):
         return []
     return [f"energy per atom: {values.mean():.4f} eV on average, spread {values.std():.4f} eV"]
-
-
-def _untrained_lines(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> list[str]:
-    """Labels that errors are reported for although nothing is trained on them."""
-    lines = []
-    for term in dataset.quantities:
-        count = sum(s.label(term) is not None for s in dataset.train)
-        if count and not loss_terms.get(term, 0.0):
-            cure = f"loss.{term}=1" if term in quantities_.DERIVED else f"loss.quantities.{term}=1"
-            cure = "loss=energy_forces_stress" if term == "stress" else cure
-            lines.append(
-                f"{term}: {count} training frames have labels that errors are reported for, but "
-                f"they are not trained on; {cure} trains on them"
-            )
-    return lines
 
 
 def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:

@@ -5,29 +5,33 @@ moved there, so that a killed run leaves nothing half-written. Only files that t
 and only the latest few.
 """
 
+import dataclasses
 import hashlib
 import json
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from equipot import errors, files
 from equipot.data import config as data_config
 from equipot.data import contents, paths, structure
+from equipot.quantities import DERIVED, Label
 
-VERSION = 2  # raise when the reading of any format changes
+VERSION = 3  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 _DAMAGE += (MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
+_OTHER = "others/"  # begins the names of arrays of declared quantities
 _SETTINGS = (
     *("format", "group_key", "head_key", "weight_key"),
     *("energy_key", "forces_key", "stress_key"),
     *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
 )
-_SCALARS = ("energy", "energy_weight", "forces_weight", "stress_weight")
+_SCALARS = ("energy", *(f"{name}_weight" for name in DERIVED), "charge")
 
 
 def key(path: pathlib.Path, config: data_config.DataConfig) -> str:
@@ -35,6 +39,7 @@ def key(path: pathlib.Path, config: data_config.DataConfig) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     settings = {name: getattr(config, name) for name in _SETTINGS}
+    settings["quantities"] = {k: dataclasses.asdict(v) for k, v in config.quantities.items()}
     digest.update(json.dumps([VERSION, path.name, settings], sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -95,18 +100,54 @@ def _pack(made: contents.FileContents) -> dict[str, np.ndarray]:
         "stress": np.array([s.stress for s in items]).reshape(-1, 3, 3),
         "scalars": np.array([[getattr(s, n) for n in _SCALARS] for s in items], np.float64),
         "texts": np.array(json.dumps(texts)),
+        **_pack_others(items),
     }
+
+
+def _pack_others(items: Sequence[structure.Structure]) -> dict[str, np.ndarray]:
+    """Labels of declared quantities: those that there are, whose they are, and their weights."""
+    packed: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(name for item in items for name in item.others):
+        owners = [i for i, item in enumerate(items) if name in item.others]
+        found = [items[i].others[name] for i in owners]
+        shapes = [np.shape(label.value) for label in found]
+        packed |= {
+            f"{_OTHER}{name}/owners": np.array(owners, np.int64),
+            f"{_OTHER}{name}/weights": np.array([label.weight for label in found], np.float64),
+            f"{_OTHER}{name}/values": np.concatenate([np.ravel(label.value) for label in found]),
+            f"{_OTHER}{name}/shapes": np.array(shapes, np.int64),
+        }
+    return packed
+
+
+def _unpack_others(arrays: Mapping[str, np.ndarray], count: int) -> list[dict[str, Label]]:
+    """The inverse, for each structure."""
+    others: list[dict[str, Label]] = [{} for _ in range(count)]
+    for key in arrays:
+        if not (key.startswith(_OTHER) and key.endswith("/owners")):
+            continue
+        name = key.removeprefix(_OTHER).removesuffix("/owners")
+        own = {part: arrays[f"{_OTHER}{name}/{part}"] for part in ("weights", "shapes", "owners")}
+        ends = np.cumsum(np.prod(own["shapes"], axis=1, dtype=np.int64))
+        values = np.split(arrays[f"{_OTHER}{name}/values"], ends[:-1])
+        for value, weight, shape, owner in zip(
+            values, own["weights"], own["shapes"], own["owners"], strict=True
+        ):
+            others[owner][name] = Label(value.reshape(shape), float(weight))
+    return others
 
 
 def _unpack(arrays: dict[str, np.ndarray]) -> contents.FileContents:
     texts = json.loads(str(arrays["texts"]))
     ends = np.cumsum(arrays["n_node"])[:-1]
     per_atom = {n: np.split(arrays[n], ends) for n in ("positions", "forces", "atomic_numbers")}
+    others = _unpack_others(arrays, len(arrays["n_node"]))
     structures = tuple(
         structure.Structure(
             **{name: parts[i] for name, parts in per_atom.items()},
             **{name: arrays[name][i] for name in ("cell", "pbc", "stress")},
             **dict(zip(_SCALARS, arrays["scalars"][i].tolist(), strict=True)),
+            others=others[i],
             source=texts["sources"][i],
             group=texts["groups"][i],
             head=texts["heads"][i],

@@ -42,8 +42,7 @@ class DataConfig:
       head_key: Key of ``info`` that names the level of theory of each frame, where data of several
         are trained together: each has its own head of the model and its own reference energies.
       weight_key: Key of ``info`` that holds the weight of each frame in the loss.
-      quantities: What structures are labelled with beside energy, forces and stress, by name; see
-        ``equipot.quantities``.
+      quantities: What structures are labelled with beside energy, forces and stress, by name.
       cache: Keep what slow formats gave in the cache folder (``EQUIPOT_CACHE``).
 
     Raises:

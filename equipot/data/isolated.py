@@ -38,6 +38,7 @@ def read_isolated_atoms(path: str, config: data_config.DataConfig) -> tuple[ByHe
         stress_key="none",
         group_key=None,
         weight_key=None,
+        quantities={},
     )
     made = readers.convert(content, own, resolved.name)
     energies = {head: dict(known) for head, known in made.isolated_by_head.items()}

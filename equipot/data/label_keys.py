@@ -1,17 +1,17 @@
 """Which key of a file holds which label, and whether several keys are one label."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import labels
+from equipot.data import declared, labels
 from equipot.data.formats import frame
+from equipot.quantities import DERIVED
 
-Quantity = Literal["energy", "forces", "stress"]
 _RTOL = 1e-9
 _ATOL = 1e-9  # in the file's units
 _VIRIAL_RTOL = 1e-4  # of the norm: files round a stress and its virial apart
@@ -26,12 +26,14 @@ class LabelKeys:
       energy: Key of the total energy.
       forces: Key of the forces.
       stress: Key of the stress or virial.
+      others: Keys of the declared quantities that the file has, by name.
       remarks: Sentences on choices a user should know of.
     """
 
     energy: str | None
     forces: str | None
     stress: str | None
+    others: Mapping[str, str] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
@@ -47,15 +49,13 @@ def find_keys(content: frame.FrameFile, config: data_config.DataConfig, name: st
       DataError: If a configured key is in no frame, or two keys disagree about a label.
     """
     remarks: list[str] = []
-    keys = {
-        quantity: _find_key(quantity, content, config, name, remarks)
-        for quantity in ("energy", "forces", "stress")
-    }
-    return LabelKeys(**keys, remarks=tuple(remarks))
+    keys = {quantity: _find_key(quantity, content, config, name, remarks) for quantity in DERIVED}
+    others, missing = declared.find_keys(present_keys(content.frames), config.declared, name)
+    return LabelKeys(**keys, others=others, remarks=(*remarks, *missing))
 
 
 def _find_key(
-    quantity: Quantity,
+    quantity: str,
     content: frame.FrameFile,
     config: data_config.DataConfig,
     name: str,
@@ -120,7 +120,7 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _check_agreement(
-    quantity: Quantity,
+    quantity: str,
     candidates: Sequence[str],
     frames: Sequence[frame.Frame],
     name: str,

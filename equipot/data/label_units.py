@@ -2,15 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 from equipot import errors, units
 from equipot.data import config as data_config
 from equipot.data import label_keys, labels
 from equipot.data.formats import frame
+from equipot.quantities import DERIVED
 
-Quantity = Literal["energy", "length", "forces", "stress"]
-QUANTITIES: tuple[Quantity, ...] = ("energy", "length", "forces", "stress")
+QUANTITIES = (*DERIVED, "length")
+"""What has a unit that a file may state."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,12 +121,12 @@ def overruled(content: frame.FrameFile, config: data_config.DataConfig) -> list[
     return remarks
 
 
-def _unit(quantity: Quantity, item: frame.Frame, content: frame.FrameFile) -> str:
+def _unit(quantity: str, item: frame.Frame, content: frame.FrameFile) -> str:
     return item.stated_units.get(quantity) or content.stated_units.get(quantity) or ""
 
 
 def _concerned(
-    quantity: Quantity, frames: Sequence[frame.Frame], keys: label_keys.LabelKeys
+    quantity: str, frames: Sequence[frame.Frame], keys: label_keys.LabelKeys
 ) -> list[frame.Frame]:
     """Frames with numbers that the unit applies to."""
     if quantity == "length":

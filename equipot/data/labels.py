@@ -13,6 +13,7 @@ import numpy as np
 
 from equipot import errors
 from equipot.data import numbers
+from equipot.quantities import Quantity
 
 _ASYMMETRY = 1e-2  # largest accepted |σ − σᵀ| relative to |σ|
 _ROUNDING = 1e-6  # eV/Å³, accepted whatever |σ| is: 1.6 bar
@@ -66,13 +67,62 @@ def stress(value: Any, key: str, volume: float, where: str, scale: float = 1.0) 
     full = matrix(value, key, where)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as infinite
         converted = full * scale * (-1.0 / volume if is_virial(key) else 1.0)
-        asymmetry = np.linalg.norm(converted - converted.T)
-        if asymmetry > max(_ASYMMETRY * np.linalg.norm(converted), _ROUNDING):
+        if not _is_symmetric(converted, _ROUNDING):
             raise errors.DataError(
                 f"{where}: '{key}' is not symmetric ({full.tolist()}); mend it, or set "
                 f"data.stress_key=none"
             )
         return 0.5 * (converted + converted.T)
+
+
+def components(value: Any, key: str, quantity: Quantity, count: int, where: str) -> np.ndarray:
+    """Returns the label of a declared quantity, of its shape or [nodes, ...] of it.
+
+    Args:
+      value: What the file has under the key; a symmetric matrix in one of the shapes of ``matrix``,
+        else all numbers of the label, those of one atom after those of another.
+      key: The key.
+      quantity: What it is.
+      count: Number of atoms.
+      where: The frame, for messages.
+
+    Raises:
+      DataError: If the shape is another, a matrix is not symmetric, or they are no real numbers.
+    """
+    per_atom = (count,) if quantity.per == "atom" else ()
+    wanted = (*per_atom, *quantity.shape)
+    array = numbers.real(value, f"'{key}'", where)
+    if quantity.shape == (3, 3):
+        if not per_atom:
+            return _symmetric(array, key, where)
+        if array.shape[:1] == per_atom:
+            return np.array([_symmetric(row, key, where) for row in array])
+    elif array.size == np.prod(wanted) and (array.ndim < 2 or _long(array.shape) == _long(wanted)):
+        return array.reshape(wanted)
+    many = f"the shape {wanted}" if wanted else "one number"
+    raise errors.DataError(
+        f"{where}: '{key}' has shape {array.shape}, expected {many}, {quantity.irreps} per"
+        f" {quantity.per} (data.quantities.{quantity.name})"
+    )
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its axes of length one."""
+    return tuple(length for length in shape if length > 1)
+
+
+def _symmetric(value: np.ndarray, key: str, where: str) -> np.ndarray:
+    full = matrix(value, key, where)
+    if not _is_symmetric(full, 0.0):
+        raise errors.DataError(
+            f"{where}: '{key}' is not symmetric ({full.tolist()}), as 0e+2e is; mend it"
+        )
+    return 0.5 * (full + full.T)
+
+
+def _is_symmetric(full: np.ndarray, rounding: float) -> bool:
+    asymmetry = np.linalg.norm(full - full.T)
+    return not asymmetry > max(_ASYMMETRY * np.linalg.norm(full), rounding)
 
 
 def matrix(value: Any, key: str, where: str) -> np.ndarray:

@@ -1,6 +1,5 @@
 """From a file or folder to labelled structures in eV and Å, with sentences on what was found."""
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +13,7 @@ from equipot.data import (
     bulk,
     cache,
     contents,
+    declared,
     label_keys,
     label_units,
     labels,
@@ -23,6 +23,7 @@ from equipot.data import (
 )
 from equipot.data import config as data_config
 from equipot.data.formats import ase_files, deepmd, frame, npz
+from equipot.quantities import DERIVED, NONE, Quantity, every
 
 ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"})
 """Values of ``config_type`` that mark an isolated atom, but for case and what stands between."""
@@ -63,7 +64,8 @@ def read_file(path: str | pathlib.Path, config: data_config.DataConfig) -> conte
     if cached is not None:
         return cached
     start = time.perf_counter()
-    made = convert(read_frames(resolved, config.format), config, _name(resolved))
+    content = read_frames(resolved, config.format, config.declared)
+    made = convert(content, config, _name(resolved))
     if key and time.perf_counter() - start > cache.WORTHWHILE_SECONDS:
         cache.save(key, made)
     return made
@@ -73,12 +75,15 @@ def _name(path: pathlib.Path) -> str:
     return path.resolve().name if path.name in ("", ".", "..") else path.name
 
 
-def read_frames(path: pathlib.Path, chosen: str | None) -> frame.FrameFile:
+def read_frames(
+    path: pathlib.Path, chosen: str | None, quantities: Mapping[str, Quantity] = NONE
+) -> frame.FrameFile:
     """Reads the frames of a file or folder as they stand in it.
 
     Args:
       path: An existing file or folder.
       chosen: Its format; None tells it by the name.
+      quantities: The declared ones by name, for formats that have to be asked for them.
 
     Raises:
       DataError: If the file cannot be read.
@@ -87,9 +92,9 @@ def read_frames(path: pathlib.Path, chosen: str | None) -> frame.FrameFile:
     if chosen is None:
         chosen = "deepmd" if deepmd.is_system(path) else path.suffix.removeprefix(".")
     if chosen == "deepmd":
-        content = deepmd.read(path)
+        content = deepmd.read(path, quantities)
     elif chosen == "npz":
-        content = npz.read(path)
+        content = npz.read(path, quantities)
     else:
         content = ase_files.read(path, given)
     if not content.frames:
@@ -131,11 +136,18 @@ def convert(
         else:
             structures.append(made)
     known = {z for energies in isolated.values() for z in energies}
+    others = config.declared
+    frames = [item for item in content.frames if not _is_isolated(item)]
+    said = declared.remarks(frames, structures, keys.others, others)
     return contents.FileContents(
         structures=tuple(structures),
         isolated_atoms=isolated.pop(""),
         isolated_by_head=isolated,
-        found=(_summary(structures, known, keys, name), *_remarks(content, config, keys, name)),
+        found=(
+            _summary(structures, known, keys, others, name),
+            *_remarks(content, config, keys, name),
+            *(f"{name}: {sentence}" for sentence in said),
+        ),
         keys_present=tuple(label_keys.present_keys(content.frames)),
         length_unit_given=bool(config.length_unit) or "length" in stated,
         units_given=tuple(
@@ -191,6 +203,7 @@ def _structure(
     if (key := keys.stress) is not None and key in values and volume > 0.0:
         stress = labels.stress(values[key], key, volume, where, scales.stress)
         fields |= {"stress": stress, "stress_weight": weight}
+    fields |= _others(values, config, keys, weight, positions, pbc, where)
     return structure.Structure(
         positions=positions,
         atomic_numbers=numbers.whole(item.atomic_numbers, "atomic numbers", where),
@@ -221,13 +234,12 @@ def _completed(
         has_stress = True
     made = structure.assemble(
         **fields
+        | _others(values, config, keys, weight, fields["positions"], fields["pbc"], where)
         | {
             "stress": stress,
             "energy_weight": weight * fields["energy_weight"],
             "forces_weight": weight * fields["forces_weight"],
             "stress_weight": weight * has_stress,
-            "others": {},
-            "charge": 0.0,
             "source": where,
             "group": _text(values, config.group_key),
             "head": _head(values, config.head_key, where),
@@ -236,6 +248,24 @@ def _completed(
     if has_stress:
         structure.check_array("stress", stress, made.where)
     return made
+
+
+def _others(
+    values: Mapping[str, Any],
+    config: data_config.DataConfig,
+    keys: label_keys.LabelKeys,
+    weight: float,
+    positions: np.ndarray,
+    pbc: np.ndarray,
+    where: str,
+) -> dict[str, Any]:
+    """Declared labels and the total charge of a frame."""
+    if not config.quantities:
+        return {"others": {}, "charge": 0.0}
+    own = config.declared
+    charge = declared.charge(values, keys.others, own, where)
+    found = declared.read(values, keys.others, own, weight, charge, positions, pbc, where)
+    return {"others": found, "charge": charge}
 
 
 def _lengths(value: Any, what: str, scale: float, where: str) -> np.ndarray:
@@ -316,14 +346,15 @@ def _summary(
     structures: Sequence[structure.Structure],
     isolated: Collection[int],
     keys: label_keys.LabelKeys,
+    others: Mapping[str, Quantity],
     name: str,
 ) -> str:
     """One sentence on the frames and labels of a file."""
     parts = []
-    for label in dataclasses.fields(label_keys.LabelKeys)[:3]:
-        key = getattr(keys, label.name)
-        count = sum(getattr(s, f"{label.name}_weight") > 0.0 for s in structures)
-        parts.append(f"{label.name} from '{key}' ({count})" if key else f"no {label.name}")
+    for label in every(others):
+        key = getattr(keys, label) if label in DERIVED else keys.others.get(label)
+        count = sum(s.label(label) is not None for s in structures)
+        parts.append(f"{label} from '{key}' ({count})" if key else f"no {label}")
     atoms = ", ".join(chemical_symbols[z] for z in sorted(isolated))
     tail = f"; isolated atoms as reference energies: {atoms}" if isolated else ""
     return f"{name}: {len(structures)} frames; {', '.join(parts)}{tail}"

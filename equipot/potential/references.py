@@ -75,7 +75,11 @@ def compute_references(
     if method == "least_squares":
         atomic_energies, rank = _least_squares(labelled, species_table, zeros)
         shift = zeros
-        notes.append(_describe("Least-squares reference energies", species_table, atomic_energies))
+        notes.append(
+            _describe("Least-squares reference energies", species_table, atomic_energies)
+            if labelled
+            else "Reference energies are zero: no training frame has an energy"
+        )
         if labelled and rank < len(species_table):
             notes.append(
                 f"The compositions of the training set have rank {rank} for {len(species_table)}"

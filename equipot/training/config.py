@@ -1,13 +1,14 @@
 """What a training run is made of, as frozen dataclasses; importing it does not import jax."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from equipot import config as configuration
 from equipot import errors
 from equipot.data import config as data_config
 from equipot.potential import config as potential_config
+from equipot.quantities import DERIVED
 
 
 def _check(holds: bool, key: str, expected: str, received: Any) -> None:
@@ -28,6 +29,8 @@ class LossConfig:
       energy: Weight of the energy per atom (errors in eV/atom), default 1.
       forces: Weight of the force components (errors in eV/Å), default 1.
       stress: Weight of the stress components (errors in eV/Å³), default 0.
+      quantities: Weights of the quantities that ``data.quantities`` declares (errors in their
+        units), by name; 1 for one that is not named.
       huber_delta: Where huber goes from square to magnitude, in the units of the error,
         default 0.01.
     """
@@ -36,18 +39,38 @@ class LossConfig:
     energy: float = 1.0
     forces: float = 1.0
     stress: float = 0.0
+    quantities: Mapping[str, float] = dataclasses.field(default_factory=dict)
     huber_delta: float = 0.01
 
     def __post_init__(self) -> None:
         for key, weight in self.terms.items():
-            _check(weight >= 0, f"loss.{key}", "a weight of at least 0", weight)
-        _check(any(self.terms.values()), "loss", "one term with a weight above 0", self.terms)
+            place = "loss" if key in DERIVED else "loss.quantities"
+            _check(weight >= 0, f"{place}.{key}", "a weight of at least 0", weight)
         _check(self.huber_delta > 0, "loss.huber_delta", "a positive number", self.huber_delta)
 
     @property
     def terms(self) -> dict[str, float]:
-        """The weights of the three terms by name."""
-        return {"energy": self.energy, "forces": self.forces, "stress": self.stress}
+        """The weights of all terms by name."""
+        return {name: getattr(self, name) for name in DERIVED} | dict(self.quantities)
+
+    def completed(self, declared: Iterable[str]) -> "LossConfig":
+        """With a weight for each declared quantity.
+
+        Raises:
+          ConfigError: If another one has a weight, or no term has one.
+        """
+        names = list(declared)
+        for name in self.quantities:
+            if name not in names:
+                raise errors.ConfigError(
+                    f"loss.quantities: unknown quantity '{name}'."
+                    f"{errors.did_you_mean(name, names)} Declared in data.quantities:"
+                    f" {', '.join(names) or 'none'}"
+                )
+        weights = dict.fromkeys(names, 1.0) | dict(self.quantities)
+        made = dataclasses.replace(self, quantities=weights)
+        _check(any(made.terms.values()), "loss", "one term with a weight above 0", made.terms)
+        return made
 
 
 OPTIMIZERS: Mapping[str, str] = {
@@ -210,6 +233,7 @@ class TrainConfig:
         _check(usable, "name", expected, self.name[:_LONGEST_NAME])
         _check(self.seed >= 0, "seed", "a number of at least 0", self.seed)
         _check("name" in self.model, "model", "the key 'name'", dict(self.model))
+        object.__setattr__(self, "loss", self.loss.completed(self.data.quantities))
 
     @property
     def folder(self) -> str:

@@ -12,7 +12,7 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import symbol
 from equipot.graphs import loader
-from equipot.potential import binding, repulsion
+from equipot.potential import binding, repulsion, scales
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
 from equipot.process import ALONE, Process
@@ -97,7 +97,15 @@ def prepare(
     if point.potential is None:
         spec = _spec(config, point, graphs["train"].avg_num_neighbors)
         scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
-        params = potentials.init_params(spec, jax.random.key(config.seed), scale, shift)
+        params = potentials.init_params(
+            spec,
+            jax.random.key(config.seed),
+            scale,
+            shift,
+            quantity_scales=scales.quantity_scales(
+                dataset.train, spec.quantities, point.species_table
+            ),
+        )
     else:
         spec = point.potential.spec
         params = jax.tree.map(jnp.asarray, point.potential.params)

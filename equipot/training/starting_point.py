@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from equipot.models import registry
 from equipot.potential import artefact, binding, evaluate, references
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
+from equipot.quantities import DERIVED, Quantity
 from equipot.store import statistics
 from equipot.store.host_graph import ONE_HEAD
 from equipot.training.config import TrainConfig
@@ -99,6 +100,7 @@ def _from_potential(
     spec = potential.spec
     _check_model(model, spec.model_name, spec.model_config, path)
     _check_added(config.potential, spec, path)
+    untrained = _check_quantities(config.data.declared, spec, path)
     unknown = sorted(set(statistics.species_table(dataset.train)) - set(spec.species_table))
     if unknown:
         raise errors.DataError(
@@ -115,7 +117,11 @@ def _from_potential(
             atomic_energies=energies,
             shift=shift,
             scale=np.asarray(potential.params["scale"]),
-            notes=(f"Training starts from {path}, with its parameters and settings", *notes),
+            notes=(
+                f"Training starts from {path}, with its parameters and settings",
+                *untrained,
+                *notes,
+            ),
         ),
         potential=dataclasses.replace(
             potential,
@@ -168,6 +174,33 @@ def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> Non
             f"potential.shift: init_from={path} has {has}, received {given.shift}; leave it out, or"
             " train a new potential"
         )
+
+
+def _check_quantities(
+    declared: Mapping[str, Quantity], spec: PotentialSpec, path: Path
+) -> tuple[str, ...]:
+    """Refuses quantities that the potential lacks; a sentence on those that stay untrained."""
+    known = {quantity.name: quantity for quantity in spec.quantities}
+    for name, quantity in declared.items():
+        stored = known.get(name)
+        if stored is None:
+            raise errors.ConfigError(
+                f"data.quantities.{name}: init_from={path} predicts"
+                f" {', '.join([*DERIVED, *known])} only.{errors.did_you_mean(name, known)} Take the"
+                " declaration out, or train a new potential"
+            )
+        for key in ("per", "irreps", "unit", "sums_to_charge", "charges"):
+            value, wanted = getattr(quantity, key), getattr(stored, key)
+            if value != wanted:
+                raise errors.ConfigError(
+                    f"data.quantities.{name}.{key}: init_from={path} has {wanted!r}, received"
+                    f" {value!r}"
+                )
+    left = [name for name in known if name not in declared]
+    if not left:
+        return ()
+    listed = ", ".join(left)
+    return (f"Not trained further, since data.quantities does not declare it: {listed}",)
 
 
 def _adapted(

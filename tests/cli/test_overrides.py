@@ -103,3 +103,9 @@ def test_keys_that_a_model_file_takes_from_another_pass(tmp_path: pathlib.Path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "mine.yaml").write_text("defaults:\n  - mace\nnum_layers: 1\n")
     check("--config-dir", str(tmp_path), "model=mine", "model.correlation=2")
+
+
+def test_names_that_are_free_need_no_plus():
+    words = check("data.quantities.dipole.irreps=1o", "+loss.quantities.dipole=3").for_hydra()
+    assert words[:2] == ["++data.quantities.dipole.irreps=1o", "+loss.quantities.dipole=3"]
+    assert check("model.lmax=2", "trainer.num_steps=3").for_hydra()[0] == "model.lmax=2"

@@ -21,6 +21,14 @@ def test_a_configuration_survives_the_way_to_a_mapping_and_back():
     assert again == built
 
 
+def test_a_declared_quantity_weighs_one_unless_it_is_given():
+    data = {"train": "a.xyz", "quantities": {"q": {"per": "atom"}, "dipole": {"irreps": "1o"}}}
+    change = {"data": data, "loss": {"energy": 0, "forces": 0, "quantities": {"dipole": 10}}}
+    built = training_config.train_config({**MINIMAL, **change})
+    assert built.loss.terms == {"energy": 0, "forces": 0, "stress": 0, "q": 1.0, "dipole": 10.0}
+    assert training_config.train_config(config.to_mapping(built)) == built
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -32,6 +40,25 @@ def test_a_configuration_survives_the_way_to_a_mapping_and_back():
         ({"potential": {"scale": 0}}, "potential.scale: expected forces_rms or a positive number"),
         ({"loss": {"energy": 0, "forces": 0}}, "one term with a weight above 0"),
         ({"loss": {"forces": -1.0}}, "loss.forces: expected a weight of at least 0"),
+        ({"loss": {"quantities": {"dipol": 1}}}, "unknown quantity 'dipol'. Declared in .*: none"),
+        (
+            {
+                "data": {"train": "a.xyz", "quantities": {"dipole": {}}},
+                "loss": {"quantities": {"dipol": 1}},
+            },
+            "loss.quantities: unknown quantity 'dipol'. Did you mean 'dipole'",
+        ),
+        (
+            {
+                "data": {"train": "a.xyz", "quantities": {"dipole": {}}},
+                "loss": {"quantities": {"dipole": -1}},
+            },
+            "loss.quantities.dipole: expected a weight of at least 0",
+        ),
+        (
+            {"data": {"train": "a.xyz", "quantities": {"dipole": {"irrep": "1o"}}}},
+            "data.quantities.dipole: unknown key 'irrep'. Did you mean 'irreps'",
+        ),
         ({"trainer": {"batch_size": 0}}, "trainer.batch_size: expected at least 1"),
         ({"trainer": {"num_epochs": None}}, "needs num_steps or num_epochs"),
         ({"model": {"lmax": 2}}, "model: expected the key 'name'"),

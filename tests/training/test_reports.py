@@ -4,7 +4,9 @@ import math
 import numpy as np
 import pytest
 
+from equipot import quantities
 from equipot.potential.evaluate import HostPrediction
+from equipot.quantities import Label, QuantityConfig
 from equipot.training import reports
 
 
@@ -90,3 +92,18 @@ def test_levels_of_theory_are_told_apart_where_nothing_else_is(lennard_jones):
     assert not reports.split_errors(named[::2], predictions[::2]).groups
     grouped = [dataclasses.replace(s, group="hot") for s in named]
     assert list(reports.split_errors(grouped, predictions).groups) == ["hot"]
+
+
+def test_declared_quantities_have_rows_and_keys_of_their_own(lennard_jones):
+    table = quantities.declared({"dipole": QuantityConfig(irreps="1o", unit="e Å")})
+    known = quantities.every(table | quantities.declared({"alpha": QuantityConfig()}))
+    label = Label(np.array([3.0, 0.0, 0.0]), 1.0)
+    structures = [dataclasses.replace(s, others={"dipole": label}) for s in lennard_jones[:2]]
+    others = {"dipole": label.value + np.array([0.0, 0.3, 0.0]), "alpha": np.array(1.0)}
+    predictions = [dataclasses.replace(off_by(s), others=others) for s in structures]
+    found = reports.split_errors(structures, predictions, known)
+    assert found.quantities["dipole"].relative == pytest.approx(0.1)
+    assert found.to_json()["dipole"].keys() == {"rmse", "mae", "relative"}
+    assert found.to_json()["alpha"] is None
+    rows = reports.error_table({"test": found}, known).splitlines()
+    assert rows[4].split() == ["test", "dipole", "0.1", "0.1732", "e", "Å", "10.00", "%"]

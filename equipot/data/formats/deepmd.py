@@ -7,7 +7,7 @@ are fill).
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import numpy as np
 
@@ -15,14 +15,13 @@ from equipot import errors
 from equipot.data import numbers as data_numbers
 from equipot.data import structure
 from equipot.data.formats import frame, npy
+from equipot.quantities import NONE, Quantity
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset({"energy"}),
     "forces": frozenset({"force"}),
     "stress": frozenset({"virial"}),
 }
-_PER_ATOM = ("force",)
-_LABELS = ("energy", "force", "virial")
 
 
 def is_system(path: pathlib.Path) -> bool:
@@ -30,8 +29,12 @@ def is_system(path: pathlib.Path) -> bool:
     return path.is_dir() and next(path.rglob("type.raw"), None) is not None
 
 
-def read(path: pathlib.Path) -> frame.FrameFile:
+def read(path: pathlib.Path, quantities: Mapping[str, Quantity] = NONE) -> frame.FrameFile:
     """Reads every frame of a system folder, or of all systems below a folder.
+
+    Args:
+      path: The folder.
+      quantities: The declared ones, whose files are read too where there are any.
 
     Raises:
       DataError: If there is no system, or one lacks a file or has arrays of disagreeing shapes.
@@ -39,12 +42,12 @@ def read(path: pathlib.Path) -> frame.FrameFile:
     systems = sorted(p.parent for p in path.rglob("type.raw"))
     if not systems:
         raise errors.DataError(f"{path}: expected a DeePMD folder, but found no type.raw in it")
-    frames = [f for system in systems for f in _read_system(system)]
+    frames = [f for system in systems for f in _read_system(system, quantities)]
     units = {"energy": "eV", "length": "Angstrom"}
     return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units=units)
 
 
-def _read_system(system: pathlib.Path) -> list[frame.Frame]:
+def _read_system(system: pathlib.Path, quantities: Mapping[str, Quantity]) -> list[frame.Frame]:
     types = _types(system / "type.raw")
     elements = _element_table(system)
     sets = sorted(system.glob("set.*"))
@@ -54,7 +57,18 @@ def _read_system(system: pathlib.Path) -> list[frame.Frame]:
         if not folder.is_dir():
             raise errors.DataError(f"{folder}: expected a folder of npy files, found a file")
     periodic = not (system / "nopbc").exists()
-    return [f for folder in sets for f in _read_set(folder, types, elements, periodic)]
+    return [f for folder in sets for f in _read_set(folder, types, elements, periodic, quantities)]
+
+
+def _declared(folder: pathlib.Path, quantities: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """Declared quantities by the names of their files, in any case, without the ending."""
+    names = {path.stem.casefold(): path.stem for path in sorted(folder.glob("*.npy"))}
+    return {
+        names[key]: quantity
+        for quantity in quantities.values()
+        for key in quantity.keys
+        if key in names
+    }
 
 
 def _words(path: pathlib.Path) -> list[str]:
@@ -93,7 +107,11 @@ def _element_table(system: pathlib.Path) -> np.ndarray:
 
 
 def _read_set(
-    folder: pathlib.Path, types: np.ndarray, elements: np.ndarray, periodic: bool
+    folder: pathlib.Path,
+    types: np.ndarray,
+    elements: np.ndarray,
+    periodic: bool,
+    quantities: Mapping[str, Quantity],
 ) -> list[frame.Frame]:
     count = len(types)
     coord = _load(folder, "coord", 3 * count)
@@ -104,7 +122,12 @@ def _read_set(
     if periodic and box is None:
         raise errors.DataError(f"{folder}: expected box.npy, or a file nopbc beside type.raw")
     sizes = {"energy": 1, "force": 3 * count, "virial": 9}
-    labels = {key: _load(folder, key, sizes[key], num) for key in _LABELS}
+    own = _declared(folder, quantities)
+    sizes |= {key: q.components * (count if q.per == "atom" else 1) for key, q in own.items()}
+    if any(q.sums_to_charge for q in quantities.values()):
+        sizes["charge"] = 1
+    labels = {key: _load(folder, key, size, num) for key, size in sizes.items()}
+    per_atom = {"force"} | {key for key, q in own.items() if q.per == "atom"}
     mixed = _load(folder, "real_atom_types", count, num)
     frame_types = np.broadcast_to(types, (num, count))
     if mixed is not None:
@@ -117,6 +140,7 @@ def _read_set(
             coord[i],
             None if box is None else box[i].reshape(3, 3),
             {key: value[i] for key, value in labels.items() if value is not None},
+            per_atom,
             where=f"{folder.parent.name}/{folder.name}, frame {i}",
         )
         for i in range(num)
@@ -140,11 +164,12 @@ def _frame(
     coord: np.ndarray,
     cell: np.ndarray | None,
     values: dict[str, np.ndarray],
+    per_atom: Set[str],
     where: str,
 ) -> frame.Frame:
     """One frame without its fill atoms, periodic if it has a cell."""
     real = types >= 0
-    values |= {k: values[k].reshape(-1, 3)[real] for k in _PER_ATOM if k in values}
+    values |= {k: v.reshape(len(types), -1)[real] for k, v in values.items() if k in per_atom}
     return frame.Frame(
         atomic_numbers=elements[types[real]],
         positions=coord.reshape(-1, 3)[real],

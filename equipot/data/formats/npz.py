@@ -13,6 +13,7 @@ import numpy as np
 from equipot import errors
 from equipot.data import numbers as data_numbers
 from equipot.data.formats import frame, npy
+from equipot.quantities import NONE, Quantity
 
 KNOWN_KEYS: Mapping[str, frozenset[str]] = {
     "energy": frozenset({"energies", "energy", "e"}),
@@ -22,21 +23,27 @@ KNOWN_KEYS: Mapping[str, frozenset[str]] = {
 _ATOMIC_NUMBERS = ("nuclear_charges", "z")
 _POSITIONS = ("coords", "R")
 _LATTICE = "lattice"
+_GEOMETRY = frozenset(key.casefold() for key in (*_ATOMIC_NUMBERS, *_POSITIONS, _LATTICE))
 _UNITS = {"energy": "e_unit", "length": "r_unit"}
 _LARGEST_RATIO = 1100  # bytes that one byte of deflate can stand for, and some
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, NotImplementedError, RuntimeError, KeyError)
 _DAMAGE += (OverflowError, IndexError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
-def read(path: pathlib.Path) -> frame.FrameFile:
+def read(path: pathlib.Path, quantities: Mapping[str, Quantity] = NONE) -> frame.FrameFile:
     """Reads every frame of an npz file.
+
+    Args:
+      path: The file.
+      quantities: The declared ones, whose arrays must be numbers for each frame.
 
     Raises:
       DataError: If it is no npz file of one of the two layouts, its arrays disagree in shape, or
         one of them holds anything but numbers where numbers are expected.
     """
     name = path.name
-    arrays = _load(path)
+    labels = frozenset().union(*KNOWN_KEYS.values(), *(q.keys for q in quantities.values()))
+    arrays = _load(path, labels)
     positions = _first(name, arrays, _POSITIONS, "positions")
     positions = data_numbers.real(positions, "the array of positions", name)
     numbers = _first(name, arrays, _ATOMIC_NUMBERS, "atomic numbers")
@@ -45,7 +52,7 @@ def read(path: pathlib.Path) -> frame.FrameFile:
     numbers = np.broadcast_to(numbers, positions.shape[:2])
     cell = _cell(name, arrays)
     count = len(positions)
-    _check_labels_cover(name, arrays, count)
+    _check_labels_cover(name, arrays, count, labels)
     geometry = (*_ATOMIC_NUMBERS, *_POSITIONS, _LATTICE, *_UNITS.values())
     per_frame = {
         key: value
@@ -72,7 +79,7 @@ def read(path: pathlib.Path) -> frame.FrameFile:
     )
 
 
-def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _load(path: pathlib.Path, labels: frozenset[str]) -> dict[str, np.ndarray]:
     """Returns the arrays of the file but those of Python objects that are no label."""
     arrays: dict[str, np.ndarray] = {}
     try:
@@ -85,7 +92,7 @@ def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
                 array = _member(path, archive, info)
                 if array is not None:
                     arrays[key] = array
-                elif key.casefold() in _expected_keys():
+                elif key.casefold() in _GEOMETRY | labels:
                     raise errors.DataError(
                         f"{path.name}: '{key}' holds Python objects, expected numbers; save it as "
                         f"an array of numbers"
@@ -130,11 +137,6 @@ def _check_members(path: pathlib.Path, archive: zipfile.ZipFile) -> None:
             )
 
 
-def _expected_keys() -> frozenset[str]:
-    geometry = {key.casefold() for key in (*_ATOMIC_NUMBERS, *_POSITIONS, _LATTICE)}
-    return frozenset(geometry).union(*KNOWN_KEYS.values())
-
-
 def _first(
     name: str, arrays: Mapping[str, np.ndarray], keys: tuple[str, ...], what: str
 ) -> np.ndarray:
@@ -172,10 +174,11 @@ def _cell(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
     return cell.T
 
 
-def _check_labels_cover(name: str, arrays: Mapping[str, np.ndarray], count: int) -> None:
-    known = frozenset().union(*KNOWN_KEYS.values())
+def _check_labels_cover(
+    name: str, arrays: Mapping[str, np.ndarray], count: int, labels: frozenset[str]
+) -> None:
     for key, value in arrays.items():
-        if key.casefold() in known and value.shape[:1] != (count,):
+        if key.casefold() in labels and value.shape[:1] != (count,):
             raise errors.DataError(
                 f"{name}: '{key}' has shape {value.shape}, expected {count} frames first"
             )

@@ -1,0 +1,56 @@
+"""Whether data hold the labels that the loss weighs, and which labels it does not."""
+
+from collections.abc import Mapping
+
+from equipot import errors
+from equipot.data import dataset as data_dataset
+from equipot.quantities import DERIVED
+
+
+def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> None:
+    """Stops where the loss weighs a quantity without labels.
+
+    Args:
+      dataset: All splits.
+      loss_terms: Weight in the loss of each quantity, by name.
+
+    Raises:
+      DataError: With what the files hold.
+      ConfigError: If a term is no quantity of the dataset.
+    """
+    known = dataset.quantities
+    for term, weight in loss_terms.items():
+        if term not in known:
+            raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(known)}")
+        for name in ("train", "valid"):
+            part = dataset.splits[name]
+            if weight and all(s.label(term) is None for s in part):
+                key = f"{term}_key" if term in DERIVED else f"quantities.{term}.key"
+                raise errors.DataError(
+                    f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
+                    f"the {name} split has a label for it ({'; '.join(dataset.found)}). Set "
+                    f"{_setting(term)}=0, or name the label with data.{key}"
+                )
+
+
+def left_out(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> list[str]:
+    """Sentences on labels that errors are reported for although nothing is trained on them.
+
+    Args:
+      dataset: All splits.
+      loss_terms: Weight in the loss of each quantity, by name.
+    """
+    lines = []
+    for term in dataset.quantities:
+        count = sum(s.label(term) is not None for s in dataset.train)
+        if count and not loss_terms.get(term, 0.0):
+            cure = "loss=energy_forces_stress" if term == "stress" else f"{_setting(term)}=1"
+            lines.append(
+                f"{term}: {count} training frames have labels that errors are reported for, but "
+                f"they are not trained on; {cure} trains on them"
+            )
+    return lines
+
+
+def _setting(term: str) -> str:
+    return f"loss.{term}" if term in DERIVED else f"loss.quantities.{term}"

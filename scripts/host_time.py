@@ -35,7 +35,9 @@ LARGEST_MOVE = 0.45  # of the skin; a search comes beyond one half
 CUTOFF = 5.0  # Å
 
 
-def idle(spec: potential.PotentialSpec) -> Callable[[PyTree, graphs.Graph], potential.Prediction]:
+def idle(
+    spec: potential.PotentialSpec, **options: Any
+) -> Callable[[PyTree, graphs.Graph], potential.Prediction]:
     """A program that takes and gives what a potential's does, and computes nothing."""
 
     def predict(params: PyTree, graph: graphs.Graph) -> potential.Prediction:

@@ -41,6 +41,14 @@ def optimized():
     jax.config.update("jax_disable_most_optimizations", before)
 
 
+@pytest.fixture
+def no_programs():
+    """Potentials share programs in a process: for counting, those of other tests are forgotten."""
+    from equipot.potential import bound
+
+    bound.program.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def reference_data() -> pathlib.Path:
     """Folder of the datasets that are too large to ship; skips the test where there is none."""

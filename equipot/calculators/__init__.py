@@ -1,1 +1,1 @@
-"""Drivers of a potential: ASE, and what other programs need."""
+"""ASE's calculator of a potential, and the dynamics and relaxations that ASE drives."""

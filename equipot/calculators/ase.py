@@ -17,9 +17,13 @@ from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot import errors
-from equipot.calculators import engine, out_of_range, results
+from equipot.calculators import results
+from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
+from equipot.potential.summands import Summand
+
+_ARRAYS = tuple(name for name in all_changes if name not in ("cell", "pbc"))
 
 
 class EquipotCalculator(Calculator):
@@ -60,6 +64,7 @@ class EquipotCalculator(Calculator):
         skin: float = 0.5,
         head: str | None = None,
         strict: bool = False,
+        plus: Sequence[Summand] = (),
         **keywords: Any,
     ) -> None:
         """Reads the potential and puts its parameters on the device.
@@ -73,16 +78,20 @@ class EquipotCalculator(Calculator):
           head: Which level of theory; needed where the potential has several.
           strict: Whether a structure outside of the distances of training is refused with an
             ``OutOfRangeError``, instead of the warning.
+          plus: What is added to the potential, a dispersion say, each with a cutoff and neighbors
+            of its own; see ``equipot.potential.summands``.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype, skin or head is not what it should be, or strict is asked for and
-            the potential does not state the distances.
+          ConfigError: If dtype, skin, head or a summand is not what it should be, or strict is
+            asked for and the potential does not state the distances.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
-        self._engine = engine.Engine(source, dtype=dtype, skin=skin, head=head, strict=strict)
+        self._engine = engine.Engine(
+            source, dtype=dtype, skin=skin, head=head, strict=strict, plus=plus
+        )
         named = results.names(self.potential.spec.quantities).values()
         self.implemented_properties = [*type(self).implemented_properties, *named]  # type: ignore[misc]
         self._watch = out_of_range.Watch()
@@ -150,21 +159,32 @@ class EquipotCalculator(Calculator):
         with self._lock:
             return super().calculation_required(atoms, properties)
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last calculation: any bit of it, in a tenth of ASE's time.
+
+        The charge is looked at too, where it matters.
+
+        Args:
+          atoms: The structure.
+          tol: Not looked at.
+        """
+        with self._lock:
+            before = self.atoms
+            if before is None:
+                return list(all_changes)
+            changed = [name for name in _ARRAYS if not _same(before, atoms, name)]
+            if not (before.cell.array == atoms.cell.array).all():
+                changed.append("cell")
+            if not (before.pbc == atoms.pbc).all():
+                changed.append("pbc")
+            if self._charge(before) != self._charge(atoms):
+                changed.append(results.CHARGE)
+            return changed
+
     def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
         """Calculates several properties at once; what ``atoms.get_properties`` calls."""
         with self._lock:
             return super().calculate_properties(atoms, properties)
-
-    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed since the last calculation, the charge too where it matters."""
-        changes = super().check_state(atoms, tol)
-        if (
-            not changes
-            and self.atoms is not None
-            and self._charge(self.atoms) != self._charge(atoms)
-        ):
-            return [results.CHARGE]
-        return changes
 
     def export_properties(self) -> Properties:
         """Those of the results that ASE has a name for."""
@@ -201,7 +221,8 @@ class EquipotCalculator(Calculator):
         """
         with self._lock:
             self.results = {}  # whatever fails below, nothing of another structure is left
-            super().calculate(self._structure(atoms), list(properties), list(system_changes))
+            if self.check_state(self._structure(atoms)):
+                self.atoms = self._structure(atoms).copy()
             structure = self._structure(None)
             self._check_defined(properties, structure)
             cell = np.asarray(structure.cell)
@@ -265,3 +286,11 @@ class EquipotCalculator(Calculator):
                 "stress is defined only where all three directions are periodic, received pbc ="
                 f" {atoms.pbc.tolist()}; give a cell and set pbc, or do not ask for stress"
             )
+
+
+def _same(before: Atoms, after: Atoms, name: str) -> bool:
+    """Whether an array of the atoms is equal in both, or in neither."""
+    old, new = before.arrays.get(name), after.arrays.get(name)
+    if old is None or new is None:
+        return old is new
+    return old.shape == new.shape and bool((old == new).all())

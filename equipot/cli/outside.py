@@ -44,7 +44,7 @@ def reported(calculator: "EquipotCalculator", files: str) -> Iterator[Callable[[
       calculator: Of the simulation.
       files: Names of what is being written.
     """
-    from equipot.calculators import out_of_range
+    from equipot.inference import out_of_range
 
     watch, num_seen, steps = out_of_range.Watch(), 0, []
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from equipot import config, errors, quantities
 from equipot.data.structure import chemical_symbols
+from equipot.potential import precision
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import PotentialSpec, init_params
 from equipot.potential.probe import MAX_ATOMS, Probe
@@ -68,7 +69,7 @@ def check_params(spec: PotentialSpec, params: PyTree) -> None:
         if not np.isfinite(leaf).all():
             raise errors.ArtefactError(f"params/{name} holds NaN or infinity; train it anew")
     _check_counts(spec, found)
-    with jax.enable_x64(spec.dtype == "float64"):
+    with precision.of(spec.dtype):
         ones = jnp.ones(spec.table_shape, spec.dtype)
         expected = leaves(
             jax.eval_shape(lambda key: init_params(spec, key, ones, ones), jax.random.key(0))

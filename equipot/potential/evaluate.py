@@ -5,7 +5,6 @@ energies, in float64.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
-from equipot.graphs.graph import Graph
-from equipot.potential import potential as potentials
+from equipot.potential.bound import Bound
 from equipot.potential.potential import Potential, PotentialSpec, Prediction
 from equipot.quantities import DERIVED, Quantity
 from equipot.store import graph_store, packing
@@ -85,14 +83,13 @@ def evaluate(
     has_stress = graphs.has_stress
     bins = packing.pack(graphs.sizes, np.arange(len(graphs)), budget, graphs.names)
     done: dict[int, HostPrediction] = {}
-    with jax.enable_x64(spec.dtype == "float64"):
-        predict = _compiled_predict(spec)
-        params = jax.device_put(potential.params)
+    bound = Bound(potential)
+    with bound.entered():
         for batch in bins:
             members = [graphs[i] for i in batch]
             graph = batching.collate(members, budget, spec.cutoff, spec.dtype)
             periodic = [has_stress[i] for i in batch]
-            found = predict(params, graph)
+            found = bound.predict(bound.params, graph)
             parts = split_prediction(found, members, references, periodic, spec.quantities)
             done.update(zip(batch, parts, strict=True))
             if on_progress is not None:
@@ -116,12 +113,6 @@ def _graphs(spec: PotentialSpec, structures: Sequence[Structure] | GraphStore) -
     return GraphStore.build(structures, settings)
 
 
-@functools.lru_cache(maxsize=8)
-def _compiled_predict(spec: PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
-    """One function for all calls with a specification: shapes met again are not traced again."""
-    return jax.jit(potentials.make_predict(spec))
-
-
 def split_prediction(
     prediction: Prediction,
     graphs: Sequence[batching.HostGraph],
@@ -138,8 +129,10 @@ def split_prediction(
       has_stress: Which of them are periodic in all directions.
       quantities: What else the potential predicts.
     """
-    fields = prediction.node_energy, prediction.forces, prediction.stress, prediction.others
-    node_energy, forces, stresses, others = jax.device_get(fields)
+    # One after another: jax.device_get takes longer than the copies do.
+    fields = prediction.node_energy, prediction.forces, prediction.stress
+    node_energy, forces, stresses = map(np.asarray, fields)
+    others = {name: np.asarray(value) for name, value in prediction.others.items()}
     table = np.atleast_2d(references)
     results, first = [], 0
     for i, graph in enumerate(graphs):

@@ -1,13 +1,18 @@
 """What a potential says of an atom without neighbors: a constant for each element, to be stated."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
 from equipot.data.structure import Structure
+from equipot.e3.kernels import platforms
 from equipot.graphs import batching, geometry
 from equipot.graphs.graph import Graph
 from equipot.potential import potential as potentials
-from equipot.potential.potential import Potential
+from equipot.potential.bound import Bound
+from equipot.potential.potential import Potential, PotentialSpec
 from equipot.typing import Array, PyTree
 
 
@@ -26,19 +31,29 @@ def isolated_energies(potential: Potential) -> np.ndarray:
 def _interactions(potential: Potential) -> np.ndarray:
     """Interaction energy in eV of an atom of each species without neighbors, [heads, species]."""
     spec = potential.spec
-    energy, shape = potentials.make_energy(spec), (len(spec.heads), len(spec.species_table))
+    shape = (len(spec.heads), len(spec.species_table))
     atoms = [_atom(number, head) for head in spec.heads for number in spec.species_table]
     zeros = np.zeros(shape if shape[0] > 1 else shape[1])
     graphs = batching.build_graphs(atoms, spec.cutoff, spec.species_table, zeros, heads=spec.heads)
     budget = batching.plan_budget(graphs, len(graphs))
 
-    def alone(params: PyTree, batch: Graph) -> Array:
-        return energy(params, geometry.graph_edge_vectors(batch), batch)
-
-    with jax.enable_x64(spec.dtype == "float64"):
+    bound = Bound(potential)
+    with bound.entered():
         batch = batching.collate(graphs, budget, spec.cutoff, spec.dtype)
-        found = np.asarray(jax.jit(alone)(potential.params, batch), np.float64)
+        found = np.asarray(_program(spec, bound.platform)(bound.params, batch), np.float64)
     return found[: len(graphs)].reshape(shape)
+
+
+@functools.lru_cache(maxsize=8)
+def _program(spec: PotentialSpec, platform: str) -> Callable[[PyTree, Graph], Array]:
+    """Interaction energies of all atoms, without derivatives: it compiles in less time."""
+    energy = potentials.make_energy(spec)
+
+    def interactions(params: PyTree, batch: Graph) -> Array:
+        with platforms.traced_for(platform):
+            return energy(params, geometry.graph_edge_vectors(batch), batch)
+
+    return jax.jit(interactions)
 
 
 def _atom(atomic_number: int, head: str) -> Structure:

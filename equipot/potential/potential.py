@@ -35,6 +35,7 @@ from flax import linen as nn
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
+from equipot.e3.kernels import platforms
 from equipot.graphs import geometry, pairs
 from equipot.graphs.graph import Graph
 from equipot.models import registry
@@ -42,7 +43,7 @@ from equipot.models.context import ModelContext
 from equipot.models.output import Output
 from equipot.potential import binding, outputs
 from equipot.potential.derivatives import Prediction, differentiate
-from equipot.potential.repulsion import ZBL, make_repulsion
+from equipot.potential.repulsion import ZBL, ZBLSummand
 from equipot.quantities import Quantity
 from equipot.store import host_graph
 from equipot.typing import Array, Float, Int, PyTree
@@ -111,6 +112,13 @@ class PotentialSpec:
         return energies.reshape(len(self.heads), self.num_species)
 
     @property
+    def summands(self) -> tuple[ZBLSummand, ...]:
+        """What is added to the model's energy and takes the model's pairs, see ``summands.py``."""
+        if self.repulsion is None:
+            return ()
+        return (ZBLSummand(zbl=self.repulsion, cutoff=self.cutoff),)
+
+    @property
     def table_shape(self) -> tuple[int, ...]:
         """Shape of scale and shift: [species], or [heads, species] with several heads."""
         shape = (len(self.heads), self.num_species)
@@ -145,7 +153,7 @@ def init_params(
 ) -> PyTree:
     """Draws the model's parameters and sets scale and shift.
 
-    In float64 this must be called inside ``jax.enable_x64``.
+    In float64 this must be called inside ``potential.precision.of``.
 
     Args:
       spec: The fixed part.
@@ -226,9 +234,10 @@ def make_atoms(
             f" received {type(module).__name__} with outputs={module.context.outputs}"
         )
     learnt = _make_learnt(spec, module, directed=directed)
-    if spec.repulsion is None:
+    if not spec.summands:
         return learnt
-    repulsion = make_repulsion(spec.repulsion, spec.species_table, spec.cutoff, directed=directed)
+    table = spec.species_table
+    added = [summand.make_energy(table, directed=directed) for summand in spec.summands]
 
     def atoms(
         params: PyTree,
@@ -238,22 +247,33 @@ def make_atoms(
     ) -> tuple[Float[Array, " nodes"], dict[str, Array]]:
         energy, others = learnt(params, edge_vectors, graph, exchange)
         ends = graph.nodes.species, graph.senders, graph.receivers
-        return energy + repulsion(edge_vectors, *ends), others
+        for summand in added:
+            energy = energy + summand(edge_vectors, *ends, exchange)
+        return energy, others
 
     return atoms
 
 
 def make_predict(
-    spec: PotentialSpec, *, directed: bool = False
+    spec: PotentialSpec, *, directed: bool = False, platform: str | None = None
 ) -> Callable[[PyTree, Graph], Prediction]:
     """Returns ``predict(params, graph)``: energies, forces, stress and quantities of a batch.
 
     Args:
       spec: The fixed part.
       directed: Whether edges of the graph are directed; without, each is a pair.
+      platform: Whose form of the algorithms it takes: "cpu", "gpu", …; None for that of the default
+        device.
     """
-    atoms = make_atoms(spec, directed=directed)
-    return differentiate(atoms, spec.matmul_precision, spec.quantities)
+    predict = differentiate(
+        make_atoms(spec, directed=directed), spec.matmul_precision, spec.quantities
+    )
+
+    def predict_there(params: PyTree, graph: Graph) -> Prediction:
+        with platforms.traced_for(platform):
+            return predict(params, graph)
+
+    return predict_there
 
 
 def _model(spec: PotentialSpec, *, directed: bool = False) -> nn.Module:

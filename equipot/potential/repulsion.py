@@ -63,6 +63,36 @@ def between_covalent_radii(species_table: Sequence[int]) -> ZBL:
     return ZBL(covalent_radii=tuple(float(elements.COVALENT_RADII[z]) for z in species_table))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ZBLSummand:
+    """The repulsion as a summand, see ``equipot.potential.summands``.
+
+    Attributes:
+      zbl: The constants.
+      cutoff: Å; pairs are no longer.
+    """
+
+    zbl: ZBL
+    cutoff: float
+
+    def make_energy(
+        self, species_table: tuple[int, ...], *, directed: bool = False
+    ) -> Callable[..., Array]:
+        """Returns ``energy(edge_vectors, species, senders, receivers)``: one pass over pairs."""
+        repulsion = make_repulsion(self.zbl, species_table, self.cutoff, directed=directed)
+
+        def energy(
+            edge_vectors: Array,
+            species: Array,
+            senders: Array,
+            receivers: Array,
+            exchange: pairs.Exchange = pairs.keep,
+        ) -> Array:
+            return repulsion(edge_vectors, species, senders, receivers)
+
+        return energy
+
+
 def make_repulsion(
     zbl: ZBL, species_table: Sequence[int], cutoff: float, *, directed: bool = False
 ) -> Repulsion:

@@ -32,7 +32,7 @@ def centered(parts: Preparation) -> Preparation:
     that these do not hold get the mean of all atoms. An anchored potential is left as it is: an
     atom without neighbors has no energy there, and a constant has no place.
 
-    In float64 this must be called inside ``jax.enable_x64``.
+    In float64 this must be called inside ``potential.precision.of``.
 
     Args:
       parts: A run before its first step, with parameters at random.

@@ -7,15 +7,13 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from equipot import compilations, errors
 from equipot import config as configuration
 from equipot.data import audit, distance_range
 from equipot.data import dataset as datasets
 from equipot.graphs.graph import Batch
 from equipot.models import registry
-from equipot.potential import artefact, evaluate
+from equipot.potential import artefact, evaluate, precision
 from equipot.potential import potential as potentials
 from equipot.process import ALONE, Process
 from equipot.store.graph_store import GraphStore
@@ -63,7 +61,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
             print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
     with contextlib.ExitStack() as stack:
-        stack.enter_context(jax.enable_x64(config.potential.dtype == "float64"))
+        stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())
         mesh = sharding.make_mesh(config.trainer.num_devices)
         dataset = datasets.read_dataset(config.data)

@@ -62,7 +62,7 @@ def prepare(
 ) -> Preparation:
     """Computes statistics on the training split, builds all graphs and draws the parameters.
 
-    In float64 this must be called inside ``jax.enable_x64``.
+    In float64 this must be called inside ``potential.precision.of``.
 
     Args:
       config: The run.

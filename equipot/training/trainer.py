@@ -66,7 +66,7 @@ class Trainer:
         self._plan = _Plan.of(trainer, self.num_steps, per_epoch)
         self.batch_size = trainer.eval_batch_size or trainer.batch_size
         self._structures_per_step = len(parts.train.graphs) / per_epoch
-        predict = potentials.make_predict(parts.spec)
+        predict = potentials.make_predict(parts.spec, platform=mesh.devices.flat[0].platform)
         self._train_step = jax.jit(
             step.make_train_step(predict, config.loss, parts.updates, mesh, parts.quantities),
             donate_argnums=0,

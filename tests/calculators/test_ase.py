@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.calculators.calculator import PropertyNotImplementedError
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from ase.mep import neb
 
 from equipot import EquipotCalculator, errors
 from equipot.data.structure import Structure
@@ -49,7 +50,7 @@ def test_a_file_and_a_potential_in_memory_agree(saved, make_potential, make_crys
     np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-5)
 
 
-def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal):
+def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal, no_programs):
     rng = np.random.default_rng(0)
     atoms = make_crystal()
     atoms.calc = calculator = EquipotCalculator(str(saved))
@@ -60,7 +61,7 @@ def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal):
     assert 1 < calculator.n_neighbor_searches < 15
 
 
-def test_compilations_of_others_are_not_counted(saved, make_crystal):
+def test_compilations_of_others_are_not_counted(saved, make_crystal, no_programs):
     atoms = make_crystal()
     atoms.calc = EquipotCalculator(saved)
     atoms.get_forces()
@@ -263,13 +264,20 @@ def test_settings_of_a_calculator_travel_with_it(make_potential):
     np.testing.assert_array_equal(other.potential.params["scale"], potential.params["scale"])
 
 
-def test_copies_in_one_process_share_a_program(saved):
-    sent = pickle.dumps(EquipotCalculator(saved, dtype="float64"))
-    first, second = pickle.loads(sent), pickle.loads(sent)
-    for calculator in (first, second):
+def test_calculators_of_one_file_and_their_copies_share_a_program(saved, no_programs):
+    first, second = EquipotCalculator(saved), EquipotCalculator(saved)
+    calculators = [first, second, pickle.loads(pickle.dumps(first))]
+    for calculator in calculators:
         calculator.calculate(_water())
-    assert second.results["energy"] == first.results["energy"]
-    assert second.n_compilations == 0
+    assert len({calculator.results["energy"] for calculator in calculators}) == 1
+    assert [calculator.n_compilations for calculator in calculators] == [1, 0, 0]
+
+
+def test_calculators_of_another_precision_have_a_program_of_their_own(saved, no_programs):
+    for dtype in ("float32", "float64"):
+        calculator = EquipotCalculator(saved, dtype=dtype)
+        calculator.calculate(_water())
+        assert calculator.n_compilations == 1
 
 
 def test_processes_of_a_pool_calculate_with_a_calculator_sent_to_them(saved):
@@ -281,3 +289,43 @@ def test_processes_of_a_pool_calculate_with_a_calculator_sent_to_them(saved):
         found = pool.map(Atoms.get_forces, structures)
     for forces, atoms in zip(found, structures, strict=True):
         np.testing.assert_allclose(forces, atoms.get_forces(), atol=1e-5)
+
+
+def test_images_of_a_band_that_share_a_calculator_are_searched_for_once(saved, make_crystal):
+    first = make_crystal()
+    last = first.copy()
+    last.positions[0] += [0.9, 0.4, 0.0]
+    images = [first, *(first.copy() for _ in range(3)), last]
+    band = neb.NEB(images, method="improvedtangent", allow_shared_calculator=True)
+    band.interpolate()
+    shared = EquipotCalculator(saved)
+    for image in images:
+        image.calc = shared
+    for _ in range(4):
+        forces = band.get_forces()
+        band.set_positions(band.get_positions() + 1e-3 * forces / np.abs(forces).max())
+    assert shared.n_neighbor_searches <= len(images)
+    alone = images[2].copy()
+    alone.calc = EquipotCalculator(saved)
+    np.testing.assert_allclose(images[2].get_forces(), alone.get_forces(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["positions", "numbers", "cell", "pbc", "initial_charges"])
+def test_any_change_of_a_structure_is_seen(saved, name):
+    water = _water()
+    calculator = EquipotCalculator(saved)
+    assert calculator.check_state(water) == list(all_changes)
+    calculator.atoms = water.copy()
+    assert calculator.check_state(water) == []
+    if name == "positions":
+        water.positions[2, 1] = np.nextafter(water.positions[2, 1], 1)
+    elif name == "numbers":
+        water.numbers[0] = 1
+    elif name == "cell":
+        water.cell[2, 2] = 1e-9
+    elif name == "pbc":
+        water.pbc[1] = True
+    else:
+        water.set_initial_charges([0, 0, 0])
+    assert calculator.check_state(water) == [name]
+    assert calculator.calculation_required(water, ["energy"])

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from equipot.e3.kernels import platforms
 from equipot.typing import Array, Int, PyTree
 
 _BLOCK_BYTES = 2**16  # of one array [edges, channels]; some twenty of them fit the cache of a core
@@ -307,7 +308,7 @@ def _varying(tree: PyTree) -> PyTree:
 def _edges_per_block(nodes: list, shape: tuple[int, ...]) -> int:
     """A block's messages fit the cache of a processor; other devices take all edges at once."""
     num_edges, *messages = shape
-    if jax.default_backend() != "cpu":
+    if platforms.current() != "cpu":
         return num_edges
     row = max((leaf.shape[-1] * leaf.dtype.itemsize for leaf in nodes), default=4)
     count = min(max(_BLOCK_BYTES // max(row, 1), _LEAST_BLOCK), _LARGEST_BLOCK)

@@ -28,6 +28,7 @@ import numpy as np
 from jax import lax
 from jax.experimental import xla_metadata
 
+from equipot.e3.kernels import platforms
 from equipot.typing import Array, Float
 
 
@@ -100,36 +101,40 @@ def evaluate(system: System, operands: tuple[Group, ...]) -> Group:
       system: The polynomials.
       operands: Groups of arrays, equal in shape but for the components, their last axis but one.
     """
-    return _evaluate(system, operands)
+    return _evaluate(system, platforms.current(), operands)
 
 
-def _stacked(system: System, operands: tuple[Group, ...]) -> Group:
-    components = iter(_apart(system, operands))
+def _stacked(system: System, platform: str, operands: tuple[Group, ...]) -> Group:
+    components = iter(_apart(system, platform, operands))
     return tuple(
         jnp.stack([next(components) for _ in output], axis=-2) for output in system.outputs
     )
 
 
-def _forward(system: System, operands: tuple[Group, ...]) -> tuple[Group, tuple[Group, ...]]:
-    return _evaluate(system, operands), operands
+def _forward(
+    system: System, platform: str, operands: tuple[Group, ...]
+) -> tuple[Group, tuple[Group, ...]]:
+    return _evaluate(system, platform, operands), operands
 
 
-def _backward(system: System, operands: tuple[Group, ...], g: Group) -> tuple[tuple[Group, ...]]:
-    groups = range(len(operands))
-    return (tuple(_evaluate(cotangent(system, i), (*operands, g)) for i in groups),)
+def _backward(
+    system: System, platform: str, operands: tuple[Group, ...], g: Group
+) -> tuple[tuple[Group, ...]]:
+    systems = [cotangent(system, i) for i in range(len(operands))]
+    return (tuple(_evaluate(own, platform, (*operands, g)) for own in systems),)
 
 
-_evaluate = jax.custom_vjp(_stacked, nondiff_argnums=(0,))
+_evaluate = jax.custom_vjp(_stacked, nondiff_argnums=(0, 1))
 _evaluate.defvjp(_forward, _backward)
 
 
-def _apart(system: System, operands: tuple[Group, ...]) -> list[Array]:
+def _apart(system: System, platform: str, operands: tuple[Group, ...]) -> list[Array]:
     """Keeps a system in a function of its own.
 
     XLA on CPU heeds no barrier when it fuses: it would copy whatever makes an operand, such as
     another system, into each of dozens of loops, and compile for minutes.
     """
-    if jax.default_backend() != "cpu":
+    if platform != "cpu":
         return _components(system, operands)
     with xla_metadata.set_xla_metadata(inlineable="false"):
         return _components(system, operands)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from equipot import errors
-from equipot.calculators.neighbors import Neighbors
 from equipot.data.distance_range import DistanceRange, Violation
 from equipot.data.structure import symbol
+from equipot.inference.neighbors import Neighbors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,13 @@ long as no atom has moved by more than half of the skin since the search.
 The same holds for any radius, and with what atoms have moved indeed: where the farthest went by m,
 no distance has changed by more than 2m. Only pairs that were nearer to the radius than that have to
 be measured again.
+
+Lists of the last few structures are kept, so that images of a band, or walkers, may take turns. One
+search serves several cutoffs: of each there is a list of its own.
 """
+
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,9 +22,13 @@ from equipot.store import neighbors, pair_search
 
 _ROUNDING = 1e-4  # Å; distances at the search are kept in single precision
 
+MOST_STRUCTURES = 32
+MOST_PAIRS = 2_000_000
+"""Lists are kept of so many structures, and of so many pairs together: 130 MB, but the last one."""
+
 
 class Found:
-    """What a search has found, pairs up to the cutoff and the skin, each once.
+    """What a search has found for one cutoff: pairs up to it and the skin, each once.
 
     The first ``num_always`` pairs are so short that they stay within the cutoff as long as the list
     holds; the others come after them.
@@ -43,9 +53,11 @@ class Found:
         vectors += placed.cell_shifts @ placed.cell
         lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors)).astype(np.float32)
         always = lengths < cutoff - skin - _ROUNDING
-        order = np.concatenate([np.flatnonzero(always), np.flatnonzero(~always)])
+        sometimes = (lengths <= cutoff + skin + _ROUNDING) & ~always  # the search may reach farther
+        order = np.concatenate([np.flatnonzero(always), np.flatnonzero(sometimes)])
         self.num_always = int(np.count_nonzero(always))
-        self.lengths, self.shortest = lengths[order], float(lengths.min(initial=np.inf))
+        self.lengths = lengths[order]
+        self.shortest = float(self.lengths.min(initial=np.inf))
         self.senders, self.receivers = placed.senders[order], placed.receivers[order]
         self.cell_shifts = placed.cell_shifts[order]
         # By component and as NumPy indexes fastest: pairs are measured at every step.
@@ -161,23 +173,52 @@ class Neighbors:
         return np.concatenate([always, values.take(self.others, axis=0)])
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Search:
+    """A structure that was searched, and what was found for each cutoff."""
+
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+    found: tuple[Found, ...]
+
+    def moved(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
+        """Å that the farthest atom has moved since; infinite where the structure is another."""
+        if len(self.positions) != len(positions):
+            return np.inf
+        if not ((self.cell == cell).all() and (self.pbc == pbc).all()):
+            return np.inf
+        step = positions - self.positions
+        return float(np.sqrt(np.einsum("ij,ij->i", step, step).max()))
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs of all lists."""
+        return sum(len(found.lengths) for found in self.found)
+
+
 class NeighborCache:
-    """Neighbor lists of one system after another, most of them from the previous search.
+    """Neighbor lists of one system after another, most of them from previous searches.
 
     Attributes:
       cutoff: Å.
+      further: Cutoffs that have lists of their own, Å.
       skin: Å; 0 searches whenever anything has changed.
-      n_searches: How often the list was searched for.
+      n_searches: How often a list was searched for.
     """
 
-    def __init__(self, cutoff: float, skin: float) -> None:
+    def __init__(self, cutoff: float, skin: float, further: Sequence[float] = ()) -> None:
         if not (np.isfinite(skin) and skin >= 0):
             raise errors.ConfigError(f"skin: expected a length in Å, at least 0, received {skin}")
-        self.cutoff = cutoff
+        self.cutoff, self.further = cutoff, tuple(further)
         self.skin = skin
         self.n_searches = 0
-        self._searched: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        self._found: Found | None = None
+        self._kept: list[_Search] = []  # the last one used comes first
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs of all lists that are kept."""
+        return sum(search.num_pairs for search in self._kept)
 
     def find(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Neighbors:
         """Returns the pairs within the cutoff.
@@ -190,28 +231,62 @@ class NeighborCache:
         Raises:
           DataError: If two atoms lie at the same place, or a number is not finite.
         """
-        moved = self._moved(positions, cell, pbc)
-        if self._found is None or not moved <= 0.5 * self.skin:  # NaN too: the search says so
-            self._found, moved = self._search(positions, cell, pbc), 0.0
-        pairs = Neighbors(positions, self._found, moved, self.cutoff)
-        pairs.check_apart()
-        return pairs
+        return self.find_all(positions, cell, pbc)[0]
 
-    def _moved(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
-        """Å that the farthest atom has moved since the search; infinite where it was of another."""
-        if self._searched is None:
-            return np.inf
-        before, old_cell, old_pbc = self._searched
-        if len(before) != len(positions):
-            return np.inf
-        if not ((old_cell == cell).all() and (old_pbc == pbc).all()):
-            return np.inf
-        step = positions - before
-        return float(np.sqrt(np.einsum("ij,ij->i", step, step).max()))
+    def find_all(
+        self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    ) -> tuple[Neighbors, ...]:
+        """Returns the pairs within the cutoff, and those within each of the further ones.
 
-    def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> Found:
-        self._searched = self._found = None
-        placed = neighbors.placed_list(positions, cell, pbc, self.cutoff + self.skin)
-        self._searched = positions.copy(), cell.copy(), pbc.copy()
+        Args:
+          positions: Å, [nodes, 3].
+          cell: Lattice vectors in rows, Å, [3, 3].
+          pbc: Which directions are periodic, [3].
+
+        Raises:
+          DataError: If two atoms lie at the same place, or a number is not finite.
+        """
+        search, moved = self._search_of(positions, cell, pbc)
+        cutoffs = (self.cutoff, *self.further)
+        lists = tuple(
+            Neighbors(positions, found, moved, cutoff)
+            for found, cutoff in zip(search.found, cutoffs, strict=True)
+        )
+        lists[0].check_apart()
+        return lists
+
+    def _search_of(
+        self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray
+    ) -> tuple[_Search, float]:
+        """A search that holds for a structure, and how far the farthest atom has moved since."""
+        for place, search in enumerate(self._kept):
+            moved = search.moved(positions, cell, pbc)
+            if moved <= 0.5 * self.skin:  # of NaN it is false, and the search says so
+                if place:
+                    self._kept.insert(0, self._kept.pop(place))
+                return search, moved
+        search = self._search(positions, cell, pbc)
+        self._keep(search)
+        return search, 0.0
+
+    def _search(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> _Search:
+        cutoffs = (self.cutoff, *self.further)
+        placed = neighbors.placed_list(positions, cell, pbc, max(cutoffs) + self.skin)
         self.n_searches += 1
-        return Found(positions, placed, self.cutoff, self.skin)
+        found = {own: Found(positions, placed, own, self.skin) for own in set(cutoffs)}
+        return _Search(
+            positions=positions.copy(),
+            cell=cell.copy(),
+            pbc=pbc.copy(),
+            found=tuple(found[own] for own in cutoffs),
+        )
+
+    def _keep(self, search: _Search) -> None:
+        """Forgets those that were not used for longest, where there are too many."""
+        kept, num_pairs = [search], search.num_pairs
+        for other in self._kept[: MOST_STRUCTURES - 1]:
+            num_pairs += other.num_pairs
+            if num_pairs > MOST_PAIRS:
+                break
+            kept.append(other)
+        self._kept = kept

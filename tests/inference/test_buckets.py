@@ -1,4 +1,4 @@
-from equipot.calculators import buckets
+from equipot.inference import buckets
 
 
 def test_a_fluctuating_number_of_edges_keeps_one_budget():

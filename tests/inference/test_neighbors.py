@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.calculators import neighbors
+from equipot.inference import neighbors
 
 CUTOFF, SKIN = 3.0, 0.6
 CELL = np.array([[7.0, 0.0, 0.0], [1.5, 6.5, 0.0], [-1.0, 0.5, 7.2]])
@@ -114,3 +114,58 @@ def test_atoms_that_meet_between_searches_are_named():
 def test_a_negative_skin_is_refused():
     with pytest.raises(errors.ConfigError, match="skin: expected a length in Å, at least 0"):
         neighbors.NeighborCache(CUTOFF, -0.1)
+
+
+def _images(count):
+    """Structures a little apart from each other, farther than the skin of a list allows."""
+    step = np.zeros((27, 3))
+    step[0, 0] = SKIN
+    return [scattered() + i * step for i in range(count)]
+
+
+def test_structures_that_take_turns_are_searched_once_each():
+    cache, pbc = neighbors.NeighborCache(CUTOFF, SKIN), np.ones(3, bool)
+    for turn in range(3):
+        for positions in _images(5):
+            moved = positions + 0.02 * turn
+            fresh = neighbors.NeighborCache(CUTOFF, 0.0).find(moved, CELL, pbc)
+            found = cache.find(moved, CELL, pbc)
+            np.testing.assert_allclose(edge_set(found, CELL), edge_set(fresh, CELL), atol=1e-5)
+    assert cache.n_searches == 5
+
+
+def test_lists_that_were_not_used_for_longest_are_forgotten(monkeypatch):
+    pbc, images = np.ones(3, bool), _images(4)
+    one = neighbors.NeighborCache(CUTOFF, SKIN)
+    one.find(images[0], CELL, pbc)
+    for limit, value in (("MOST_STRUCTURES", 3), ("MOST_PAIRS", int(3.5 * one.num_pairs))):
+        with monkeypatch.context() as patched:
+            patched.setattr(neighbors, limit, value)
+            cache = neighbors.NeighborCache(CUTOFF, SKIN)
+            for turn in (0, 1, 2, 0, 3, 0, 2):  # 3 puts 1 out
+                cache.find(images[turn], CELL, pbc)
+            assert cache.n_searches == 4
+            cache.find(images[1], CELL, pbc)
+            assert cache.n_searches == 5
+
+
+def test_one_structure_is_kept_however_many_pairs_it_has(monkeypatch):
+    monkeypatch.setattr(neighbors, "MOST_PAIRS", 1)
+    cache, pbc = neighbors.NeighborCache(CUTOFF, SKIN), np.ones(3, bool)
+    for _ in range(2):
+        cache.find(scattered(), CELL, pbc)
+    assert cache.n_searches == 1
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 1), (0, 1, 0)])
+def test_one_search_gives_each_cutoff_its_own_pairs(pbc):
+    pbc, further = np.array(pbc, bool), (4.5, 2.0)
+    cache = neighbors.NeighborCache(CUTOFF, SKIN, further)
+    rng = np.random.default_rng(3)
+    for _ in range(2):
+        positions = scattered() + 0.05 * rng.uniform(-1, 1, (27, 3))
+        lists = cache.find_all(positions, CELL, pbc)
+        for cutoff, found in zip((CUTOFF, *further), lists, strict=True):
+            fresh = neighbors.NeighborCache(cutoff, 0.0).find(positions, CELL, pbc)
+            np.testing.assert_allclose(edge_set(found, CELL), edge_set(fresh, CELL), atol=1e-5)
+    assert cache.n_searches == 1

@@ -5,35 +5,32 @@ neighbor list that outlives many steps, padding to sizes that stay, parameters o
 one compiled program.
 """
 
-import contextlib
-import functools
+import dataclasses
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from equipot import compilations, errors
-from equipot.calculators import buckets, neighbors, out_of_range, refill
+from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
-from equipot.potential import artefact, evaluate, probe
-from equipot.potential import potential as potentials
-from equipot.potential.potential import Potential, Prediction
+from equipot.inference import batches, neighbors, out_of_range
+from equipot.potential import artefact, evaluate, probe, summands
+from equipot.potential.bound import Bound
+from equipot.potential.potential import Potential
+from equipot.potential.summands import Summand
 from equipot.store import host_graph
-from equipot.typing import PyTree
 
 
 class Engine:
     """Evaluates a potential for one structure at a time, whichever thread asks.
 
-    It can be pickled: arrays and settings travel, the program is compiled where they arrive, once
-    for all copies of an engine in a process.
+    Engines of one specification share the program in a process. An engine can be pickled: arrays
+    and settings travel, the program is compiled where they arrive.
 
     Attributes:
-      potential: What is evaluated, in the engine's precision.
       outside: What of the last structure lies outside of the distances of training; nothing where
         the potential does not state them.
       strict: Whether such a structure is refused.
@@ -47,6 +44,7 @@ class Engine:
         skin: float = 0.5,
         head: str | None = None,
         strict: bool = False,
+        plus: Sequence[Summand] = (),
     ) -> None:
         """Puts the parameters on the device; compiles nothing yet.
 
@@ -57,22 +55,25 @@ class Engine:
           skin: Å that the neighbor list is wider than the cutoff.
           head: Which level of theory; needed where the potential has several.
           strict: Whether a structure outside of the distances of training is refused.
+          plus: What is added to the potential, each with pairs of its own.
 
         Raises:
-          ConfigError: If the precision, the skin or the head is not what it should be, or strict is
-            asked for and the potential does not state the distances.
+          ConfigError: If the precision, the skin, the head or a summand is not what it should be,
+            or strict is asked for and the potential does not state the distances.
         """
+        plus = summands.check(plus)
         self._made_of = {
             "source": source,
             "dtype": dtype,
             "skin": skin,
             "head": head,
             "strict": strict,
+            "plus": plus,
         }
         self._lock = threading.Lock()
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
-        self.potential = evaluate.cast(potential, dtype or potential.spec.dtype)
+        self._bound = Bound(evaluate.cast(potential, dtype or potential.spec.dtype), plus=plus)
         if strict and self.potential.distance_range is None:
             raise errors.ConfigError(
                 "strict: expected a potential that states the distances it was trained on, this one"
@@ -81,16 +82,15 @@ class Engine:
         self.strict = strict
         self.outside: tuple[out_of_range.Finding, ...] = ()
         spec = self.potential.spec
-        self._references, self._head = spec.references, _head_index(spec.heads, head)
-        self._neighbors = neighbors.NeighborCache(spec.cutoff, skin)
+        self._references = spec.references
+        further = [summand.cutoff for summand in plus]
+        self._neighbors = neighbors.NeighborCache(spec.cutoff, skin, further)
         room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
-        self._bucket = buckets.Bucket(room)
-        self._counter = compilations.Compilations()
+        which = _head_index(spec.heads, head)
+        self._batches = [
+            batches.Batches(self._bound, cutoff, which, room) for cutoff in (spec.cutoff, *further)
+        ]
         self._elements = np.zeros(0, int), np.zeros(0, np.int32)
-        self._batch: tuple[neighbors.Found, refill.Refill] | None = None
-        with self._precision():
-            self._predict = jax.jit(potentials.make_predict(spec))
-            self._params = jax.device_put(self.potential.params)
 
     def __getstate__(self) -> dict[str, Any]:
         source = self._made_of["source"]
@@ -100,13 +100,16 @@ class Engine:
 
     def __setstate__(self, made_of: dict[str, Any]) -> None:
         Engine.__init__(self, **made_of)
-        with self._precision():
-            self._predict = _shared_program(self.potential.spec)
+
+    @property
+    def potential(self) -> Potential:
+        """What is evaluated, in the engine's precision."""
+        return self._bound.potential
 
     @property
     def n_compilations(self) -> int:
         """How many programs this engine has had compiled, or fetched from the persistent cache."""
-        return self._counter.count
+        return self._bound.n_compilations
 
     @property
     def n_neighbor_searches(self) -> int:
@@ -153,17 +156,21 @@ class Engine:
         if len(atomic_numbers) == 0:
             raise errors.DataError("expected at least one atom, received an empty structure")
         species = self._species_of(atomic_numbers)
-        pairs = self._neighbors.find(positions, cell, pbc)
+        lists = self._neighbors.find_all(positions, cell, pbc)
         if self.potential.distance_range is not None:
             span = self.potential.distance_range
             radius = self.potential.spec.cutoff
-            self.outside = out_of_range.find(span, atomic_numbers, pairs, radius)
+            self.outside = out_of_range.find(span, atomic_numbers, lists[0], radius)
             if self.strict:
                 out_of_range.refuse(self.outside)
-        batch = self._batch_of(pairs, species, cell, pbc, charge)
-        found = self._run(batch.fill(pairs), batch.graph, bool(pbc.all()))
+        refills = [
+            own.batch_of(pairs, species, cell, pbc, charge)
+            for own, pairs in zip(self._batches, lists, strict=True)
+        ]
+        graphs = [own.fill(pairs) for own, pairs in zip(refills, lists, strict=True)]
+        found = self._run(graphs, refills[0].graph, bool(pbc.all()))
         if self._unchecked is not None:
-            self._check_probe(self._unchecked, batch.budget)
+            self._check_probe(self._unchecked, [own.budget for own in refills])
             self._unchecked = None
         evaluate.check_finite(found, f"structure of {len(positions)} atoms")
         return found
@@ -176,56 +183,34 @@ class Engine:
             self._elements = atomic_numbers.copy(), species
         return self._elements[1]
 
-    def _batch_of(
-        self,
-        pairs: neighbors.Neighbors,
-        species: np.ndarray,
-        cell: np.ndarray,
-        pbc: np.ndarray,
-        charge: float,
-    ) -> refill.Refill:
-        """The batch that pairs go into: the last one, if they are of the same search and fit."""
-        spec, num_atoms, num_pairs = self.potential.spec, len(species), pairs.num_pairs
-        if self._batch is not None:
-            found, batch = self._batch
-            same = found is pairs.found and batch.graph.species is species
-            same = same and batch.graph.charge == charge
-            if same and batch.budget.holds(num_atoms, num_pairs):
-                return batch
-        volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
-        likely = _homogeneous_pairs(num_atoms, volume, spec.cutoff) if volume else 0.0
-        budget = self._bucket.fit(num_atoms, num_pairs, likely)
-        graph = _host_graph(pairs, species, volume or 1.0, self._head, charge)
-        with self._precision():
-            batch = refill.Refill(graph, budget, spec.cutoff, spec.dtype)
-        self._batch = pairs.found, batch
-        return batch
-
     def _run(
-        self, batch: Graph, graph: batching.HostGraph, has_stress: bool
+        self, graphs: Sequence[Graph], graph: batching.HostGraph, has_stress: bool
     ) -> evaluate.HostPrediction:
-        with self._precision(), self._counter:
-            prediction = self._predict(self._params, batch)
+        with self._bound.entered():
+            prediction = self._bound.predict(self._bound.params, *graphs)
             quantities = self.potential.spec.quantities
             table, periodic = self._references, [has_stress]
             return evaluate.split_prediction(prediction, [graph], table, periodic, quantities)[0]
 
-    def _check_probe(self, stored: artefact.Artefact, budget: batching.Budget) -> None:
-        """Runs the stored probe through the program just compiled: it fits by construction."""
+    def _check_probe(self, stored: artefact.Artefact, budgets: Sequence[batching.Budget]) -> None:
+        """Runs the stored probe through the program just compiled: it fits by construction.
+
+        Summands are given no pairs, and so add nothing.
+        """
         spec, structure = self.potential.spec, stored.probe.structure
         table = spec.species_table
         graph = batching.build_graph(structure, spec.cutoff, table, self._references, spec.heads)
-        batch = batching.collate([graph], budget, spec.cutoff, spec.dtype)
-        stored.check(self._run(batch, graph, has_stress=True), spec)
-
-    def _precision(self) -> contextlib.AbstractContextManager[None]:
-        return jax.enable_x64(self.potential.spec.dtype == "float64")
-
-
-@functools.lru_cache(maxsize=8)
-def _shared_program(spec: potentials.PotentialSpec) -> Callable[[PyTree, Graph], Prediction]:
-    """The program of all copies in this process: a pool brings one with each piece of work."""
-    return jax.jit(potentials.make_predict(spec))
+        bare = dataclasses.replace(
+            graph,
+            senders=graph.senders[:0],
+            receivers=graph.receivers[:0],
+            cell_shifts=graph.cell_shifts[:0],
+        )
+        filled = [
+            batching.collate([graph if i == 0 else bare], budget, own.cutoff, spec.dtype)
+            for i, (own, budget) in enumerate(zip(self._batches, budgets, strict=True))
+        ]
+        stored.check(self._run(filled, graph, has_stress=True), spec)
 
 
 def _head_index(heads: tuple[str, ...], head: str | None) -> int:
@@ -238,25 +223,3 @@ def _head_index(heads: tuple[str, ...], head: str | None) -> int:
             f" received {received}"
         )
     return heads.index(head)
-
-
-def _host_graph(
-    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int, charge: float
-) -> batching.HostGraph:
-    """A graph without labels."""
-    return batching.HostGraph(
-        positions=pairs.positions,
-        species=species,
-        cell=pairs.cell,
-        volume=volume,
-        senders=pairs.senders,
-        receivers=pairs.receivers,
-        cell_shifts=pairs.cell_shifts,
-        charge=charge,
-        head=head,
-    )
-
-
-def _homogeneous_pairs(num_nodes: int, volume: float, cutoff: float) -> float:
-    """Pairs of as many atoms in as much room, if they were spread evenly."""
-    return 0.5 * num_nodes**2 / volume * 4 / 3 * np.pi * cutoff**3

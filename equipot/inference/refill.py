@@ -6,12 +6,13 @@ again before the program that reads them has ended, since on a CPU it may read t
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 
-from equipot.calculators.neighbors import Neighbors
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
+from equipot.inference.neighbors import Neighbors
 
 
 class Refill:
@@ -23,26 +24,32 @@ class Refill:
     """
 
     def __init__(
-        self, graph: batching.HostGraph, budget: batching.Budget, cutoff: float, dtype: str
+        self,
+        graph: batching.HostGraph,
+        budget: batching.Budget,
+        cutoff: float,
+        dtype: str,
+        device: Any = None,
     ) -> None:
         """Puts on the device what stays.
 
-        In float64 this must be called inside ``jax.enable_x64``.
+        In float64 this must be called inside ``potential.precision.of``.
 
         Args:
           graph: A structure whose first pairs are those that never leave the cutoff.
           budget: The padded totals; has room for the structure.
           cutoff: Å; padding edges are twice as long.
           dtype: Of the batch.
+          device: Where the program runs; None for jax's default device.
         """
         self.graph, self.budget = graph, budget
         batch = batching.collate([graph], budget, cutoff, dtype)
         self._filled = len(batch.senders)
         self._host = batch
         self._device = batch._replace(
-            nodes=jax.device_put(batch.nodes),
-            globals=jax.device_put(batch.globals),
-            n_node=jax.device_put(batch.n_node),
+            nodes=jax.device_put(batch.nodes, device),
+            globals=jax.device_put(batch.globals, device),
+            n_node=jax.device_put(batch.n_node, device),
         )
 
     def fill(self, pairs: Neighbors) -> Graph:

@@ -1,0 +1,1 @@
+"""What drivers of a potential share: neighbor lists, padded sizes, and one compiled program."""

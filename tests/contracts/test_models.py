@@ -28,9 +28,8 @@ DEAR = {  # compile on their own
     "jit",
     "parameter_gradients",
 }
-_SLOW = {
-    (case, "jit") for case in ("allegro", "mace", "nequip", "painn")
-}  # many operations one by one
+# Many operations, compiled one by one.
+_SLOW = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")}
 
 
 def _cells() -> list:

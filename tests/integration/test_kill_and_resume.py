@@ -64,7 +64,7 @@ def kill_when(process, is_time, delay):
     while not is_time():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, f"nothing to see after {PATIENCE} s"
-        time.sleep(0.0005)
+        time.sleep(0.002)  # a checkpoint is half-written for longer
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"

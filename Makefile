@@ -11,6 +11,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 RUN := runs/water
+# Files go to whoever is free, in the order of their folders: those of many tests are not those that
+# take long.
+SPREAD := --dist loadfile --no-loadscope-reorder
 TORCH_TESTS := tests/convert tests/potential
 TORCH ?= torch==2.13.0
 
@@ -24,7 +27,7 @@ water: .venv/.water
 	  --output $(RUN)/md --plot --overwrite
 
 test: .venv/.test
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 2 $(SPREAD)
 
 # Readers, calculators, training and commands, and little that is slow to compile.
 NEWEST_TESTS := tests/test_package.py tests/test_warnings.py tests/test_config.py tests/data \
@@ -38,7 +41,7 @@ test-newest:
 	  echo "test-newest: skipped, there is no Python of 3.12 to 3.13 newer than $(PYTHON) here"; \
 	else \
 	  echo "test-newest: $$newest" && $(MAKE) --no-print-directory .venv-newest/.test PYTHON="$$newest" \
-	  && .venv-newest/bin/python -m pytest -q -n 2 --dist loadfile --disable-warnings $(NEWEST_TESTS); \
+	  && .venv-newest/bin/python -m pytest -q -n 2 $(SPREAD) --disable-warnings $(NEWEST_TESTS); \
 	fi
 
 lint: .venv/.test

@@ -20,6 +20,7 @@ from equipot.potential import binding, evaluate
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
 from equipot.quantities import Quantity
+from equipot.store import host_graph
 from equipot.testing.structures import atom
 from equipot.typing import Array, Float, Int, PyTree
 
@@ -234,6 +235,7 @@ def subject_of(
     shift: str = "constant",
     quantities: Sequence[Quantity] = (),
     seed: int = 0,
+    heads: tuple[str, ...] = host_graph.ONE_HEAD,
 ) -> Subject:
     """Wraps a model, by name or as a module, with random parameters.
 
@@ -246,14 +248,16 @@ def subject_of(
       quantities: What is asked for beside energy, forces and stress; a module's context has them as
         its ``outputs``.
       seed: Of the parameters.
+      heads: Levels of theory; all structures are of the first.
     """
     spec = PotentialSpec(
         model_name=model if isinstance(model, str) else type(model).__name__,
         model_config=model_config,
         species_table=species_table,
-        atomic_energies=(0.0,) * len(species_table),
+        atomic_energies=(0.0,) * (len(heads) * len(species_table)),
         avg_num_neighbors=avg_num_neighbors,
         dtype="float64",
+        heads=heads,
         anchor_isolated=shift != "constant",
         bond_radii=binding.bond_radii(species_table) if shift == "bonds" else None,
         quantities=tuple(quantities),

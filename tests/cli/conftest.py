@@ -32,7 +32,8 @@ def copper(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def sweep(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> pathlib.Path:
     """A folder in which a sweep over two seeds was run."""
     folder = tmp_path_factory.mktemp("sweep")
-    running.run_train(folder, "-m", f"data.train={copper}", *running.TINY, "seed=0,1")
+    words = ("-m", f"data.train={copper}", *running.TINY, "seed=0,1")
+    running.run_train(folder, *words, pictures=False)
     return folder
 
 
@@ -40,5 +41,5 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> pat
 def potential(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> str:
     """A saved potential for copper, trained for two steps."""
     folder = tmp_path_factory.mktemp("trained")
-    running.run_train(folder, f"data.train={copper}", *running.TINY)
+    running.run_train(folder, f"data.train={copper}", *running.TINY, pictures=False)
     return str(folder / "runs" / "copper" / "copper.equipot")

@@ -12,7 +12,7 @@ from equipot.cli import config_files
 from equipot.cli import job as _resolvers  # noqa: F401 - names runs after their files
 from equipot.models import registry
 from equipot.training import config as training_config
-from tests.cli.running import TINY, run_train
+from tests.cli.running import TINY, refused, run_train
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,10 @@ from tests.cli.running import TINY, run_train
 def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
     arguments: tuple[str, ...], message: str, tmp_path: pathlib.Path
 ):
-    done = run_train(tmp_path, *arguments, code=2)
-    assert done.stderr.startswith("equipot-train: ")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    said = refused(tmp_path, *arguments)
+    assert said.startswith("equipot-train: ")
+    assert message in said
+    assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,8 +61,8 @@ def test_an_experiment_without_its_package_line_is_explained(tmp_path: pathlib.P
     own = tmp_path / "my" / "experiment" / "mine.yaml"
     own.parent.mkdir(parents=True)
     own.write_text("name: mine\n")
-    done = run_train(tmp_path, "--config-dir", "my", "+experiment=mine", code=2)
-    assert "its first line must be '# @package _global_'" in done.stderr
+    said = refused(tmp_path, "--config-dir", "my", "+experiment=mine")
+    assert "its first line must be '# @package _global_'" in said
 
 
 def configuration(*overrides: str) -> training_config.TrainConfig:

@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from equipot import errors
 from equipot.cli import yaml_errors
-from tests.cli.running import run_train
+from tests.cli.running import refused
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_command_tells_a_mistake_of_an_own_experiment_in_one_sentence(
     own.parent.mkdir(parents=True)
     own.write_text(f"# @package _global_\n{text}")
     words = ("--config-dir", "my", "+experiment=mine", "data.train=x")
-    done = run_train(tmp_path, *words, code=2)
-    assert message in done.stderr
-    assert done.stderr.startswith("equipot-train: ")
-    assert done.stderr.count("\n") == 1
+    said = refused(tmp_path, *words)
+    assert message in said
+    assert said.startswith("equipot-train: ")
+    assert said.count("\n") == 1

@@ -9,11 +9,13 @@ import yaml
 
 from equipot import testing
 from equipot.models import registry
+from equipot.store.host_graph import ONE_HEAD
+from tests.contracts.variants import VARIANTS
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 _SMALL = {
     "cutoff": 3.0,
-    "num_layers": 3,
+    "num_layers": 2,  # a first and a last one
     "lmax": 1,
     "num_channels": 4,
     "num_radial_basis": 4,
@@ -49,18 +51,44 @@ def find_cases() -> dict[str, tuple[str, Any]]:
 
 
 def find_richer_cases() -> dict[str, tuple[str, Any]]:
-    """The cases with irreps of degree two, and those of both parities, where a model has them."""
+    """The cases with layers between the first and the last, and irreps of degree two."""
+    return {
+        f"{case}-rich": (name, _replaced(config, num_layers=3, lmax=2))
+        for case, (name, config) in find_cases().items()
+    }
+
+
+def find_variants() -> dict[str, tuple[str, Any, tuple[str, ...]]]:
+    """Name of the model, small settings, and heads, by name of the variant."""
     found = {}
-    for case, (name, config) in find_cases().items():
-        if hasattr(config, "lmax"):
-            found[f"{case}-lmax-2"] = (name, dataclasses.replace(config, lmax=2))
-        if getattr(config, "parity", None) is False:
-            found[f"{case}-parity"] = (name, dataclasses.replace(config, parity=True))
+    for name, variants in VARIANTS.items():
+        small = shrunk(registry.config_class(name)())
+        for variant, change in variants.items():
+            own = {key: value for key, value in change.items() if key != "heads"}
+            config = dataclasses.replace(small, **own)
+            found[f"{name}-{variant}"] = (name, config, change.get("heads", ONE_HEAD))
     return found
+
+
+def find_quick_variants() -> dict[str, tuple[str, Any, tuple[str, ...]]]:
+    """The first variant of every model, with one layer."""
+    quick = {f"{name}-{next(iter(variants))}" for name, variants in VARIANTS.items()}
+    return {
+        f"{case}-quick": (name, _replaced(config, num_layers=1), heads)
+        for case, (name, config, heads) in find_variants().items()
+        if case in quick
+    }
+
+
+def _replaced(config: Any, **change: Any) -> Any:
+    """The settings with those of the changes that they have."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return dataclasses.replace(config, **{k: v for k, v in change.items() if k in names})
 
 
 @functools.cache
 def build_subject(case: str) -> testing.Subject:
     """One subject for all contracts, so that its functions compile once."""
-    name, config = (find_cases() | find_richer_cases())[case]
-    return testing.subject_of(config, name)
+    cases = find_cases() | find_richer_cases() | find_variants() | find_quick_variants()
+    name, config, *heads = cases[case]
+    return testing.subject_of(config, name, heads=heads[0] if heads else ONE_HEAD)

@@ -12,13 +12,24 @@ import pytest
 import yaml
 
 from equipot import testing
+from equipot.models import registry
 from equipot.potential import potential as potentials
 from equipot.potential.potential import Potential, PotentialSpec
 from tests.contracts import cases
+from tests.contracts.variants import VARIANTS
 
 HEADER = re.compile(r"^# parameters: ([\d,]+) for two elements$", re.MULTILINE)
 YAMLS = sorted(cases.CONFIGS.glob("*.yaml"))
-_SLOW = {("mace", "jit"), ("allegro", "jit")}  # half a minute for their many operations one by one
+DEAR = {  # compile on their own
+    "directed_edges",
+    "domains",
+    "padding",
+    "gradients_within_graphs",
+    "jit",
+    "parameter_gradients",
+}
+# Many operations, compiled one by one.
+_SLOW = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")}
 
 
 def _cells() -> list:
@@ -37,8 +48,25 @@ def test_model_obeys(case, contract):
 @pytest.mark.slow
 @pytest.mark.parametrize("contract", testing.CONTRACTS)
 @pytest.mark.parametrize("case", cases.find_richer_cases())
-def test_model_with_richer_irreps_obeys(case, contract):
+def test_model_with_more_layers_and_irreps_obeys(case, contract):
     testing.CONTRACTS[contract](cases.build_subject(case))
+
+
+@pytest.mark.parametrize("contract", [name for name in testing.CONTRACTS if name not in DEAR])
+@pytest.mark.parametrize("case", cases.find_quick_variants())
+def test_one_layer_of_a_variant_obeys(case, contract):
+    testing.CONTRACTS[contract](cases.build_subject(case))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", testing.CONTRACTS)
+@pytest.mark.parametrize("case", cases.find_variants())
+def test_variant_obeys(case, contract):
+    testing.CONTRACTS[contract](cases.build_subject(case))
+
+
+def test_every_variant_is_of_a_model_that_is_there():
+    assert set(VARIANTS) <= set(registry.available())
 
 
 @pytest.mark.parametrize("case", cases.find_cases())
@@ -57,7 +85,9 @@ def test_saved_potential_comes_back_bit_by_bit(case, tmp_path):
         atomic_energies=(-13.6, -1030.0, -2040.0),
         avg_num_neighbors=12.0,
     )
-    params = testing.random_params(spec)
+    ones, rng = jnp.ones(3), np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: potentials.init_params(spec, jax.random.key(0), ones, ones))
+    params = jax.tree.map(lambda x: rng.uniform(0.5, 1.5, x.shape).astype(x.dtype), shapes)
     testing.check_saving(Potential(spec=spec, params=params), tmp_path)
 
 

@@ -12,6 +12,12 @@ from ase.calculators.singlepoint import SinglePointCalculator
 PROGRAM = pathlib.Path(__file__).with_name("training_run.py")
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Pictures take a third of a short run: only runs that are made once for a file have them."""
+    monkeypatch.setattr("equipot.training.plots.save_plots", lambda *_: [])
+
+
 @pytest.fixture(scope="session")
 def lennard_jones_file(lennard_jones, tmp_path_factory) -> pathlib.Path:
     """The crystals as an extended XYZ file."""

@@ -20,7 +20,7 @@ def trained_on(num_devices, run_dir, data):
                 "name": "nequip",
                 "cutoff": 4.5,
                 "num_layers": 1,
-                "lmax": 1,
+                "lmax": 0,
                 "num_channels": 2,
                 "radial_widths": [4],
             },

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,13 +32,29 @@ def collated(graphs, bins):
     return batching.collate_devices(members, budget, 4.5, "float64")
 
 
+@functools.cache
+def compiled_step(spec, settings, num_devices):
+    mesh, updates = sharding.make_mesh(num_devices), optimizer.Updates.of(settings, 100)
+    train = step.make_train_step(potentials.make_predict(spec), LOSS, updates, mesh)
+    return mesh, updates, jax.jit(train)
+
+
+@functools.cache
+def compiled_gradient(spec, num_devices):
+    mesh = sharding.make_mesh(num_devices)
+    evaluate = step.make_eval_step(potentials.make_predict(spec), LOSS, mesh)
+
+    def loss(params, batch):
+        terms, _ = evaluate(params, batch)
+        return sum(LOSS.terms[name] * term.mean for name, term in terms.items())
+
+    return mesh, jax.jit(jax.grad(loss))
+
+
 def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
     """The state after some steps on one batch, spread as its leading axis says."""
     with jax.enable_x64(True):
-        mesh = sharding.make_mesh(batch.graph.n_node.shape[0])
-        predict = potentials.make_predict(potential.spec)
-        updates = optimizer.Updates.of(settings, 100)
-        train = jax.jit(step.make_train_step(predict, LOSS, updates, mesh))
+        mesh, updates, train = compiled_step(potential.spec, settings, batch.graph.n_node.shape[0])
         params = jax.tree.map(jnp.asarray, potential.params)
         begun = state.init_state(params, updates.transformation)
         now = sharding.replicate(begun, mesh)
@@ -48,15 +66,9 @@ def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
 
 def gradients(potential, batch):
     with jax.enable_x64(True):
-        mesh = sharding.make_mesh(batch.graph.n_node.shape[0])
-        evaluate = step.make_eval_step(potentials.make_predict(potential.spec), LOSS, mesh)
-
-        def loss(params, batch):
-            terms, _ = evaluate(params, batch)
-            return sum(LOSS.terms[name] * term.mean for name, term in terms.items())
-
+        mesh, gradient = compiled_gradient(potential.spec, batch.graph.n_node.shape[0])
         params = sharding.replicate(jax.tree.map(jnp.asarray, potential.params), mesh)
-        return state.to_host(jax.jit(jax.grad(loss))(params, sharding.shard(batch, mesh)))
+        return state.to_host(gradient(params, sharding.shard(batch, mesh)))
 
 
 @pytest.mark.parametrize("bins", [[[0, 1], [2, 3], [4], [5]], [[0, 1, 2, 3, 4], [], [5], []]])

@@ -160,7 +160,7 @@ class EquipotCalculator(Calculator):
             return super().calculation_required(atoms, properties)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed since the last calculation: any bit of it, in a tenth of ASE's time.
+        """What has changed since the last calculation: any bit of it.
 
         The charge is looked at too, where it matters.
 

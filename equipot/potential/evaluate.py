@@ -78,7 +78,7 @@ def evaluate(
         return []
     spec = potential.spec
     references = spec.references
-    graphs = _graphs(spec, structures)
+    graphs = graphs_of(spec, structures)
     budget = packing.plan_sizes(graphs.sizes, batch_size)
     has_stress = graphs.has_stress
     bins = packing.pack(graphs.sizes, np.arange(len(graphs)), budget, graphs.names)
@@ -99,7 +99,7 @@ def evaluate(
     return [done[i] for i in range(len(graphs))]
 
 
-def _graphs(spec: PotentialSpec, structures: Sequence[Structure] | GraphStore) -> GraphStore:
+def graphs_of(spec: PotentialSpec, structures: Sequence[Structure] | GraphStore) -> GraphStore:
     """The graphs that a potential takes, built if they are not there."""
     if isinstance(structures, GraphStore):
         structures.settings.check_edges(spec.cutoff, spec.species_table, spec.heads)

@@ -101,6 +101,22 @@ class GraphStore(Sequence[host_graph.HostGraph]):
         )
         return cls(structures, graphs, settings)
 
+    def relabelled(self, settings: Settings) -> "GraphStore":
+        """The same graphs with the labels of other settings; neighbors are not searched for again.
+
+        Args:
+          settings: Other reference energies, or other quantities.
+
+        Raises:
+          ValueError: If they ask for other graphs.
+        """
+        self.settings.check_edges(settings.cutoff, settings.species_table, settings.heads)
+        graphs = [
+            host_graph.relabelled(graph, structure, settings.atomic_energies, settings.quantities)
+            for graph, structure in zip(self, self.structures, strict=True)
+        ]
+        return GraphStore(self.structures, graphs, settings)
+
     @classmethod
     def joined(cls, stores: Sequence["GraphStore"]) -> "GraphStore":
         """The graphs of several stores, after one another.

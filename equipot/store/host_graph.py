@@ -100,6 +100,25 @@ def build_graph(
     return HostGraph(**fields, labels=_labels(structure, species, energies, quantities))
 
 
+def relabelled(
+    graph: HostGraph,
+    structure: structures_.Structure,
+    atomic_energies: np.ndarray,
+    quantities: Iterable[str],
+) -> HostGraph:
+    """The graph of a structure with the labels that ``build_graph`` would give it now.
+
+    Args:
+      graph: Of this structure, whatever its labels.
+      structure: The structure.
+      atomic_energies: Reference energies in eV, [species] or [heads, species].
+      quantities: Names of those whose labels are held.
+    """
+    energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[graph.head]
+    labels = _labels(structure, graph.species, energies, quantities)
+    return dataclasses.replace(graph, labels=labels)
+
+
 def _fields(
     structure: structures_.Structure,
     placed: neighbors.Placed,

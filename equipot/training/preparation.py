@@ -91,7 +91,9 @@ def prepare(
         heads=point.heads,
     )
     graphs = {
-        "train": GraphStore.build(dataset.train, settings),
+        "train": GraphStore.build(dataset.train, settings)
+        if point.graphs is None
+        else point.graphs.relabelled(settings),
         "valid": GraphStore.build(dataset.valid, settings),
     }
     if point.potential is None:

@@ -17,6 +17,7 @@ from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.quantities import DERIVED, Quantity
 from equipot.store import statistics
+from equipot.store.graph_store import GraphStore
 from equipot.store.host_graph import ONE_HEAD
 from equipot.training.config import TrainConfig
 
@@ -33,6 +34,8 @@ class StartingPoint:
       potential: What training starts from, in the precision of the run; None for random parameters.
       fingerprint: SHA-256 of its file.
       heads: Names of the levels of theory.
+      graphs: Of the training split, where they had to be built; labels are those of ``potential``
+        as it was.
     """
 
     model_name: str
@@ -42,6 +45,7 @@ class StartingPoint:
     potential: Potential | None = None
     fingerprint: str | None = None
     heads: tuple[str, ...] = ONE_HEAD
+    graphs: GraphStore | None = None
 
 
 def find(
@@ -108,7 +112,7 @@ def _from_potential(
             f" split, only {', '.join(map(symbol, spec.species_table))}; remove those structures,"
             " or train a new potential"
         )
-    energies, shift, notes = _adapted(config, dataset, potential)
+    energies, shift, graphs, notes = _adapted(config, dataset, potential)
     return StartingPoint(
         model_name=spec.model_name,
         model_config=spec.model_config,
@@ -135,6 +139,7 @@ def _from_potential(
         ),
         fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
         heads=spec.heads,
+        graphs=graphs,
     )
 
 
@@ -205,8 +210,10 @@ def _check_quantities(
 
 def _adapted(
     config: TrainConfig, dataset: Dataset, potential: Potential
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+) -> tuple[np.ndarray, np.ndarray, GraphStore | None, tuple[str, ...]]:
     """Reference energies and shift for the labels of the training split, and notes on them.
+
+    Between them stand the graphs that were built for it, if any.
 
     With "auto" those of the potential. Least squares adds to its reference energies what best
     explains its errors. Reference energies that are given replace those of the elements in the
@@ -217,9 +224,10 @@ def _adapted(
     energies = spec.references.reshape(spec.table_shape)
     shift = np.asarray(potential.params["shift"])
     if method == "auto":
-        return energies, shift, ("Reference energies are those of that potential",)
+        return energies, shift, None, ("Reference energies are those of that potential",)
     fits = method == "least_squares"
-    predicted = evaluate.evaluate(potential, dataset.train)
+    graphs = evaluate.graphs_of(spec, dataset.train)
+    predicted = evaluate.evaluate(potential, graphs)
     structures = tuple(
         dataclasses.replace(s, energy=s.energy - p.energy + (0.0 if fits else _references(s, spec)))
         if s.energy_weight > 0
@@ -234,7 +242,7 @@ def _adapted(
     shift[..., columns] += found.shift.astype(shift.dtype)
     notes = tuple(note for note in found.notes if references.UNIT not in note)
     added = "Energies below are added to those of that potential"
-    return energies, shift, (added, *notes) if fits else notes
+    return energies, shift, graphs, (added, *notes) if fits else notes
 
 
 def _references(structure: Structure, spec: PotentialSpec) -> float:

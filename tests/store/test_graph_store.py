@@ -42,6 +42,18 @@ def test_stores_are_joined_without_building_again(store, water_structures):
     assert joined.structures[2] is store.structures[0]
 
 
+def test_other_reference_energies_need_no_other_neighbors(store):
+    others = dataclasses.replace(SETTINGS, atomic_energies=np.array([-1.0, -2.0, -3.0]))
+    found, expected = store.relabelled(others), GraphStore.build(store.structures, others)
+    assert found.settings is others
+    for own, built, before in zip(found, expected, store, strict=True):
+        assert own.senders is before.senders
+        assert own.labels["energy"] == built.labels["energy"] != before.labels["energy"]
+        assert own.labels.keys() == built.labels.keys()
+    with pytest.raises(ValueError, match="expected graphs of cutoff 4"):
+        store.relabelled(dataclasses.replace(SETTINGS, cutoff=4.0))
+
+
 def test_graphs_of_other_settings_are_not_joined(store, water_structures):
     other = dataclasses.replace(SETTINGS, cutoff=3.0)
     with pytest.raises(ValueError, match=r"graphs of cutoff 3\.5, received those of 3\.0"):

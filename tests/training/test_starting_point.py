@@ -9,6 +9,7 @@ import pytest
 from equipot import errors
 from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
+from equipot.store.graph_store import GraphStore
 from equipot.training import config, preparation, starting_point
 from tests.training.datasets import made_of
 
@@ -48,7 +49,7 @@ def test_precision_is_that_of_the_run(saved, frames):
     assert begun.potential.spec.dtype == "float64" and all(x.dtype == "float64" for x in leaves)
 
 
-def test_least_squares_adds_what_explains_the_errors(saved, frames):
+def test_least_squares_adds_what_explains_the_errors(saved, frames, monkeypatch):
     """Labels that are the potential's own energies plus one number for each element."""
     path, first = saved
     offsets = {18: 0.7, 36: -2.5}
@@ -58,7 +59,14 @@ def test_least_squares_adds_what_explains_the_errors(saved, frames):
         for s, p in zip(frames.train, found, strict=True)
     ]
     chosen = settings(init_from=str(path), potential={"reference_energies": "least_squares"})
+    built, build = [], GraphStore.build
+    monkeypatch.setattr(GraphStore, "build", lambda s, t: built.append(len(s)) or build(s, t))
+    parts = preparation.prepare(chosen, made_of(labelled, frames.valid), 1)
+    assert built.count(6) == 1  # neighbors of the training split are searched for once
     begun = starting_point.find(chosen, made_of(labelled, frames.valid))
+    for own, structure in zip(parts.graphs["train"], labelled, strict=True):
+        references = begun.references.atomic_energies[own.species].sum()
+        np.testing.assert_allclose(own.labels["energy"].value, structure.energy - references)
     added = begun.references.atomic_energies - np.asarray(first.spec.atomic_energies)
     compositions = {tuple(sorted(s.atomic_numbers)) for s in frames.train}
     for numbers in compositions:

@@ -110,7 +110,9 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
     cell = zeros(graphs, 3, 3)
     cell[...] = 2.0 * cutoff * np.eye(3)
     return Graph(
-        nodes=Nodes(positions=zeros(nodes, 3), species=zeros(nodes, dtype=index)),
+        nodes=Nodes(
+            positions=zeros(nodes, 3), species=zeros(nodes, dtype=index), offsets=zeros(nodes, 3)
+        ),
         edges=Edges(cell_shifts=shifts),
         globals=Globals(
             cell=cell,
@@ -148,6 +150,8 @@ def _fill(batch: Batch, graphs: Sequence[HostGraph], quantities: Mapping[str, Qu
         edges = slice(edge, edge + graph.num_edges)
         target.nodes.positions[nodes] = graph.positions
         target.nodes.species[nodes] = graph.species
+        if graph.offsets is not None:
+            target.nodes.offsets[nodes] = graph.offsets
         target.edges.cell_shifts[edges] = graph.cell_shifts
         np.add(graph.senders, node, out=target.senders[edges])
         np.add(graph.receivers, node, out=target.receivers[edges])

@@ -33,10 +33,13 @@ class Nodes:
     Attributes:
       positions: Å, Float[nodes, 3].
       species: Index into the species table, Int[nodes].
+      offsets: Å, Float[nodes, 3]; what to add to positions so that sets of atoms that no pairs
+        connect lie to each other as they do; zero where there is one, or something is periodic.
     """
 
     positions: Leaf
     species: Leaf
+    offsets: Leaf
 
 
 @struct.dataclass

@@ -10,6 +10,7 @@ import numpy as np
 from equipot.graphs import batching
 from equipot.inference import buckets, neighbors, refill
 from equipot.potential.bound import Bound
+from equipot.store import host_graph
 
 
 class Batches:
@@ -61,7 +62,8 @@ class Batches:
         volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
         likely = _homogeneous_pairs(num_atoms, volume, self.cutoff) if volume else 0.0
         budget = self._bucket.fit(num_atoms, num_pairs, likely)
-        graph = _host_graph(pairs, species, volume or 1.0, self._head, charge)
+        offsets = host_graph.offsets_of(pairs.found.offsets, pbc)
+        graph = _host_graph(pairs, species, volume or 1.0, self._head, charge, offsets)
         with self._bound.entered():
             batch = refill.Refill(graph, budget, self.cutoff, self._bound.dtype, self._bound.device)
         self._made[pairs.found] = batch
@@ -69,7 +71,12 @@ class Batches:
 
 
 def _host_graph(
-    pairs: neighbors.Neighbors, species: np.ndarray, volume: float, head: int, charge: float
+    pairs: neighbors.Neighbors,
+    species: np.ndarray,
+    volume: float,
+    head: int,
+    charge: float,
+    offsets: np.ndarray | None,
 ) -> batching.HostGraph:
     """A graph without labels."""
     return batching.HostGraph(
@@ -81,6 +88,7 @@ def _host_graph(
         receivers=pairs.receivers,
         cell_shifts=pairs.cell_shifts,
         charge=charge,
+        offsets=offsets,
         head=head,
     )
 

@@ -157,7 +157,7 @@ def _moments(
     charges: Float[Array, " nodes"], graph: Graph, owner: Int[Array, " nodes"]
 ) -> Float[Array, "nodes 3"]:
     """Q (r − r̄) of each atom of a structure without periodicity, else zero."""
-    positions = jnp.asarray(graph.nodes.positions)
+    positions = jnp.asarray(graph.nodes.positions) + jnp.asarray(graph.nodes.offsets)
     atoms = jnp.maximum(jnp.asarray(graph.n_node), 1).astype(positions.dtype)
     sums = jax.ops.segment_sum(positions, owner, len(graph.n_node))
     middle = sums / atoms[:, None]

@@ -36,6 +36,8 @@ class HostGraph:
       labels: The labels that there are, by quantity, with weights above zero: the energy less the
         sum of the reference energies, the stress only where all three directions are periodic.
       charge: Total charge, in elementary charges.
+      offsets: Å, [nodes, 3]; what to add to positions so that sets of atoms that no pairs connect
+        lie to each other as in the structure. None for nothing; where it is periodic, too.
       source: File, frame and formula, for messages.
       head: Index of the level of theory of the labels.
     """
@@ -49,6 +51,7 @@ class HostGraph:
     cell_shifts: np.ndarray
     labels: Mapping[str, Label] = dataclasses.field(default_factory=dict)
     charge: float = 0.0
+    offsets: np.ndarray | None = None
     source: str = ""
     head: int = 0
 
@@ -136,6 +139,7 @@ def _fields(
         receivers=placed.receivers,
         cell_shifts=_compact(placed.cell_shifts),
         charge=float(structure.charge),
+        offsets=offsets_of(placed.offsets, structure.pbc),
         source=structure.where,
         head=head,
     )
@@ -224,6 +228,18 @@ def _molecules(
                 graph = HostGraph(**fields, labels=labels)
         found.append(graph)
     return found
+
+
+def offsets_of(subtracted: np.ndarray, pbc: np.ndarray) -> np.ndarray | None:
+    """What a graph holds as ``offsets``.
+
+    Args:
+      subtracted: From the positions, Å, [nodes, 3], see ``neighbors.Placed``.
+      pbc: Which directions are periodic, [3].
+    """
+    if pbc.any() or (subtracted == subtracted[:1]).all():
+        return None
+    return subtracted - subtracted.mean(axis=0)
 
 
 def species_of(structure: structures_.Structure, species_table: tuple[int, ...]) -> np.ndarray:

@@ -54,18 +54,13 @@ def neighbor_list(
     return both_ways(*_sorted(first, second, shifts, len(positions)))
 
 
-WIDEST = 200.0
-"""Å up to which atoms without periodicity keep their places: half of it to 1e-5 Å in float32."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Placed:
     """Pairs, and where to put atoms and cell so that single precision resolves them best.
 
     The vectors of the pairs are those of the structure; its atoms are moved by lattice vectors into
     one cell, and by one vector for each set of atoms that pairs hold together, so that every one
-    lies around the origin; those of a structure without periodicity that is not wider than
-    ``WIDEST`` all by the same vector: where they lie to each other makes a dipole of charges.
+    lies around the origin.
 
     Attributes:
       offsets: What to subtract from the positions, Å, [nodes, 3].
@@ -104,7 +99,7 @@ def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff
     first, second, shifts = pair_search.half_list(positions - whole, reduced, pbc, cutoff)
     senders, receivers, cell_shifts = _sorted(first, second, shifts, len(positions))
     return Placed(
-        offsets=whole + _middles(positions - whole, first, second, periodic=bool(pbc.any())),
+        offsets=whole + _middles(positions - whole, first, second),
         cell=np.where(pbc[:, None], reduced, 0.0),
         senders=senders,
         receivers=receivers,
@@ -141,18 +136,11 @@ def _whole(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarr
     return whole
 
 
-def _middles(
-    positions: np.ndarray, first: np.ndarray, second: np.ndarray, *, periodic: bool
-) -> np.ndarray:
-    """For each atom the mean position of all that pairs connect it with, Å, [nodes, 3].
-
-    Of all atoms where nothing is periodic and they lie close enough for single precision.
-    """
+def _middles(positions: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """For each atom the mean position of all that pairs connect it with, Å, [nodes, 3]."""
     count = len(positions)
     pairs = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    number, labels = 1, np.zeros(count, np.int32)
-    if periodic or np.ptp(positions, axis=0).max(initial=0.0) > WIDEST:
-        number, labels = csgraph.connected_components(pairs, directed=False)
+    number, labels = csgraph.connected_components(pairs, directed=False)
     sizes = np.bincount(labels, minlength=number)
     sums = [np.bincount(labels, weights=axis, minlength=number) for axis in positions.T]
     return (np.stack(sums, axis=1) / sizes[:, None])[labels]

@@ -48,16 +48,18 @@ def test_another_charge_is_calculated_anew_and_added_up_to(water):
     assert water.get_potential_energy() == pytest.approx(energy, abs=1e-10)
 
 
-def test_fragments_beyond_the_cutoff_keep_their_places_in_the_dipole(water):
-    two = water + water
+@pytest.mark.parametrize("distance", [40.0, 1e5])
+def test_fragments_beyond_the_cutoff_keep_their_places_in_the_dipole(water, distance):
+    two = water + water[:1]
+    two.info["charge"] = 1.0
     two.positions[3:] += [30.0, 0.0, 0.0]
     two.calc = water.calc
-    charges = two.get_charges()
-    two.positions[3:] += [10.0, 0.0, 0.0]
-    before = two.get_dipole_moment()
-    two.positions[3:] += [1.0, 0.0, 0.0]
+    charge, before = two.get_charges()[3], two.get_dipole_moment()
+    assert abs(charge - 0.25) > 0.01  # else, with the middle of four atoms, there is nothing to see
+    two.positions[3:] += [distance, 0.0, 0.0]
     moved = two.get_dipole_moment() - before
-    np.testing.assert_allclose(moved, [charges[3:].sum(), 0.0, 0.0], atol=1e-9)
+    # The middle of the positions moves by a quarter, and the whole has the charge 1.
+    np.testing.assert_allclose(moved, [(charge - 0.25) * distance, 0.0, 0.0], atol=1e-9 * distance)
 
 
 @pytest.mark.parametrize("charge", ["one", None, float("nan"), [1.0], True])

@@ -6,15 +6,12 @@ from pathlib import Path
 import ase.build
 import ase.io
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from equipot import errors
 from equipot.data import audit, dataset
 from equipot.data.config import DataConfig
-from equipot.graphs import geometry, masks
-from equipot.potential.potential import Prediction
 from equipot.training import (
     checkpoints,
     config,
@@ -27,27 +24,6 @@ from equipot.training import (
 )
 
 CHARGES = {1: 0.4, 8: -0.8}
-
-
-def make_predict(spec):
-    """Charges of elements, and the dipole that they have."""
-
-    def predict(params, graph):
-        owner = geometry.node_graph_index(graph.n_node, len(graph.nodes.species))
-        charges = jnp.where(masks.node_mask(graph), params["shift"][graph.nodes.species], 0.0)
-        moments = charges[:, None] * graph.nodes.positions
-        return Prediction(
-            node_energy=0.0 * charges,
-            energy=jnp.zeros(len(graph.n_node), charges.dtype),
-            forces=0.0 * graph.nodes.positions,
-            stress=0.0 * graph.globals.cell,
-            others={
-                "charges": charges,
-                "dipole": jax.ops.segment_sum(moments, owner, len(graph.n_node)),
-            },
-        )
-
-    return predict
 
 
 @pytest.fixture
@@ -75,8 +51,8 @@ def settings(tmp_path):
                     "dipole": {"irreps": "1o", "unit": "e Å"},
                 },
             },
-            "model": {"name": "painn", "cutoff": 3.0, "num_layers": 1, "num_channels": 2},
-            "optimizer": {"learning_rate": 0.05, "ema_decay": None, "schedule": "constant"},
+            "model": {"name": "painn", "cutoff": 3.0, "num_layers": 1, "num_channels": 8},
+            "optimizer": {"learning_rate": 0.02, "ema_decay": None, "schedule": "constant"},
             "loss": {"energy": 0, "forces": 0, "quantities": {"dipole": 5}},
             "trainer": {"num_steps": 100, "num_devices": 1},
         }
@@ -85,8 +61,7 @@ def settings(tmp_path):
     return make
 
 
-def test_quantities_are_trained_without_energies(settings, monkeypatch, tmp_path):
-    monkeypatch.setattr(trainer.potentials, "make_predict", make_predict)
+def test_quantities_are_trained_without_energies(settings, tmp_path):
     own = settings()
     data = dataset.read_dataset(own.data)
     audit.audit(data, own.loss.terms)
@@ -111,14 +86,14 @@ def test_quantities_are_trained_without_energies(settings, monkeypatch, tmp_path
         run.save()
         saved.wait()
         assert saved.latest_step == run.progress.step
-    assert found["valid_dipole_rmse"] < 0.1 * before["valid_dipole_rmse"]
-    assert found["valid_charges_mae"] < 0.1 * before["valid_charges_mae"]
+        again, _ = saved.load(run.state)
+    jax.tree.map(np.testing.assert_array_equal, again.params, run.state.params)
+    assert found["valid_dipole_rmse"] < 0.3 * before["valid_dipole_rmse"]
+    assert found["valid_charges_mae"] < 0.05  # from the mean of each element on
     assert {"charges_mae", "dipole_rmse"} < found.keys() and "energy_mae" not in found
     line = (tmp_path / "train.log").read_text().splitlines()[-1]
     assert "valid RMSE: charges 0." in line and " e Å  loss" in line
     assert "valid_dipole_rmse" in (tmp_path / "metrics.csv").read_text()
-    shift = dict(zip(parts.spec.species_table, run.state.params["shift"].tolist(), strict=True))
-    assert shift == pytest.approx(CHARGES, abs=0.1)
 
 
 def test_what_a_potential_does_not_predict_cannot_be_trained_further(settings, make_potential):

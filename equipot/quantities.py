@@ -8,6 +8,7 @@ labels or predictions holds them by name.
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -78,7 +79,8 @@ class Quantity:
 
         Else the components of the irreps, one after another in the order of ``equipot.e3``.
         """
-        return _CARTESIAN.get(self.irreps, (_dimension(self.irreps),))
+        cartesian = _CARTESIAN.get(self.irreps)
+        return (_dimension(self.irreps),) if cartesian is None else cartesian
 
     @property
     def components(self) -> int:
@@ -189,6 +191,7 @@ def irreps_of(text: str, where: str) -> list[tuple[int, int, Literal[1, -1]]]:
     return found
 
 
+@functools.cache
 def _dimension(irreps: str) -> int:
     return sum(m * (2 * degree + 1) for m, degree, _ in irreps_of(irreps, "irreps"))
 

@@ -1,6 +1,7 @@
 """Where structures come from, how they are split, and the keys and units of their labels."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Literal
 
@@ -92,7 +93,7 @@ class DataConfig:
                     f"data.{name}: expected a share from 0 up to 1, received {value}"
                 )
         self._check_units()
-        quantities_.declared(self.quantities)
+        self.declared  # refuses what contradicts itself  # noqa: B018
 
     def _check_units(self) -> None:
         readers = {
@@ -110,7 +111,7 @@ class DataConfig:
         if self.stress_unit is not None:
             _check_stress_unit(self.stress_unit)
 
-    @property
+    @functools.cached_property
     def declared(self) -> dict[str, quantities_.Quantity]:
         """The table of the declared quantities."""
         return quantities_.declared(self.quantities)

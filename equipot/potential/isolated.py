@@ -1,7 +1,7 @@
 """What a potential says of an atom without neighbors: a constant for each element, to be stated."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -35,13 +35,22 @@ def _interactions(potential: Potential) -> np.ndarray:
     atoms = [_atom(number, head) for head in spec.heads for number in spec.species_table]
     zeros = np.zeros(shape if shape[0] > 1 else shape[1])
     graphs = batching.build_graphs(atoms, spec.cutoff, spec.species_table, zeros, heads=spec.heads)
-    budget = batching.plan_budget(graphs, len(graphs))
+    return interactions(potential, graphs).reshape(shape)
 
-    bound = Bound(potential)
+
+def interactions(potential: Potential, graphs: Sequence[batching.HostGraph]) -> np.ndarray:
+    """Interaction energy in eV of each atom of some graphs in one batch, float64, [nodes].
+
+    Args:
+      potential: The potential.
+      graphs: With its cutoff, species and heads; labels are not looked at.
+    """
+    spec, bound = potential.spec, Bound(potential)
+    budget = batching.plan_budget(graphs, len(graphs))
     with bound.entered():
         batch = batching.collate(graphs, budget, spec.cutoff, spec.dtype)
         found = np.asarray(_program(spec, bound.platform)(bound.params, batch), np.float64)
-    return found[: len(graphs)].reshape(shape)
+    return found[: sum(graph.num_nodes for graph in graphs)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -49,11 +58,11 @@ def _program(spec: PotentialSpec, platform: str) -> Callable[[PyTree, Graph], Ar
     """Interaction energies of all atoms, without derivatives: it compiles in less time."""
     energy = potentials.make_energy(spec)
 
-    def interactions(params: PyTree, batch: Graph) -> Array:
+    def of_atoms(params: PyTree, batch: Graph) -> Array:
         with platforms.traced_for(platform):
             return energy(params, geometry.graph_edge_vectors(batch), batch)
 
-    return jax.jit(interactions)
+    return jax.jit(of_atoms)
 
 
 def _atom(atomic_number: int, head: str) -> Structure:

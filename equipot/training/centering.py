@@ -8,18 +8,13 @@ parameters that end with forces up to a third worse.
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equipot.graphs import batching, geometry
-from equipot.graphs.graph import Graph
-from equipot.potential import potential as potentials
-from equipot.potential.potential import PotentialSpec
-from equipot.store import packing
+from equipot.potential import isolated
+from equipot.potential.potential import Potential
 from equipot.store.graph_store import GraphStore
 from equipot.training.preparation import Preparation
-from equipot.typing import Array, PyTree
 
 _STRUCTURES = 16
 _PAIRS = 200_000  # of all of them, but one structure is always taken
@@ -43,17 +38,30 @@ def centered(parts: Preparation) -> Preparation:
     spec, params, graphs = parts.spec, parts.params, parts.graphs["train"]
     if spec.anchor_isolated:
         return parts
-    output, head, species = _outputs(spec, params, [graphs[i] for i in _sample(graphs)])
+    chosen = [graphs[i] for i in _sample(graphs)]
+    output = isolated.interactions(Potential(spec=spec, params=params), chosen)
+    species = np.concatenate([graph.species for graph in chosen])
+    head = np.repeat([graph.head for graph in chosen], [graph.num_nodes for graph in chosen])
     shift = np.asarray(params["shift"], np.float64)
     excess = output - np.atleast_2d(shift)[head, species]
-    place = head * spec.num_species + species
-    count, total = (np.bincount(place, w, minlength=shift.size) for w in (None, excess))
-    mean = np.where(count > 0, total / np.maximum(count, 1), excess.mean())
+    mean = mean_of_each(excess, head * spec.num_species + species, shift.size)
     params = {**params, "shift": jnp.asarray(shift - mean.reshape(shift.shape), spec.dtype)}
     note = (
         f"Taken off the shift: what the untrained model gives for an atom, {excess.mean():.2f} eV"
     )
     return dataclasses.replace(parts, params=params, notes=(*parts.notes, note))
+
+
+def mean_of_each(values: np.ndarray, kinds: np.ndarray, count: int) -> np.ndarray:
+    """The mean of the values of each kind, [count]; of all values for a kind without any.
+
+    Args:
+      values: Numbers, [n].
+      kinds: Of each of them, from 0, [n].
+      count: How many kinds there are.
+    """
+    number, total = (np.bincount(kinds, w, minlength=count) for w in (None, values))
+    return np.where(number > 0, total / np.maximum(number, 1), values.mean())
 
 
 def _sample(graphs: GraphStore) -> list[int]:
@@ -62,20 +70,3 @@ def _sample(graphs: GraphStore) -> list[int]:
     fits = np.cumsum(graphs.sizes[every, 1]) <= _PAIRS
     fits[0] = True
     return every[fits].tolist()
-
-
-def _outputs(
-    spec: PotentialSpec, params: PyTree, graphs: list[batching.HostGraph]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Interaction energy of each atom in eV, with its level of theory and its species."""
-    energy = potentials.make_energy(spec)
-    budget = packing.plan_budget(graphs, len(graphs))
-    batch = batching.collate(graphs, budget, spec.cutoff, spec.dtype)
-
-    def outputs(params: PyTree, graph: Graph) -> Array:
-        return energy(params, geometry.graph_edge_vectors(graph), graph)
-
-    species = np.concatenate([graph.species for graph in graphs])
-    head = np.repeat([graph.head for graph in graphs], [graph.num_nodes for graph in graphs])
-    found = np.asarray(jax.jit(outputs)(params, batch), np.float64)
-    return found[: len(species)], head, species

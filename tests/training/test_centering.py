@@ -53,27 +53,9 @@ def test_untrained_atoms_have_the_mean_binding_energy_of_their_element(few):
     assert parts.notes[-1].startswith("Taken off the shift: ")
 
 
-def test_an_element_outside_of_the_sample_gets_the_mean_of_all_atoms(few, monkeypatch):
-    parts = prepared(few)
-    before = np.asarray(parts.params["shift"])
-    output = np.array([3.0, 5.0])
-    only = np.zeros(2, int)
-    monkeypatch.setattr(centering, "_outputs", lambda *_: (output + before[0], only, only))
-    after = np.asarray(centering.centered(parts).params["shift"])
-    np.testing.assert_allclose(after, before - 4.0, rtol=1e-6)
-
-
-def test_each_level_of_theory_is_centered_on_its_own(few):
-    parts = prepared(few)  # the table alone has two rows
-    spec = dataclasses.replace(parts.spec, heads=("a", "b"))
-    shift = jnp.zeros((2, parts.spec.num_species), jnp.float32)
-    parts = dataclasses.replace(parts, spec=spec, params={**parts.params, "shift": shift})
-    head, species = np.array([0, 0, 1]), np.array([0, 1, 1])
-    output = np.array([1.0, 2.0, 4.0])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(centering, "_outputs", lambda *_: (output, head, species))
-        after = np.asarray(centering.centered(parts).params["shift"])
-    np.testing.assert_allclose(after, [[-1.0, -2.0], [-7.0 / 3.0, -4.0]], rtol=1e-6)
+def test_a_kind_of_atoms_outside_of_the_sample_gets_the_mean_of_all():
+    values, kinds = np.array([3.0, 5.0, 1.0]), np.array([0, 0, 3])
+    np.testing.assert_allclose(centering.mean_of_each(values, kinds, 4), [4.0, 3.0, 3.0, 1.0])
 
 
 def test_an_anchored_potential_is_left_as_it_is(few):

@@ -140,8 +140,10 @@ def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
         yield from ase.io.iread(str(path), ":", format=kind, do_not_split_by_at_sign=True)
         return
     # ase.io.read leaves out the keys a user has given the rows.
-    for row in ase.db.connect(str(path), type=kind, serial=True).select():
-        yield row.toatoms(add_additional_information=True)
+    # Only as a context does ASE close what it has opened.
+    with ase.db.connect(str(path), type=kind, serial=True) as database:
+        for row in database.select():
+            yield row.toatoms(add_additional_information=True)
 
 
 def _parsed(found: xyz_frame.Parsed, where: str, name: str) -> frame.Frame:

@@ -1,7 +1,9 @@
 import bz2
+import gc
 import gzip
 import lzma
 import pathlib
+import warnings
 
 import ase.db
 import ase.io
@@ -43,6 +45,14 @@ def test_keys_of_a_database_row_are_found(tmp_path, make_water):
         database.write(make_water(), dft_energy=-3.5)
     values = ase_files.read(tmp_path / "water.db").frames[0].values
     assert values["dft_energy"] == -3.5
+
+
+def test_a_database_is_closed_after_reading(labelled_water, write):
+    path = pathlib.Path(write("water.db", labelled_water(2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        assert len(ase_files.read(path).frames) == 2
+        gc.collect()  # from Python 3.13 on, an open connection that is collected warns
 
 
 def test_a_truncated_trajectory_is_named_with_what_it_should_hold(labelled_water, write):

@@ -65,6 +65,7 @@ class EquipotCalculator(Calculator):
         head: str | None = None,
         strict: bool = False,
         plus: Sequence[Summand] = (),
+        device: str | None = None,
         **keywords: Any,
     ) -> None:
         """Reads the potential and puts its parameters on the device.
@@ -80,17 +81,19 @@ class EquipotCalculator(Calculator):
             ``OutOfRangeError``, instead of the warning.
           plus: What is added to the potential, a dispersion say, each with a cutoff and neighbors
             of its own; see ``equipot.potential.summands``.
+          device: Where to run: "cpu", "gpu", or "gpu:1" for the second one; None for jax's default
+            device, which is a GPU where there is one.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype, skin, head or a summand is not what it should be, or strict is
-            asked for and the potential does not state the distances.
+          ConfigError: If dtype, skin, head, a summand or the device is not what it should be, or
+            strict is asked for and the potential does not state the distances.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
         self._engine = engine.Engine(
-            source, dtype=dtype, skin=skin, head=head, strict=strict, plus=plus
+            source, dtype=dtype, skin=skin, head=head, strict=strict, plus=plus, device=device
         )
         named = results.names(self.potential.spec.quantities).values()
         self.implemented_properties = [*type(self).implemented_properties, *named]  # type: ignore[misc]

@@ -75,6 +75,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), help="by default the potential's"
     )
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, gpu, gpu:1, …; by default a GPU where there is one"
+    )
     outside.add_strict_option(parser)
     parser.add_argument("--plot", action="store_true", help="draw PATH.png too")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier files")

@@ -30,7 +30,11 @@ def make_calculator(options: argparse.Namespace) -> "EquipotCalculator":
     from equipot.calculators import ase
 
     return ase.EquipotCalculator(
-        options.potential, dtype=options.dtype, head=options.head, strict=options.strict
+        options.potential,
+        dtype=options.dtype,
+        head=options.head,
+        strict=options.strict,
+        device=options.device,
     )
 
 

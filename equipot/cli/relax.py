@@ -51,6 +51,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), help="by default the potential's"
     )
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, gpu, gpu:1, …; by default a GPU where there is one"
+    )
     outside.add_strict_option(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier file")
     parser.set_defaults(run=run)

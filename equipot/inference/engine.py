@@ -16,7 +16,7 @@ from equipot import errors
 from equipot.data.structure import Structure
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
-from equipot.inference import batches, neighbors, out_of_range
+from equipot.inference import batches, devices, neighbors, out_of_range
 from equipot.potential import artefact, evaluate, probe, summands
 from equipot.potential.bound import Bound
 from equipot.potential.potential import Potential
@@ -45,6 +45,7 @@ class Engine:
         head: str | None = None,
         strict: bool = False,
         plus: Sequence[Summand] = (),
+        device: str | None = None,
     ) -> None:
         """Puts the parameters on the device; compiles nothing yet.
 
@@ -56,10 +57,11 @@ class Engine:
           head: Which level of theory; needed where the potential has several.
           strict: Whether a structure outside of the distances of training is refused.
           plus: What is added to the potential, each with pairs of its own.
+          device: "cpu", "gpu", "gpu:1", …; None for jax's default device.
 
         Raises:
-          ConfigError: If the precision, the skin, the head or a summand is not what it should be,
-            or strict is asked for and the potential does not state the distances.
+          ConfigError: If the precision, the skin, the head, a summand or the device is not what it
+            should be, or strict is asked for and the potential does not state the distances.
         """
         plus = summands.check(plus)
         self._made_of = {
@@ -69,11 +71,13 @@ class Engine:
             "head": head,
             "strict": strict,
             "plus": plus,
+            "device": device,
         }
         self._lock = threading.Lock()
         self._unchecked = source if isinstance(source, artefact.Artefact) else None
         potential = source.potential if isinstance(source, artefact.Artefact) else source
-        self._bound = Bound(evaluate.cast(potential, dtype or potential.spec.dtype), plus=plus)
+        cast = evaluate.cast(potential, dtype or potential.spec.dtype)
+        self._bound = Bound(cast, devices.find(device), plus)
         if strict and self.potential.distance_range is None:
             raise errors.ConfigError(
                 "strict: expected a potential that states the distances it was trained on, this one"

@@ -50,6 +50,18 @@ def test_a_file_and_a_potential_in_memory_agree(saved, make_potential, make_crys
     np.testing.assert_allclose(one.get_forces(), other.get_forces(), atol=1e-5)
 
 
+def test_a_calculator_runs_on_the_device_asked_for(make_potential, make_crystal):
+    here, there = make_crystal(), make_crystal()
+    here.calc = EquipotCalculator(make_potential())
+    there.calc = EquipotCalculator(make_potential(), device="cpu:3")
+    used = []
+    predict = there.calc._engine._bound.predict
+    there.calc._engine._bound.predict = lambda *args: used.append(predict(*args)) or used[-1]
+    np.testing.assert_array_equal(there.get_forces(), here.get_forces())
+    assert there.get_potential_energy() == here.get_potential_energy()
+    assert used[0].forces.devices() == {jax.devices("cpu")[3]}
+
+
 def test_moving_atoms_compiles_once_and_searches_rarely(saved, make_crystal, no_programs):
     rng = np.random.default_rng(0)
     atoms = make_crystal()

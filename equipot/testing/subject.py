@@ -16,7 +16,7 @@ from flax import linen as nn
 from equipot.data.structure import Structure
 from equipot.graphs import batching, geometry, masks
 from equipot.graphs.graph import Graph
-from equipot.potential import binding, evaluate
+from equipot.potential import binding, evaluate, precision
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
 from equipot.quantities import Quantity
@@ -99,7 +99,7 @@ class Subject:
         budget: batching.Budget = BUDGET,
     ) -> list[evaluate.HostPrediction]:
         """The same for graphs that were made of the structures already."""
-        with jax.enable_x64(True):
+        with precision.of("float64"):
             batch = batching.collate(graphs, budget, self.cutoff, "float64")
             predict = self._compiled_predict if budget == BUDGET else self._quick_predict
             prediction = jax.device_get(predict(self.params, batch))
@@ -117,7 +117,7 @@ class Subject:
         """
         every = np.arange(DIRECTED_BUDGET.nodes)
         every[: len(owners)] = owners
-        with jax.enable_x64(True):
+        with precision.of("float64"):
             batch = batching.collate([graph], DIRECTED_BUDGET, self.cutoff, "float64")
             prediction = jax.device_get(self._compiled_directed(self.params, batch, every))
         return self._split(prediction, [graph], [structure])[0]
@@ -125,7 +125,7 @@ class Subject:
     def observe_eagerly(self, *structures: Structure) -> list[evaluate.HostPrediction]:
         """The same, operation by operation."""
         graphs = self.graphs(structures)
-        with jax.enable_x64(True):
+        with precision.of("float64"):
             batch = batching.collate(graphs, BUDGET, self.cutoff, "float64")
             params, batch = jax.device_put((self.params, batch))
             prediction = jax.device_get(self.predict(params, batch))
@@ -138,7 +138,7 @@ class Subject:
         graphs = self.graphs(structures)
         padded = np.zeros(BUDGET.graphs)
         padded[: len(weights)] = weights
-        with jax.enable_x64(True):
+        with precision.of("float64"):
             batch = batching.collate(graphs, BUDGET, self.cutoff, "float64")
             gradient = jax.device_get(self._compiled_edge_gradient(self.params, batch, padded))
         return gradient[: sum(g.num_edges for g in graphs)]
@@ -148,7 +148,7 @@ class Subject:
 
         x are the values of the quantities.
         """
-        with jax.enable_x64(True):
+        with precision.of("float64"):
             batch = batching.collate(self.graphs(structures), BUDGET, self.cutoff, "float64")
             return jax.device_get(self._compiled_loss_gradient(self.params, batch))
 
@@ -286,7 +286,7 @@ def _one_way(module: Any) -> nn.Module | None:
 
 def random_params(spec: PotentialSpec, seed: int = 0, model: nn.Module | None = None) -> PyTree:
     """Parameters as initialised plus noise, so that those that start at zero or one do not stay."""
-    with jax.enable_x64(spec.dtype == "float64"):
+    with precision.of(spec.dtype):
         key = jax.random.key(seed)
         dtype = jnp.dtype(spec.dtype)
         ones = jnp.ones(spec.table_shape, dtype)

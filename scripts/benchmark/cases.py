@@ -135,7 +135,7 @@ def make_step(predict: Callable, optimizer: optax.GradientTransformation) -> Cal
 def build_programs(spec: potential.PotentialSpec, structure: Structure) -> dict[str, Program]:
     """Energy and forces, and a training step, of one potential on one structure.
 
-    In float64 this must be called inside ``jax.enable_x64``.
+    In float64 this must be called inside ``potential.precision.of``.
     """
     references = np.asarray(spec.atomic_energies)
     host = graphs.build_graph(structure, spec.cutoff, spec.species_table, references)

@@ -23,7 +23,7 @@ _COPIED = 2**25  # numbers: more than a cache holds
 def build(limit: str, dtype: str) -> tuple[Callable[[], Array], dict[str, Any]]:
     """A program that does nothing but one of the two, with its size.
 
-    In float64 this must be called inside ``jax.enable_x64``.
+    In float64 this must be called inside ``potential.precision.of``.
 
     Args:
       limit: One of ``LIMITS``.

@@ -18,6 +18,7 @@ import jax
 
 from equipot.cli import console
 from equipot.compilations import Compilations
+from equipot.potential import precision
 from equipot.typing import PyTree
 from scripts.benchmark import cases, hlo, hlo_cost, machine_limit
 
@@ -82,7 +83,7 @@ def main() -> None:
     console.keep_memory()
     jax.config.update("jax_enable_compilation_cache", False)
     request = json.loads(sys.argv[1])
-    with jax.enable_x64(request["dtype"] == "float64"):
+    with precision.of(request["dtype"]):
         if "limit" in request:
             serve(*machine_limit.build(**request), Compilations())
             return

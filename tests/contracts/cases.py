@@ -37,6 +37,7 @@ def shrunk(config: Any) -> Any:
     return dataclasses.replace(config, **small)
 
 
+@functools.cache
 def find_cases() -> dict[str, tuple[str, Any]]:
     """Name of the model and small settings, by name of the case; equal ones once."""
     found: dict[str, tuple[str, Any]] = {}
@@ -50,6 +51,7 @@ def find_cases() -> dict[str, tuple[str, Any]]:
     return found
 
 
+@functools.cache
 def find_richer_cases() -> dict[str, tuple[str, Any]]:
     """The cases with layers between the first and the last, and irreps of degree two."""
     return {
@@ -58,6 +60,7 @@ def find_richer_cases() -> dict[str, tuple[str, Any]]:
     }
 
 
+@functools.cache
 def find_variants() -> dict[str, tuple[str, Any, tuple[str, ...]]]:
     """Name of the model, small settings, and heads, by name of the variant."""
     found = {}
@@ -70,6 +73,7 @@ def find_variants() -> dict[str, tuple[str, Any, tuple[str, ...]]]:
     return found
 
 
+@functools.cache
 def find_quick_variants() -> dict[str, tuple[str, Any, tuple[str, ...]]]:
     """The first variant of every model, with one layer."""
     quick = {f"{name}-{next(iter(variants))}" for name, variants in VARIANTS.items()}

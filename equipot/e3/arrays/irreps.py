@@ -10,7 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, SupportsIndex, TypeAlias, overload
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias, no_type_check, overload
 
 import jax
 import numpy as np
@@ -89,6 +89,9 @@ class Irrep(wigner.Representation):
     def __iter__(self) -> Iterator[int]:
         return iter((self.l, self.p))
 
+    # Irreps are keys of tables: tracing a model hashes them thousands of times. Nothing has a shape
+    # here, so tests that run annotations need not check these.
+    @no_type_check
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str):
             other = Irrep(other)
@@ -99,9 +102,11 @@ class Irrep(wigner.Representation):
     def __lt__(self, other: "Irrep") -> bool:
         return (self.l, -self.p * (-1) ** self.l) < (other.l, -other.p * (-1) ** other.l)
 
+    @no_type_check
     def __hash__(self) -> int:
         return hash((self.l, self.p))
 
+    @no_type_check
     def __repr__(self) -> str:
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
 

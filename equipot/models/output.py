@@ -5,7 +5,7 @@ answer, and a readout of the features for each quantity of the ``ModelContext``.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, no_type_check
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -22,21 +22,21 @@ PREFIX = "output_"
 """How the names of the parameters of a readout begin."""
 
 
+@no_type_check
 @struct.dataclass
 class Output:
     """What a model says of atoms.
 
     Attributes:
-      energies: Interaction energies in units of the potential's scale, Float[nodes, heads].
+      energies: Interaction energies in units of the potential's scale.
       others: By name, for each of the context's ``outputs`` the components of its irreps, one after
-        another in the order of ``equipot.e3``, Float[nodes, components].
-      features: By irrep, what energies and others are read from, Float[nodes, 2l+1, channels];
-        empty for a model that has none.
+        another in the order of ``equipot.e3``.
+      features: By irrep, what energies and others are read from; empty for a model that has none.
     """
 
-    energies: Any
-    others: dict[str, Any]
-    features: dict[Irrep, Any]
+    energies: Float[Array, "nodes heads"]
+    others: dict[str, Float[Array, "nodes components"]]
+    features: dict[Irrep, Float[Array, "nodes 2l+1 channels"]]
 
 
 class Readout(nn.Module):

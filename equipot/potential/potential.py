@@ -300,12 +300,12 @@ def _make_learnt(
         graph: Graph,
         exchange: pairs.Exchange = pairs.keep,
     ) -> tuple[Float[Array, " nodes"], dict[str, Array]]:
-        species, num_nodes = graph.nodes.species, len(graph.nodes.species)
+        species, num_nodes = jnp.asarray(graph.nodes.species), len(graph.nodes.species)
         head = _heads_of_nodes(graph) if len(spec.heads) > 1 else ()
         scale = jax.lax.stop_gradient(params["scale"])[*head, species]
         shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
         shift = shift[*head, species]
-        ends = graph.senders, graph.receivers
+        ends = jnp.asarray(graph.senders), jnp.asarray(graph.receivers)
         every = species
         if spec.anchor_isolated:
             # One atom of each species without neighbors is evaluated along with the others.

@@ -4,7 +4,7 @@ Reference: Batatia et al. 2022, NeurIPS 35. arXiv:2206.07697; the variants are t
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +16,8 @@ from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import activations, radial, radial_transforms
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
-from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
-from equipot.models import output
+from equipot.models import edges, output
 from equipot.models.context import ModelContext
 from equipot.models.output import Output
 from equipot.models.settings import check_settings
@@ -238,12 +237,9 @@ class Model(nn.Module):
         """
         config = self.config
         basis = self._radial_basis(edge_vectors, species[senders], species[receivers])
-        harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
-        edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
-
-        shape = (self.context.num_species, config.num_channels)
-        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
-        features = {SCALAR: embedding[species][:, None, :]}
+        edge_sh = edges.harmonics(edge_vectors, config.lmax)
+        width = config.num_channels
+        features = {SCALAR: edges.embedding(self, species, width, edge_vectors)[:, None, :]}
         energies, layers = [], []
         for i, order in enumerate(config.orders):
             last = i == config.num_layers - 1

@@ -112,7 +112,7 @@ def check_irreps(module: nn.Module, name: str, irreps: str, known: Mapping[Irrep
     """
     missing = [part.ir for part in Irreps(irreps) if part.ir not in known or SCALAR not in known]
     if missing:
-        model = type(module).__module__.rpartition(".")[2]
+        model = type(module).__module__.removesuffix(".model").rpartition(".")[2]
         raise errors.ConfigError(
             f"data.quantities.{name}: has the irreps {irreps}, but of {missing[0]} the model"
             f" {model} has no features (of {', '.join(map(str, known)) or 'none'} only);"

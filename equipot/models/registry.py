@@ -1,4 +1,4 @@
-"""The models by name: every other file in this folder holds a ``Config`` and a ``Model``.
+"""The models by name: every other module here, file or folder, has a ``Config`` and a ``Model``.
 
 So does a module that another package offers as an entry point of the group ``equipot.models``.
 """
@@ -16,7 +16,7 @@ from equipot import config, errors
 from equipot.models.context import ModelContext
 
 ENTRY_POINTS = "equipot.models"
-_NOT_MODELS = ("context", "harmonic_readout", "output", "registry", "settings")
+_NOT_MODELS = ("context", "edges", "output", "registry", "settings")
 
 
 def available() -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def embedding(
       module: The model, with the field ``context``.
       species: Index of each atom's species.
       width: How many numbers.
-      like: Has the dtype that they are to have.
+      like: An array of the dtype wanted.
     """
     context: ModelContext = module.context  # type: ignore[attr-defined]
     shape = (context.num_species, width)

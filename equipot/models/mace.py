@@ -203,13 +203,13 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """MACE as a function from edges to energies of atoms, and to what else is asked of them.
+    """MACE as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
       context: Species, neighbors, and the form of the graphs.
       species_tables: Parameters that have a row for each species.
-      has_heads: It has readouts of its own for each level of theory.
+      has_heads: Each level of theory has its own readouts.
     """
 
     config: Config
@@ -226,14 +226,14 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
         basis = self._radial_basis(edge_vectors, species[senders], species[receivers])
@@ -263,7 +263,7 @@ class Model(nn.Module):
         return output.finish(self, sum(energies[1:], energies[0]), _side_by_side(layers))
 
     def _last_irreps(self) -> dict[Irrep, int]:
-        """Irreps of the last features: scalars, and what is read from them besides."""
+        """Irreps of the last features: scalars, and those of other requested quantities."""
         needed = {SCALAR, *output.irreps_of(self.context)}
         every = self.config.irreps(self.config.lmax, self.config.parity)
         return {irrep: width for irrep, width in every.items() if irrep in needed}

@@ -159,7 +159,7 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """NequIP as a function from edges to energies of atoms, and to what else is asked of them.
+    """NequIP as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -180,14 +180,14 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
         basis = edges.bessel_basis(

@@ -79,7 +79,7 @@ class Message(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
     ) -> tuple[Float[Array, "nodes channels"], Float[Array, "nodes 3 channels"]]:
-        """Returns what is added to scalars and vectors; there are none of these at first."""
+        """Returns what is added to scalars and vectors; at first there are no vectors."""
         width = scalars.shape[-1]
         paths = [_TO_SCALAR, _ALONG_EDGE] + ([] if vectors is None else [_CARRIED])
         mixed = _network([width, len(paths) * width], "mixed")(scalars)
@@ -119,7 +119,7 @@ class Update(nn.Module):
 
 
 class Model(nn.Module):
-    """PaiNN as a function from edges to energies of atoms, and to what else is asked of them.
+    """PaiNN as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -140,14 +140,14 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
         edge_vectors, senders, receivers = edges.directed(

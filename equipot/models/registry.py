@@ -52,10 +52,10 @@ def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Modul
     Args:
       name: Name of the model.
       model_config: Its settings.
-      context: What it is told besides.
+      context: Facts about the data and the graphs.
 
     Raises:
-      ConfigError: If several heads are asked of a model that has one only.
+      ConfigError: If several heads are requested from a model that has only one.
     """
     model = _module(name).Model
     if context.num_heads > 1 and not getattr(model, "has_heads", False):

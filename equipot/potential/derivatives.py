@@ -18,7 +18,7 @@ from equipot.typing import Array, Float, PyTree
 @no_type_check
 @struct.dataclass
 class Prediction:
-    """What a potential says of a padded batch; padding is zero, references are not included.
+    """What a potential predicts for a padded batch; padding is zero, references are not included.
 
     Attributes:
       node_energy: Interaction energy of each atom, eV.
@@ -51,7 +51,7 @@ def differentiate(
       atoms: ``energy(params, edge_vectors, graph)``: one number per node, in eV; or one like that
         of ``make_atoms``.
       matmul_precision: Precision of matrix products on accelerators.
-      quantities: What is asked for besides; needs one like that of ``make_atoms``.
+      quantities: Further quantities to predict; these need a function like that of ``make_atoms``.
     """
 
     def predict(params: PyTree, graph: Graph) -> Prediction:

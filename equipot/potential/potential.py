@@ -209,7 +209,7 @@ def make_energy(
 def make_atoms(
     spec: PotentialSpec, model: nn.Module | None = None, *, directed: bool = False
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
-    """Does what ``make_energy`` does, and returns each atom's values of the quantities with it.
+    """Like ``make_energy``, but also returns the values of the quantities for each atom.
 
     These are those of ``outputs.of_atoms``: no value knows yet of the structure's other atoms.
 

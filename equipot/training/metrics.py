@@ -25,7 +25,7 @@ from equipot.typing import AnyArray, Array, Float, Int
 @no_type_check
 @struct.dataclass
 class Sum:
-    """A weighted sum and what it is to be divided by.
+    """A weighted sum and the weight to divide it by.
 
     Attributes:
       total: Σ w x.
@@ -67,7 +67,7 @@ class Tally:
         return found if some else {}
 
     def plus(self, counted: Mapping[str, tuple[float, ...]]) -> "Tally":
-        """With the sums that ``counted`` gave, where they are of the same quantities."""
+        """Adds the sums that ``counted`` returned, if they are of the same quantities."""
         if counted.keys() != self.sums.keys():
             return self
         before = {name: Sum(*counted[name]) for name in self.sums}
@@ -147,7 +147,7 @@ def errors(sums: Mapping[str, Sum], quantities: Iterable[str]) -> dict[str, floa
 
 
 def mae_and_rmse(difference: np.ndarray) -> tuple[float, float]:
-    """Of numbers on the host, at least one of them."""
+    """MAE and RMSE of numbers on the host, at least one of them."""
     count = difference.size
     absolute = Sum(total=np.sum(np.abs(difference)), weight=count)
     return _mae_and_rmse(absolute, Sum(total=np.sum(difference**2), weight=count))

@@ -94,7 +94,7 @@ def split_errors(
 
 
 def _groups(structures: Sequence[Structure]) -> list[str]:
-    """What each structure is told apart by: its group, or its level of theory."""
+    """What distinguishes each structure: its group, or its level of theory."""
     groups, heads = [s.group for s in structures], [s.head for s in structures]
     return heads if not any(groups) and len(set(heads)) > 1 else groups
 

@@ -1,4 +1,4 @@
-"""The state of a run: what lives on the devices, and what the loop knows beside it."""
+"""The state of a run: what lives on the devices, and what the loop keeps on the host."""
 
 import dataclasses
 import math

@@ -16,12 +16,12 @@ from equipot.typing import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """What a pair adds to its center: weighted harmonics, or at last its energy.
+    """What a pair adds to its center: weighted harmonics, or, after the last layer, its energy.
 
     Attributes:
       config: Settings.
       layer: Number of layers whose environments are known.
-      outputs: Names and irreps of what is asked for beside the energy.
+      outputs: Names and irreps of the quantities requested in addition to the energy.
     """
 
     config: Config

@@ -51,7 +51,7 @@ _WIDEST_TABLE = 128  # functions of distance and pair of species that enter one 
 
 
 class Model(nn.Module):
-    """Allegro as a function from edges to energies of atoms, and to what else is asked of them.
+    """Allegro as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -72,7 +72,7 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Like the energy that is a sum over pairs: Σ_j w[ij] Yˡ(r_ij), w linear in what the energy is
         linear in.

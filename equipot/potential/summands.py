@@ -47,7 +47,7 @@ class Summand(Protocol):
 
 
 def check(plus: Sequence[Any]) -> tuple[Summand, ...]:
-    """Returns the term to add, if it is one.
+    """Returns the summands, and refuses anything else.
 
     Args:
       plus: Summands.

@@ -4,6 +4,8 @@ Plain functions, called from inside a model's ``__call__``; a parameter that one
 belongs to the model, under the name that its files have always had.
 """
 
+from typing import Any
+
 from flax import linen as nn
 
 from equipot.e3.arrays.irreps import Irrep
@@ -41,7 +43,7 @@ def harmonics(edge_vectors: Float[Array, "edges 3"], lmax: int) -> dict[Irrep, C
       edge_vectors: Å.
       lmax: Highest degree.
     """
-    degrees = spherical_harmonics_components(radial.safe_normalize(edge_vectors), lmax)
+    degrees: Any = spherical_harmonics_components(radial.safe_normalize(edge_vectors), lmax)
     return {Irrep(l, (-1) ** l): components for l, components in enumerate(degrees)}
 
 

@@ -188,10 +188,10 @@ def _network(widths: list[int], name: str) -> MultiLayerPerceptron:
 def _message(
     matrices: dict[Path, Array],
     sent: dict[Path, Array],
-    along: tuple[Float[Array, "edges width"], Float[Array, "edges 3"]],
+    of_edges: tuple[Float[Array, "edges width"], Float[Array, "edges 3"]],
 ) -> dict[Irrep, Array]:
     """What each edge brings: ``{irrep: [edges, ..., channels]}``."""
-    hidden, directions = along
+    hidden, directions = of_edges
     filters = channels.radial_weights(matrices, hidden)
     along = sent[_ALONG_EDGE] * filters[_ALONG_EDGE]
     vector = directions[:, :, None] * along[:, None, :]

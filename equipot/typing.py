@@ -2,9 +2,13 @@
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, Key
 
+AnyArray: TypeAlias = Array | np.ndarray
+"""An array on the device or on the host."""
+
 PyTree: TypeAlias = Any
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "PyTree"]
+__all__ = ["AnyArray", "Array", "Bool", "Float", "Int", "Key", "PyTree"]

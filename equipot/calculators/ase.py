@@ -40,7 +40,7 @@ class EquipotCalculator(Calculator):
     each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
     other processes, which compile a program of their own.
 
-    Quantities that the potential was trained on besides are in ``results`` by their names; what is
+    Further quantities that the potential was trained on are in ``results`` by their names; what is
     called ``dipole``, ``charges`` or ``magnetic_moment`` is what ASE's ``get_dipole_moment``,
     ``get_charges`` and ``get_magnetic_moments`` give. Charges add up to ``atoms.info["charge"]``,
     which is 0 where it is not there.

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,13 @@ def add_parser(commands: Any) -> None:
         "--batch-size", type=int, default=8, metavar="N", help="structures at once; default 8"
     )
     structures.add_head_option(parser)
-    structures.add_label_options(parser)
+    structures.add_label_options(parser).add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="QUANTITY=KEY",
+        help="name of a declared quantity of the potential in the file, as in dipole=mu",
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     potential = artefact.load(options.potential)
     declared = potential.spec.quantities
     config = structures.data_options(options, options.structures, options.group_key)
-    config = dataclasses.replace(config, quantities=quantities.configured(declared))
+    config = dataclasses.replace(config, quantities=_declarations(declared, options.key))
     contents = [readers.read_file(path, config) for path in options.structures]
     print("\n".join(line for content in contents for line in content.found))
     frames = [structure for content in contents for structure in content.structures]
@@ -63,6 +70,26 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         files.write(options.json, json.dumps(table.to_json(), indent=2) + "\n")
         print(f"table: {options.json}")
+
+
+def _declarations(
+    declared: Sequence[quantities.Quantity], keys: Sequence[str]
+) -> dict[str, quantities.QuantityConfig]:
+    """The quantities of a potential, with their keys in this file where options name them."""
+    found = quantities.configured(declared)
+    for word in keys:
+        name, _, key = word.partition("=")
+        if not name or not key:
+            raise errors.ConfigError(f"--key: expected QUANTITY=KEY, received '{word}'")
+        if name in quantities.DERIVED:
+            raise errors.ConfigError(f"--key: for {name} use --{name}-key {key}")
+        if name not in found:
+            raise errors.ConfigError(
+                f"--key: the potential gives no '{name}'.{errors.did_you_mean(name, found)}"
+                f" Declared quantities: {', '.join(found) or 'none'}"
+            )
+        found[name] = dataclasses.replace(found[name], key=key)
+    return found
 
 
 def _check_not_read_from(options: argparse.Namespace) -> None:

@@ -23,11 +23,12 @@ _KEYS = {
 }
 
 
-def add_label_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say where labels stand in a file, and in which units."""
+def add_label_options(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Adds a group of options that say where labels stand in a file, and in which units."""
     group = parser.add_argument_group("how the file is read")
     for name, meaning in _KEYS.items():
         group.add_argument(f"--{name}", metavar="NAME", help=meaning)
+    return group
 
 
 def data_options(

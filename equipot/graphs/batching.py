@@ -145,6 +145,7 @@ def _fill(batch: Batch, graphs: Sequence[HostGraph], quantities: Mapping[str, Qu
     """Writes the graphs over the padding of one device, in place."""
     node = edge = 0
     target, own = batch.graph, batch.graph.globals
+    senders, receivers = np.asarray(target.senders), np.asarray(target.receivers)  # not copied
     for index, graph in enumerate(graphs):
         nodes = slice(node, node + graph.num_nodes)
         edges = slice(edge, edge + graph.num_edges)
@@ -153,8 +154,8 @@ def _fill(batch: Batch, graphs: Sequence[HostGraph], quantities: Mapping[str, Qu
         if graph.offsets is not None:
             target.nodes.offsets[nodes] = graph.offsets
         target.edges.cell_shifts[edges] = graph.cell_shifts
-        np.add(graph.senders, node, out=target.senders[edges])
-        np.add(graph.receivers, node, out=target.receivers[edges])
+        np.add(graph.senders, node, out=senders[edges])
+        np.add(graph.receivers, node, out=receivers[edges])
         target.n_node[index], target.n_edge[index] = graph.num_nodes, graph.num_edges
         own.cell[index], own.volume[index] = graph.cell, graph.volume
         own.head[index], own.charge[index] = graph.head, graph.charge
@@ -164,9 +165,9 @@ def _fill(batch: Batch, graphs: Sequence[HostGraph], quantities: Mapping[str, Qu
                 label.value[nodes if quantities[name].per == "atom" else index] = found.value
                 label.weight[index] = found.weight
         node, edge = nodes.stop, edges.stop
-    target.senders[edge:] = target.receivers[edge:] = node
+    senders[edge:] = receivers[edge:] = node
     target.n_node[-1] = len(target.nodes.species) - node
-    target.n_edge[-1] = len(target.senders) - edge
+    target.n_edge[-1] = len(senders) - edge
 
 
 def _check_fit(graphs: Sequence[HostGraph], budget: Budget) -> None:

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from equipot.graphs.graph import AnyArray, Graph
-from equipot.typing import Array, Float, Int
+from equipot.graphs.graph import Graph
+from equipot.typing import AnyArray, Array, Float, Int
 
 
 def edge_vectors(

@@ -7,68 +7,65 @@ owns at least one node; padding edges run from the first padding node to itself 
 image at twice the cutoff, so that no radial function reaches them and no derivative meets a zero
 length. An edge is a pair of atoms, listed once, in any order and either direction; where it is to
 carry a message one way only, ``graphs.pairs`` says how. On the host the leaves are NumPy arrays; a
-batch for several devices has one more axis in front of every leaf.
+batch for several devices has one more axis in front of every leaf. The annotations of these records
+and others that are pytrees say what a leaf is; they are never executed (``no_type_check``), since
+``jax.tree.map`` puts shapes, shardings or None into the place of arrays.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, no_type_check
 
 import jraph
-import numpy as np
 from flax import struct
 
 from equipot.quantities import Label
-from equipot.typing import Array
-
-AnyArray: TypeAlias = Array | np.ndarray
-"""An array on the device or on the host."""
-
-Leaf: TypeAlias = Any
-"""An array, or whatever ``jax.tree.map`` puts into its place (a shape, a sharding, None)."""
+from equipot.typing import AnyArray, Float, Int
 
 
+@no_type_check
 @struct.dataclass
 class Nodes:
     """Per atom: where it is, and what it is.
 
     Attributes:
-      positions: Å, Float[nodes, 3].
-      species: Index into the species table, Int[nodes].
-      offsets: Å, Float[nodes, 3]; what to add to positions so that sets of atoms that no pairs
+      positions: Å.
+      species: Index into the species table.
+      offsets: Å; what to add to positions so that sets of atoms that no pairs
         connect lie to each other as they do; zero where there is one, or something is periodic.
     """
 
-    positions: Leaf
-    species: Leaf
-    offsets: Leaf
+    positions: Float[AnyArray, "nodes 3"]
+    species: Int[AnyArray, " nodes"]
+    offsets: Float[AnyArray, "nodes 3"]
 
 
+@no_type_check
 @struct.dataclass
 class Edges:
     """Per pair of atoms.
 
     Attributes:
-      cell_shifts: Lattice shift of the receiver's image, in units of the cell, Int[edges, 3].
+      cell_shifts: Lattice shift of the receiver's image, in units of the cell.
     """
 
-    cell_shifts: Leaf
+    cell_shifts: Int[AnyArray, "edges 3"]
 
 
+@no_type_check
 @struct.dataclass
 class Globals:
     """Per structure: the cell, and what the structure is asked for.
 
     Attributes:
-      cell: Lattice vectors in rows, Å, Float[graphs, 3, 3]; zero in directions that are not
-        periodic.
-      volume: Å³, Float[graphs]; 1 where not all three directions are periodic, and in padding.
-      head: Index of the level of theory, Int[graphs].
-      charge: Total charge in elementary charges, Float[graphs].
+      cell: Lattice vectors in rows, Å; zero in directions that are not periodic.
+      volume: Å³; 1 where not all three directions are periodic, and in padding.
+      head: Index of the level of theory.
+      charge: Total charge in elementary charges.
     """
 
-    cell: Leaf
-    volume: Leaf
-    head: Leaf
-    charge: Leaf
+    cell: Float[AnyArray, "graphs 3 3"]
+    volume: Float[AnyArray, " graphs"]
+    head: Int[AnyArray, " graphs"]
+    charge: Float[AnyArray, " graphs"]
 
 
 if TYPE_CHECKING:
@@ -79,20 +76,20 @@ if TYPE_CHECKING:
         Attributes:
           nodes: Per atom.
           edges: Per pair.
-          receivers: Where the vectors of the edges end, Int[edges].
-          senders: Where they start, Int[edges].
+          receivers: Where the vectors of the edges end.
+          senders: Where they start.
           globals: Per structure.
-          n_node: Atoms of each structure, Int[graphs].
-          n_edge: Pairs of each structure, Int[graphs].
+          n_node: Atoms of each structure.
+          n_edge: Pairs of each structure.
         """
 
         nodes: Nodes
         edges: Edges
-        receivers: Leaf
-        senders: Leaf
+        receivers: Int[AnyArray, " edges"]
+        senders: Int[AnyArray, " edges"]
         globals: Globals
-        n_node: Leaf
-        n_edge: Leaf
+        n_node: Int[AnyArray, " graphs"]
+        n_edge: Int[AnyArray, " graphs"]
 
 else:
     Graph = jraph.GraphsTuple

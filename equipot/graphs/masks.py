@@ -6,8 +6,8 @@ before it, and are padding too.
 
 import jax.numpy as jnp
 
-from equipot.graphs.graph import AnyArray, Graph
-from equipot.typing import Array, Bool
+from equipot.graphs.graph import Graph
+from equipot.typing import AnyArray, Array, Bool
 
 
 def node_mask(graph: Graph) -> Bool[Array, " nodes"]:

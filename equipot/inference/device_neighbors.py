@@ -8,6 +8,7 @@ anew. The lists are those of ``equipot.store.neighbors``, each pair once, in an 
 
 import dataclasses
 import itertools
+from typing import no_type_check
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,6 @@ from flax import struct
 from jax import lax
 
 from equipot import errors
-from equipot.graphs.graph import Leaf
 from equipot.store import neighbors
 from equipot.typing import Array, Bool, Float, Int
 
@@ -58,24 +58,25 @@ class Plan:
         return int(np.prod([2 * r + 1 for r in self.reach]))
 
 
+@no_type_check
 @struct.dataclass
 class Pairs:
     """What was found, padded: padding edges run from the first padding node to itself.
 
     Attributes:
-      senders: Either atom of each pair, int32, [capacity].
-      receivers: The other one, int32, [capacity].
-      cell_shifts: Lattice shifts of the receivers, int32, [capacity, 3]; (1, 0, 0) in padding.
+      senders: Either atom of each pair, int32.
+      receivers: The other one, int32.
+      cell_shifts: Lattice shifts of the receivers, int32; (1, 0, 0) in padding.
       num_pairs: Number of pairs there are, also where that is more than the capacity.
       overflow: Whether the list lacks pairs, for want of room or because the cell has shrunk so far
         that more images count than are looked at.
     """
 
-    senders: Leaf
-    receivers: Leaf
-    cell_shifts: Leaf
-    num_pairs: Leaf
-    overflow: Leaf
+    senders: Int[Array, " capacity"]
+    receivers: Int[Array, " capacity"]
+    cell_shifts: Int[Array, "capacity 3"]
+    num_pairs: Int[Array, ""]
+    overflow: Bool[Array, ""]
 
 
 def plan(

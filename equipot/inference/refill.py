@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import numpy as np
 
 from equipot.graphs import batching
 from equipot.graphs.graph import Graph
@@ -67,7 +68,8 @@ class Refill:
             (host.edges.cell_shifts, found.cell_shifts, (1, 0, 0)),
         ):
             # With mode="raise" NumPy writes to a copy first.
-            source.take(pairs.others, axis=0, out=target[first:count], mode="clip")
+            room = np.asarray(target)[first:count]
+            source.take(pairs.others, axis=0, out=room, mode="clip")
             target[count : self._filled] = filling
         self._filled = count
         host.n_edge[:] = count, self.budget.edges - count

@@ -1,1 +1,1 @@
-"""Architectures, one file each: from a graph to one interaction energy per atom."""
+"""Architectures, one module each: from a graph to one interaction energy per atom."""

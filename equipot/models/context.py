@@ -1,18 +1,18 @@
-"""What a model is told of the potential that it becomes part of."""
+"""What a model needs to know about the potential that it becomes part of."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelContext:
-    """The facts that are not settings: they come from the data, or from who calls the model.
+    """Facts that are not settings: they come from the data, or from whoever calls the model.
 
     Attributes:
       species_table: Atomic number of each species, ascending.
       avg_num_neighbors: Mean number of neighbors in the training set.
       num_heads: Number of levels of theory; 1 for a model that cannot tell them apart.
       directed: Whether edges are directed; without, each is a pair, see ``equipot.graphs.pairs``.
-      outputs: What it gives for each atom beside energies: name and irreps, as in ``0e+2e``.
+      outputs: Further quantities to predict for each atom: name and irreps, as in ``0e+2e``.
     """
 
     species_table: tuple[int, ...]

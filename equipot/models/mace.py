@@ -4,7 +4,7 @@ Reference: Batatia et al. 2022, NeurIPS 35. arXiv:2206.07697; the variants are t
 """
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,9 +16,8 @@ from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import activations, radial, radial_transforms
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels, many_body
-from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
-from equipot.models import output
+from equipot.models import edges, output
 from equipot.models.context import ModelContext
 from equipot.models.output import Output
 from equipot.models.settings import check_settings
@@ -204,13 +203,13 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """MACE as a function from edges to energies of atoms, and to what else is asked of them.
+    """MACE as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
       context: Species, neighbors, and the form of the graphs.
       species_tables: Parameters that have a row for each species.
-      has_heads: It has readouts of its own for each level of theory.
+      has_heads: Each level of theory has its own readouts.
     """
 
     config: Config
@@ -227,23 +226,20 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
         basis = self._radial_basis(edge_vectors, species[senders], species[receivers])
-        harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
-        edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
-
-        shape = (self.context.num_species, config.num_channels)
-        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
-        features = {SCALAR: embedding[species][:, None, :]}
+        edge_sh = edges.harmonics(edge_vectors, config.lmax)
+        width = config.num_channels
+        features = {SCALAR: edges.embedding(self, species, width, edge_vectors)[:, None, :]}
         energies, layers = [], []
         for i, order in enumerate(config.orders):
             last = i == config.num_layers - 1
@@ -267,7 +263,7 @@ class Model(nn.Module):
         return output.finish(self, sum(energies[1:], energies[0]), _side_by_side(layers))
 
     def _last_irreps(self) -> dict[Irrep, int]:
-        """Irreps of the last features: scalars, and what is read from them besides."""
+        """Irreps of the last features: scalars, and those of other requested quantities."""
         needed = {SCALAR, *output.irreps_of(self.context)}
         every = self.config.irreps(self.config.lmax, self.config.parity)
         return {irrep: width for irrep, width in every.items() if irrep in needed}

@@ -4,7 +4,7 @@ Reference: Batzner et al. 2022, Nature Communications 13, 2453. DOI 10.1038/s414
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -14,9 +14,8 @@ from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import radial
 from equipot.e3.kernels.convolution import Components, convolution, paths
 from equipot.e3.nn import channels
-from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
-from equipot.models import output
+from equipot.models import edges, output
 from equipot.models.context import ModelContext
 from equipot.models.output import Output
 from equipot.models.settings import check_settings
@@ -160,7 +159,7 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """NequIP as a function from edges to energies of atoms, and to what else is asked of them.
+    """NequIP as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -181,25 +180,27 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
-        lengths = radial.safe_norm(edge_vectors)
-        basis = self._bessel(lengths)
-        basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
-        harmonics = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
-        edge_sh: dict[Irrep, Any] = {Irrep(l, (-1) ** l): y for l, y in enumerate(harmonics)}
-
-        shape = (self.context.num_species, config.embedding_channels or config.widths[0])
-        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
-        features = {SCALAR: embedding[species][:, None, :]}
+        basis = edges.bessel_basis(
+            self,
+            radial.safe_norm(edge_vectors),
+            config.num_radial_basis,
+            config.cutoff,
+            config.polynomial_cutoff,
+            trainable=config.trainable_bessel,
+        )
+        edge_sh = edges.harmonics(edge_vectors, config.lmax)
+        width = config.embedding_channels or config.widths[0]
+        features = {SCALAR: edges.embedding(self, species, width, edge_vectors)[:, None, :]}
         needed = {SCALAR, *output.irreps_of(self.context)}
         last_irreps = {irrep: n for irrep, n in config.irreps.items() if irrep in needed}
         for i in range(config.num_layers):
@@ -214,14 +215,6 @@ class Model(nn.Module):
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
         return output.finish(self, self._readout(features[SCALAR][:, 0, :]), features)
-
-    def _bessel(self, lengths: Float[Array, " edges"]) -> Float[Array, "edges basis"]:
-        """The radial basis before its envelope."""
-        number, cutoff = self.config.num_radial_basis, self.config.cutoff
-        if not self.config.trainable_bessel:
-            return radial.bessel(lengths, number, cutoff)
-        roots = self.param("bessel_roots", radial.whole_numbers, (number,), lengths.dtype)
-        return radial.bessel_with_roots(lengths, roots, cutoff)
 
     def _readout(self, scalars: Float[Array, "nodes channels"]) -> Float[Array, " nodes"]:
         """From the last scalars to one number per atom."""

@@ -1,11 +1,12 @@
-"""What a model gives for each atom, and the readouts of the quantities that it is asked for.
+"""What a model returns for each atom, and the readouts of the quantities requested from it.
 
-A model ends with ``finish(self, energy, features)``: that makes the one shape in which all models
-answer, and a readout of the features for each quantity of the ``ModelContext``.
+A model ends with ``finish(self, energy, features)``: it brings the output into
+the form that all models share, and adds a readout of the features for each quantity of the
+``ModelContext``.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, no_type_check
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -22,21 +23,21 @@ PREFIX = "output_"
 """How the names of the parameters of a readout begin."""
 
 
+@no_type_check
 @struct.dataclass
 class Output:
-    """What a model says of atoms.
+    """What a model predicts for each atom.
 
     Attributes:
-      energies: Interaction energies in units of the potential's scale, Float[nodes, heads].
+      energies: Interaction energies in units of the potential's scale.
       others: By name, for each of the context's ``outputs`` the components of its irreps, one after
-        another in the order of ``equipot.e3``, Float[nodes, components].
-      features: By irrep, what energies and others are read from, Float[nodes, 2l+1, channels];
-        empty for a model that has none.
+        another in the order of ``equipot.e3``.
+      features: By irrep, what energies and others are read from; empty for a model that has none.
     """
 
-    energies: Any
-    others: dict[str, Any]
-    features: dict[Irrep, Any]
+    energies: Float[Array, "nodes heads"]
+    others: dict[str, Float[Array, "nodes components"]]
+    features: dict[Irrep, Float[Array, "nodes 2l+1 channels"]]
 
 
 class Readout(nn.Module):
@@ -66,7 +67,7 @@ class Readout(nn.Module):
 
 
 def irreps_of(context: ModelContext) -> frozenset[Irrep]:
-    """The irreps that a model is asked for beside its energies."""
+    """The irreps requested from a model in addition to its energies."""
     return frozenset(part.ir for _, irreps in context.outputs for part in Irreps(irreps))
 
 
@@ -81,8 +82,8 @@ def finish(
     Args:
       module: The model, with the fields ``config`` and ``context``.
       energy: [nodes], or [nodes, heads] with several heads.
-      features: By irrep, [nodes, 2l+1, channels], 0e among them; from these the quantities are
-        read. Empty where there are none.
+      features: By irrep, [nodes, 2l+1, channels], 0e among them; the quantities are read
+        from these. Empty for a model without features.
       others: The quantities themselves, by name, where the model has made them.
 
     Raises:
@@ -99,7 +100,7 @@ def finish(
 
 
 def check_irreps(module: nn.Module, name: str, irreps: str, known: Mapping[Irrep, Any]) -> None:
-    """Refuses a quantity of which the model has no features.
+    """Refuses a quantity with an irrep that the features of the model lack.
 
     Args:
       module: The model, with the field ``config``.
@@ -112,7 +113,7 @@ def check_irreps(module: nn.Module, name: str, irreps: str, known: Mapping[Irrep
     """
     missing = [part.ir for part in Irreps(irreps) if part.ir not in known or SCALAR not in known]
     if missing:
-        model = type(module).__module__.rpartition(".")[2]
+        model = type(module).__module__.removesuffix(".model").rpartition(".")[2]
         raise errors.ConfigError(
             f"data.quantities.{name}: has the irreps {irreps}, but of {missing[0]} the model"
             f" {model} has no features (of {', '.join(map(str, known)) or 'none'} only);"

@@ -17,7 +17,7 @@ from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn import channels
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.graphs import pairs
-from equipot.models import output
+from equipot.models import edges, output
 from equipot.models.context import ModelContext
 from equipot.models.output import Output
 from equipot.models.settings import check_settings
@@ -79,7 +79,7 @@ class Message(nn.Module):
         senders: Int[Array, " edges"],
         receivers: Int[Array, " edges"],
     ) -> tuple[Float[Array, "nodes channels"], Float[Array, "nodes 3 channels"]]:
-        """Returns what is added to scalars and vectors; there are none of these at first."""
+        """Returns what is added to scalars and vectors; at first there are no vectors."""
         width = scalars.shape[-1]
         paths = [_TO_SCALAR, _ALONG_EDGE] + ([] if vectors is None else [_CARRIED])
         mixed = _network([width, len(paths) * width], "mixed")(scalars)
@@ -119,7 +119,7 @@ class Update(nn.Module):
 
 
 class Model(nn.Module):
-    """PaiNN as a function from edges to energies of atoms, and to what else is asked of them.
+    """PaiNN as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -140,32 +140,33 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
-        if not self.context.directed:
-            edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
+        edge_vectors, senders, receivers = edges.directed(
+            self.context, edge_vectors, senders, receivers
+        )
         lengths = radial.safe_norm(edge_vectors)
-        basis = radial.bessel(lengths, config.num_radial_basis, config.cutoff)
-        basis *= radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)[:, None]
-        edges = basis, radial.safe_normalize(edge_vectors), senders, receivers
-        shape = (self.context.num_species, config.num_channels)
-        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
-        scalars, vectors = embedding[species], None
+        basis = edges.bessel_basis(
+            self, lengths, config.num_radial_basis, config.cutoff, config.polynomial_cutoff
+        )
+        along = basis, radial.safe_normalize(edge_vectors), senders, receivers
+        scalars = edges.embedding(self, species, config.num_channels, edge_vectors)
+        vectors = None
         for i in range(config.num_layers):
             average = self.context.avg_num_neighbors
             message = Message(config.radial_widths, average, name=f"message_{i}")
             sent = scalars, vectors
             if vectors is not None:
                 sent = exchange(sent)
-            more_scalars, more_vectors = message(*sent, *edges)
+            more_scalars, more_vectors = message(*sent, *along)
             scalars = scalars + more_scalars
             vectors = more_vectors if vectors is None else vectors + more_vectors
             more_scalars, more_vectors = Update(name=f"update_{i}")(scalars, vectors)
@@ -187,10 +188,10 @@ def _network(widths: list[int], name: str) -> MultiLayerPerceptron:
 def _message(
     matrices: dict[Path, Array],
     sent: dict[Path, Array],
-    edges: tuple[Float[Array, "edges width"], Float[Array, "edges 3"]],
+    of_edges: tuple[Float[Array, "edges width"], Float[Array, "edges 3"]],
 ) -> dict[Irrep, Array]:
     """What each edge brings: ``{irrep: [edges, ..., channels]}``."""
-    hidden, directions = edges
+    hidden, directions = of_edges
     filters = channels.radial_weights(matrices, hidden)
     along = sent[_ALONG_EDGE] * filters[_ALONG_EDGE]
     vector = directions[:, :, None] * along[:, None, :]

@@ -1,4 +1,4 @@
-"""The models by name: every other file in this folder holds a ``Config`` and a ``Model``.
+"""The models by name: every other module here, file or folder, has a ``Config`` and a ``Model``.
 
 So does a module that another package offers as an entry point of the group ``equipot.models``.
 """
@@ -16,7 +16,7 @@ from equipot import config, errors
 from equipot.models.context import ModelContext
 
 ENTRY_POINTS = "equipot.models"
-_NOT_MODELS = ("context", "harmonic_readout", "output", "registry", "settings")
+_NOT_MODELS = ("context", "edges", "output", "registry", "settings")
 
 
 def available() -> tuple[str, ...]:
@@ -52,10 +52,10 @@ def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Modul
     Args:
       name: Name of the model.
       model_config: Its settings.
-      context: What it is told besides.
+      context: Facts about the data and the graphs.
 
     Raises:
-      ConfigError: If several heads are asked of a model that has one only.
+      ConfigError: If several heads are requested from a model that has only one.
     """
     model = _module(name).Model
     if context.num_heads > 1 and not getattr(model, "has_heads", False):

@@ -16,7 +16,7 @@ from equipot.e3.functions import activations, radial
 from equipot.e3.kernels.edge_sum import edge_sum
 from equipot.e3.nn.multi_layer_perceptron import MultiLayerPerceptron
 from equipot.graphs import pairs
-from equipot.models import output
+from equipot.models import edges, output
 from equipot.models.context import ModelContext
 from equipot.models.output import Output
 from equipot.models.settings import check_settings
@@ -106,7 +106,7 @@ class Interaction(nn.Module):
 
 
 class Model(nn.Module):
-    """SchNet as a function from edges to energies of atoms, and to what else is asked of them.
+    """SchNet as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -127,18 +127,19 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Args:
           edge_vectors: From sender to receiver, Å.
           species: Index of each atom's species.
           senders: Atom that sends.
           receivers: Atom that receives.
-          exchange: What atoms send comes from here, see ``equipot.graphs.pairs``.
+          exchange: Called on features that are about to be sent, see ``equipot.graphs.pairs``.
         """
         config = self.config
-        if not self.context.directed:
-            edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
+        edge_vectors, senders, receivers = edges.directed(
+            self.context, edge_vectors, senders, receivers
+        )
         lengths = radial.safe_norm(edge_vectors)
         gaussians = radial.soft_one_hot_linspace(
             lengths,
@@ -149,9 +150,7 @@ class Model(nn.Module):
             cutoff=False,
         )
         envelope = radial.polynomial_cutoff(lengths, config.cutoff, config.polynomial_cutoff)
-        shape = (self.context.num_species, config.num_channels)
-        embedding = self.param("embedding", nn.initializers.normal(1.0), shape, edge_vectors.dtype)
-        features = embedding[species]
+        features = edges.embedding(self, species, config.num_channels, edge_vectors)
         for i in range(config.num_layers):
             features = Interaction(
                 config.radial_widths, self.context.avg_num_neighbors, name=f"interaction_{i}"
@@ -169,10 +168,10 @@ class Model(nn.Module):
 def _filtered(
     layers: list[tuple[Array, Array]],
     features: Float[Array, "edges channels"],
-    edges: tuple[Float[Array, "edges basis"], Float[Array, " edges"]],
+    radial_parts: tuple[Float[Array, "edges basis"], Float[Array, " edges"]],
 ) -> Float[Array, "edges channels"]:
     """The sender's features times the filter of the distance times the envelope."""
-    x, envelope = edges
+    x, envelope = radial_parts
     activate = activations.normalize_function(activations.shifted_softplus)
     for i, (matrix, bias) in enumerate(layers):
         x = x @ matrix + bias[None, :]

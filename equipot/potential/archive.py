@@ -1,4 +1,4 @@
-"""One file made of named parts: a zip with a manifest of checksums, written whole or not at all.
+"""A file of named parts: a zip with a manifest of checksums, written whole or not at all.
 
 The bytes depend on the parts alone (no clock, no compression, names sorted), so that the same
 parts give the same file. Nothing is ever unpickled, and nothing is extracted to disk.

@@ -1,4 +1,4 @@
-"""The saved potential, ``*.equipot``: all that is needed to run it, in a file that is no pickle.
+"""The saved potential, ``*.equipot``: all that is needed to run it, in a file that is not a pickle.
 
 The file is a zip of JSON and ``.npy`` arrays (``archive.py`` has its manifest and checksums):
 

@@ -1,4 +1,4 @@
-"""Whether a specification and parameters that came from a file are those of a potential.
+"""Checks that a specification and parameters read from a file form a potential.
 
 Types are right by then (``equipot.config``); here it is what numbers may be, before a model is
 built from them: a number of layers or channels that no parameters in the file stand for would cost
@@ -30,7 +30,7 @@ _NARROWEST, _WIDEST = 0.1, 100.0  # lengths in a probe, in units of the cutoff
 
 
 def check_spec(spec: PotentialSpec) -> None:
-    """Refuses what no potential can be made of.
+    """Refuses a specification that no potential can have.
 
     Raises:
       ArtefactError: At a number that is not finite, a table that does not fit the others, or an
@@ -117,7 +117,7 @@ def check_probe(stored: Probe, spec: PotentialSpec) -> None:
 
 
 def _check_quantities(table: tuple[quantities.Quantity, ...]) -> None:
-    """Refuses quantities that nobody could have declared."""
+    """Refuses quantities that could not have been declared."""
     names = [quantity.name for quantity in table]
     _require(len(set(names)) == len(names), "quantities", "names that differ", names)
     declared = quantities.declared(

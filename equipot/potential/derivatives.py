@@ -2,37 +2,38 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 from equipot.graphs import geometry, masks
-from equipot.graphs.graph import Graph, Leaf
+from equipot.graphs.graph import Graph
 from equipot.potential import outputs
 from equipot.quantities import DERIVED, Quantity
 from equipot.typing import Array, Float, PyTree
 
 
+@no_type_check
 @struct.dataclass
 class Prediction:
-    """What a potential says of a padded batch; padding is zero, references are not included.
+    """What a potential predicts for a padded batch; padding is zero, references are not included.
 
     Attributes:
-      node_energy: Interaction energy of each atom, eV, Float[nodes].
-      energy: Their sum over each structure, eV, Float[graphs].
-      forces: −∂E/∂r, eV/Å, Float[nodes, 3].
-      stress: (1/V) ∂E/∂ε, eV/Å³, tension positive, Float[graphs, 3, 3]; meaningless where a
-        structure is not periodic.
-      others: Values of declared quantities by name, [nodes, ...] or [graphs, ...].
+      node_energy: Interaction energy of each atom, eV.
+      energy: Their sum over each structure, eV.
+      forces: −∂E/∂r, eV/Å.
+      stress: (1/V) ∂E/∂ε, eV/Å³, tension positive; meaningless where a structure is not
+        periodic.
+      others: Values of declared quantities by name, of nodes or of graphs.
     """
 
-    node_energy: Leaf
-    energy: Leaf
-    forces: Leaf
-    stress: Leaf
-    others: dict[str, Leaf] = dataclasses.field(default_factory=dict)
+    node_energy: Float[Array, " nodes"]
+    energy: Float[Array, " graphs"]
+    forces: Float[Array, "nodes 3"]
+    stress: Float[Array, "graphs 3 3"]
+    others: dict[str, Float[Array, "rows ..."]] = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> Array:
         """The values of one quantity."""
@@ -50,7 +51,7 @@ def differentiate(
       atoms: ``energy(params, edge_vectors, graph)``: one number per node, in eV; or one like that
         of ``make_atoms``.
       matmul_precision: Precision of matrix products on accelerators.
-      quantities: What is asked for besides; needs one like that of ``make_atoms``.
+      quantities: Further quantities to predict; these need a function like that of ``make_atoms``.
     """
 
     def predict(params: PyTree, graph: Graph) -> Prediction:

@@ -24,7 +24,7 @@ from equipot.typing import PyTree
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class HostPrediction:
-    """What a potential says of one structure, reference energies included; float64.
+    """What a potential predicts for one structure, reference energies included; float64.
 
     Attributes:
       energy: Total energy in eV.

@@ -1,4 +1,4 @@
-"""What a potential says of an atom without neighbors: a constant for each element, to be stated."""
+"""What a potential predicts for an atom without neighbors: a constant for each element."""
 
 import functools
 from collections.abc import Callable, Sequence

@@ -1,13 +1,13 @@
-"""From what a model gives for each atom to quantities: units, Cartesian form, sums over structures.
+"""From model outputs for each atom to quantities: units, Cartesian form, sums over structures.
 
-With m_i what the model says of atom i of species s, components of irreps, a quantity has
+With m_i the output of the model for atom i of species s, in components of irreps, a quantity is
 
     x_i = scale m_i + shift[s]
 
 in the units of its labels. Where values are to add up to the charge Q of a structure of N atoms,
 (Q − Σ_j x_j) / N is added to each. A quantity of structures is Σ_i x_i, and a dipole that names the
-charges q has Σ_i q_i (r_i − r̄) besides, r̄ the mean of the positions; that is left out where a
-direction is periodic, where it has no meaning.
+charges q also has Σ_i q_i (r_i − r̄), with r̄ the mean of the positions; that term is left out
+where a direction is periodic, since it has no meaning there.
 """
 
 import functools

@@ -209,7 +209,7 @@ def make_energy(
 def make_atoms(
     spec: PotentialSpec, model: nn.Module | None = None, *, directed: bool = False
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
-    """Does what ``make_energy`` does, and returns each atom's values of the quantities with it.
+    """Like ``make_energy``, but also returns the values of the quantities for each atom.
 
     These are those of ``outputs.of_atoms``: no value knows yet of the structure's other atoms.
 
@@ -300,12 +300,12 @@ def _make_learnt(
         graph: Graph,
         exchange: pairs.Exchange = pairs.keep,
     ) -> tuple[Float[Array, " nodes"], dict[str, Array]]:
-        species, num_nodes = graph.nodes.species, len(graph.nodes.species)
+        species, num_nodes = jnp.asarray(graph.nodes.species), len(graph.nodes.species)
         head = _heads_of_nodes(graph) if len(spec.heads) > 1 else ()
         scale = jax.lax.stop_gradient(params["scale"])[*head, species]
         shift = params["shift"] if spec.train_shift else jax.lax.stop_gradient(params["shift"])
         shift = shift[*head, species]
-        ends = graph.senders, graph.receivers
+        ends = jnp.asarray(graph.senders), jnp.asarray(graph.receivers)
         every = species
         if spec.anchor_isolated:
             # One atom of each species without neighbors is evaluated along with the others.

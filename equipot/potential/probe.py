@@ -1,4 +1,4 @@
-"""A small structure with what a potential said of it when saved, to be said again when loaded.
+"""A small structure and its prediction when saved, which a loaded potential must reproduce.
 
 It catches what checksums cannot: code that no longer computes what it did, a device with other
 arithmetic, weights in the wrong place.
@@ -74,7 +74,7 @@ def make_structure(species_table: tuple[int, ...], cutoff: float, head: str = ""
 def check_probe(
     probe: Probe, found: evaluate.HostPrediction, spec: PotentialSpec, where: str
 ) -> None:
-    """Compares what the potential says now with what it said when it was saved.
+    """Compares the prediction now with that when the potential was saved.
 
     Args:
       probe: As saved.

@@ -65,7 +65,6 @@ def compute_references(
     method = _method(config, species_table, isolated_atoms)
     open_ = undetermined(structures, species_table)
     notes: list[str] = []
-    zeros = np.zeros(len(species_table))
     missing = [structures_.symbol(z) for z in species_table if z not in isolated_atoms]
     if config.reference_energies == "auto" and isolated_atoms and missing:
         notes.append(
@@ -73,20 +72,9 @@ def compute_references(
             f" {', '.join(missing)}."
         )
     if method == "least_squares":
-        atomic_energies, rank = _least_squares(labelled, species_table, zeros)
-        shift = zeros
-        notes.append(
-            _describe("Least-squares reference energies", species_table, atomic_energies)
-            if labelled
-            else "Reference energies are zero: no training frame has an energy"
-        )
-        if labelled and rank < len(species_table):
-            notes.append(
-                f"The compositions of the training set have rank {rank} for {len(species_table)}"
-                " elements: how the energy is shared among elements is arbitrary, and these are not"
-                " energies of atoms. Energies of other compositions will be wrong; give isolated"
-                " atoms to avoid this."
-            )
+        shift = np.zeros(len(species_table))
+        atomic_energies, rank = _least_squares(labelled, species_table, shift)
+        notes += _about_fit(labelled, species_table, atomic_energies, rank)
     else:
         given = _given(method, config, species_table, isolated_atoms)
         atomic_energies = np.asarray([given[z] for z in species_table])
@@ -116,7 +104,7 @@ def compute_references_by_head(
     config: PotentialConfig,
     heads: Sequence[str],
 ) -> References:
-    """Does what ``compute_references`` does for each of several heads, from its structures alone.
+    """Applies ``compute_references`` to each of several heads, using only its own structures.
 
     Args:
       structures: The training set.
@@ -144,6 +132,26 @@ def compute_references_by_head(
         notes=tuple(f"{head}: {note}" for head, own in named for note in own.notes),
         undetermined=tuple(sorted({z for own in found for z in own.undetermined})),
     )
+
+
+def _about_fit(
+    labelled: Sequence[Structure],
+    species_table: Sequence[int],
+    atomic_energies: np.ndarray,
+    rank: int,
+) -> list[str]:
+    """Sentences about reference energies that were fitted, and how far they can be trusted."""
+    if not labelled:
+        return ["Reference energies are zero: no training frame has an energy"]
+    notes = [_describe("Least-squares reference energies", species_table, atomic_energies)]
+    if rank < len(species_table):
+        notes.append(
+            f"The compositions of the training set have rank {rank} for {len(species_table)}"
+            " elements: how the energy is shared among elements is arbitrary, and these are not"
+            " energies of atoms. Energies of other compositions will be wrong; give isolated"
+            " atoms to avoid this."
+        )
+    return notes
 
 
 def _method(

@@ -1,4 +1,4 @@
-"""Repulsion of screened nuclei: what keeps atoms apart where there are no data to learn it from."""
+"""Repulsion of screened nuclei, which keeps atoms apart where there are no data to learn from."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

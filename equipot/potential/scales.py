@@ -1,4 +1,4 @@
-"""Units and means of declared quantities from data, so that what a model learns is of order one.
+"""Units and means of declared quantities from data, so that a model learns numbers of order one.
 
 NumPy only; everything is in float64.
 """

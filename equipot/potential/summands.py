@@ -1,4 +1,4 @@
-"""Sums of potentials: what is added to a model's energy, with a cutoff and pairs of its own.
+"""Sums of potentials: terms added to the energy of a model, each with its own cutoff and pairs.
 
 A summand has a ``cutoff`` in Å and makes a function of the pairs up to it, padding apart:
 
@@ -47,7 +47,7 @@ class Summand(Protocol):
 
 
 def check(plus: Sequence[Any]) -> tuple[Summand, ...]:
-    """What is to be added, if it can be.
+    """Returns the summands, and refuses anything else.
 
     Args:
       plus: Summands.
@@ -77,7 +77,7 @@ def check(plus: Sequence[Any]) -> tuple[Summand, ...]:
 def make_predict(
     spec: PotentialSpec, plus: tuple[Summand, ...], platform: str | None = None
 ) -> Callable[..., Prediction]:
-    """Returns ``predict(params, graph, *graphs)``: what a potential and its summands say together.
+    """Returns ``predict(params, graph, *graphs)``: the sum of a potential and its summands.
 
     The first graph has the model's pairs, the others those of each summand; their atoms are the
     same, in the same places.

@@ -1,4 +1,4 @@
-"""The mean output of a network that knows nothing yet, taken off the shift.
+"""The mean output of an untrained network, subtracted from the shift.
 
 The shift is the mean binding energy of an element's atoms in the labels, so that the network has
 only deviations to learn. A network with random parameters gives numbers that have a mean of their
@@ -21,7 +21,7 @@ _PAIRS = 200_000  # of all of them, but one structure is always taken
 
 
 def centered(parts: Preparation) -> Preparation:
-    """Takes the mean output for each element's atoms off the element's shift.
+    """Subtracts the mean output for the atoms of each element from its shift.
 
     Structures are taken evenly from the training split, whatever the seed and the devices. Elements
     that these do not hold get the mean of all atoms. An anchored potential is left as it is: an

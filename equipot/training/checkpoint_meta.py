@@ -1,4 +1,4 @@
-"""What stands in a checkpoint beside the arrays: where the run is, and digests of everything.
+"""What a checkpoint holds besides its arrays: the progress of the run, and digests of everything.
 
 Orbax has no checksum for this part, and none for all bytes of the arrays: a flipped bit would be
 believed. Checkpoints written before there were digests are read without, as far as their numbers
@@ -36,7 +36,7 @@ class Meta:
 
 
 def to_strings(progress: Progress, parts: Mapping[str, PyTree]) -> dict[str, str]:
-    """What Orbax stores: JSON, and its digest.
+    """Returns what Orbax stores: JSON, and its digest.
 
     Args:
       progress: Where the run stands.

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, by Orbax: the latest few and the best, written while training goes on.
+"""Checkpoints of a run, by Orbax: the latest few and the best, written while training continues.
 
 Each step is a folder with four parts: ``params``, ``ema``, ``opt`` (the optimizer and what belongs
 to the step) and ``meta`` (``Progress``, and shapes and digests of all arrays). A checkpoint is
@@ -50,7 +50,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int, process: Process = ALONE) -> None:
-        """Opens the folder, making it if needed; what a killed run left half-written is removed.
+        """Opens the folder, making it if needed; removes what a killed run left half-written.
 
         Args:
           folder: Where they are.
@@ -180,7 +180,7 @@ class Checkpoints:
         return restored, progress
 
     def load_ema(self, step: int, like: TrainState) -> PyTree:
-        """Reads the averaged parameters of one checkpoint, the best say, into NumPy arrays.
+        """Reads the averaged parameters of one checkpoint, such as the best, into NumPy arrays.
 
         Raises:
           CheckpointError: If it is damaged or was made by another program.
@@ -198,7 +198,7 @@ class Checkpoints:
         self._checkpointer.reload()
 
     def _check_room(self, size: int) -> None:
-        """Claims room for a checkpoint and gives it back: where that fails Orbax would wait."""
+        """Reserves room for a checkpoint and frees it: where that fails, Orbax would hang."""
         probe = self.folder / ".probe"
         probe.mkdir()
         try:
@@ -218,7 +218,7 @@ class Checkpoints:
             raise self._damaged(step, str(error)) from error
 
     def _best_step(self, step: int) -> int:
-        """The best step by the account of a checkpoint; its own step where it says nothing."""
+        """The best step recorded in a checkpoint; its own step where none is recorded."""
         try:
             return self._meta(step).progress.best_step
         except errors.CheckpointError:
@@ -259,7 +259,7 @@ class Checkpoints:
         raise self._damaged(step, why)
 
     def _damaged(self, step: int, why: str) -> errors.CheckpointError:
-        """With what to do: whatever is advised here goes on."""
+        """Says what to do; following this advice lets the run continue."""
         others = [own for own in self.steps if own != step]
         if not others:
             advice = f"move {self.folder} away, and the same command begins anew"
@@ -302,7 +302,7 @@ class Checkpoints:
 
 
 class _Kept:
-    """Orbax's policy of what stays: the latest, and the best by the account of each of them.
+    """Orbax's policy of what to keep: the latest, and the best step recorded in each of them.
 
     Attributes:
       best: The best step by the account of each checkpoint.

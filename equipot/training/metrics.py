@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -19,23 +19,21 @@ from equipot.graphs import geometry
 from equipot.graphs.graph import Batch
 from equipot.potential.potential import Prediction
 from equipot.quantities import DERIVED, Quantity
-from equipot.typing import Array, Float
-
-Leaf: TypeAlias = Any
-"""An array on the device or on the host, or what ``jax.tree.map`` puts into its place."""
+from equipot.typing import AnyArray, Array, Float, Int
 
 
+@no_type_check
 @struct.dataclass
 class Sum:
-    """A weighted sum and what it is to be divided by.
+    """A weighted sum and the weight to divide it by.
 
     Attributes:
-      total: Σ w x, [].
-      weight: What is counted: labels, or steps, [].
+      total: Σ w x.
+      weight: What is counted: labels, or steps.
     """
 
-    total: Leaf
-    weight: Leaf
+    total: Float[AnyArray, ""] | float
+    weight: Float[AnyArray, ""] | float
 
     @property
     def mean(self) -> Array:
@@ -47,19 +45,20 @@ class Sum:
 Sums = dict[str, Sum]
 
 
+@no_type_check
 @struct.dataclass
 class Tally:
     """What is counted on the device between two lines of the log.
 
     Attributes:
       sums: Sums of errors, and of ``loss`` and ``grad_norm`` over steps.
-      bad_step: First step at which the loss or the gradient was not finite; -1 for none; int32, [].
-      bad_terms: The weighted terms of the loss at that step, by name; 0 for none, [].
+      bad_step: First step at which the loss or the gradient was not finite; -1 for none; int32.
+      bad_terms: The weighted terms of the loss at that step, by name; 0 for none.
     """
 
     sums: Sums
-    bad_step: Leaf
-    bad_terms: dict[str, Leaf]
+    bad_step: Int[Array, ""]
+    bad_terms: dict[str, Float[Array, ""]]
 
     def counted(self) -> dict[str, tuple[float, ...]]:
         """The sums on the host as (total, weight), exactly; empty where no step was counted."""
@@ -68,7 +67,7 @@ class Tally:
         return found if some else {}
 
     def plus(self, counted: Mapping[str, tuple[float, ...]]) -> "Tally":
-        """With the sums that ``counted`` gave, where they are of the same quantities."""
+        """Adds the sums that ``counted`` returned, if they are of the same quantities."""
         if counted.keys() != self.sums.keys():
             return self
         before = {name: Sum(*counted[name]) for name in self.sums}
@@ -148,7 +147,7 @@ def errors(sums: Mapping[str, Sum], quantities: Iterable[str]) -> dict[str, floa
 
 
 def mae_and_rmse(difference: np.ndarray) -> tuple[float, float]:
-    """Of numbers on the host, at least one of them."""
+    """MAE and RMSE of numbers on the host, at least one of them."""
     count = difference.size
     absolute = Sum(total=np.sum(np.abs(difference)), weight=count)
     return _mae_and_rmse(absolute, Sum(total=np.sum(difference**2), weight=count))

@@ -1,4 +1,4 @@
-"""What to say where a step of training was not finite: which term, and of which structures."""
+"""What to report when a training step was not finite: which term, and which structures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ _MOST_NAMED = 3
 
 
 def cause(terms: Mapping[str, float]) -> str:
-    """Names what was not finite first, from the terms of the loss at that step.
+    """Names the first thing that was not finite, from the terms of the loss at that step.
 
     Args:
       terms: Weighted terms of the loss.

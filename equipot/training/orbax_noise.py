@@ -1,4 +1,4 @@
-"""Orbax and TensorStore made quiet: their log lines, and what they leave undone after a failure."""
+"""Silences Orbax and TensorStore: their log lines, and what they leave undone on failure."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ _LEFT_UNDONE = ("never retrieved", "exception calling callback")
 
 
 class Quiet(logging.Filter):
-    """Keeps Orbax's own log lines away: what goes wrong is raised, once, as a sentence."""
+    """Hides Orbax's own log lines: failures are raised, once, as a sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is shown."""

@@ -43,22 +43,26 @@ class SplitErrors:
     Attributes:
       quantities: Per component, of energies per atom, in the unit of the quantity; None for one
         without labels.
-      elements: Errors of the forces by chemical symbol.
+      elements: Errors of the quantities of atoms, by name and chemical symbol.
       groups: Errors by ``Structure.group``, where structures have one, else by level of theory,
         where there are several.
     """
 
     quantities: Mapping[str, Errors | None]
-    elements: Mapping[str, Errors] = dataclasses.field(default_factory=dict)
+    elements: Mapping[str, Mapping[str, Errors]] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, "SplitErrors"] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers in the units of the quantities, nested as in metrics.json."""
+        """Plain numbers in the units of the quantities, nested as in metrics.json.
+
+        Errors of the forces by element stand under ``elements``, those of others under their name.
+        """
         result: dict[str, Any] = {}
         for name, errors in self.quantities.items():
             result[name] = None if errors is None else errors.to_json(name != "energy")
-        if self.elements:
-            result["elements"] = {k: errors.to_json() for k, errors in self.elements.items()}
+        for name, of_elements in self.elements.items():
+            own = {k: errors.to_json() for k, errors in of_elements.items()}
+            (result if name == "forces" else result[name])["elements"] = own
         if self.groups:
             result["groups"] = {k: group.to_json() for k, group in self.groups.items()}
         return result
@@ -81,7 +85,7 @@ def split_errors(
     members = {name: [i for i, own in enumerate(groups) if own == name] for name in names}
     return dataclasses.replace(
         _overall(structures, predictions, quantities),
-        elements=_per_element(structures, predictions),
+        elements=_by_element(structures, predictions, quantities),
         groups={
             name: _overall([structures[i] for i in own], [predictions[i] for i in own], quantities)
             for name, own in members.items()
@@ -90,7 +94,7 @@ def split_errors(
 
 
 def _groups(structures: Sequence[Structure]) -> list[str]:
-    """What each structure is told apart by: its group, or its level of theory."""
+    """What distinguishes each structure: its group, or its level of theory."""
     groups, heads = [s.group for s in structures], [s.head for s in structures]
     return heads if not any(groups) and len(set(heads)) > 1 else groups
 
@@ -110,8 +114,11 @@ def error_table(
     rows = [("", "", "MAE", "RMSE", "", "relative")]
     for split, errors in splits.items():
         rows += _rows(split, errors, quantities)
-        forces = DERIVED["forces"]
-        rows += [_row(split, f"forces on {k}", e, forces) for k, e in errors.elements.items()]
+        rows += [
+            _row(split, f"{name} on {k}", own, quantities[name])
+            for name, of_elements in errors.elements.items()
+            for k, own in of_elements.items()
+        ]
         for group, own in errors.groups.items() if [split] == last else ():
             rows += _rows(f"{split}, {group}", own, quantities)
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
@@ -159,15 +166,29 @@ def _overall(
     )
 
 
+def _by_element(
+    structures: Sequence[Structure],
+    predictions: Sequence[HostPrediction],
+    quantities: Mapping[str, Quantity],
+) -> dict[str, dict[str, Errors]]:
+    """Errors of each quantity of atoms that has labels, by name and chemical symbol."""
+    result = {}
+    for name, quantity in quantities.items():
+        if quantity.per != "atom":
+            continue
+        labelled = [s for s in structures if s.label(name) is not None]
+        if labelled:
+            numbers = np.concatenate([s.atomic_numbers for s in labelled])
+            flat = labels_and_predictions(structures, predictions, quantity)
+            labels, predicted = (x.reshape(len(numbers), -1) for x in flat)
+            result[name] = _per_element(numbers, labels, predicted)
+    return result
+
+
 def _per_element(
-    structures: Sequence[Structure], predictions: Sequence[HostPrediction]
+    numbers: np.ndarray, labels: np.ndarray, predicted: np.ndarray
 ) -> dict[str, Errors]:
-    pairs = [(s, p) for s, p in zip(structures, predictions, strict=True) if s.forces_weight > 0]
-    if not pairs:
-        return {}
-    numbers = np.concatenate([s.atomic_numbers for s, _ in pairs])
-    labels = np.concatenate([s.forces for s, _ in pairs])
-    predicted = np.concatenate([p.forces for _, p in pairs])
+    """Errors by chemical symbol, from arrays whose rows are atoms."""
     result = {}
     for number in np.unique(numbers):
         own = numbers == number

@@ -1,4 +1,4 @@
-"""What a run tells: lines on the screen and in train.log, metrics as JSONL and CSV.
+"""What a run reports: lines on the screen and in train.log, metrics as JSONL and CSV.
 
 The length of each file is part of every checkpoint; a resumed run cuts its files back to it, so no
 line appears twice. Numbers are in eV, Å and seconds; the screen shows meV.
@@ -47,7 +47,7 @@ class _Console(rich_console.Console):
     """A console whose reader may leave: training goes on, and its log is in the folder."""
 
     def on_broken_pipe(self) -> None:
-        """Sends what follows nowhere; rich itself would end the process."""
+        """Discards further output; rich itself would end the process."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -148,7 +148,7 @@ class RunLog:
         self._bar.update(rich_progress.TaskID(0), completed=step, **fields)
 
     def stop_bar(self) -> None:
-        """Takes the progress bar away."""
+        """Removes the progress bar."""
         self._bar.stop()
 
     def start_tracker(self, config: LoggerConfig, run: Mapping[str, Any], folder: Path) -> None:
@@ -217,7 +217,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _cut(path: Path, length: int) -> io.FileIO:
-    """Opens a file for writing after its first ``length`` bytes; what stood behind them is gone."""
+    """Opens a file for writing after its first ``length`` bytes; anything after them is lost."""
     try:
         file = io.FileIO(path, "r+" if path.exists() else "w+")
     except OSError as failure:

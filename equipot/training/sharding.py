@@ -1,4 +1,4 @@
-"""Where arrays lie: batches split over one mesh axis, ``data``, all else on every device."""
+"""Placement of arrays: batches are split over one mesh axis, ``data``, all else is everywhere."""
 
 import jax
 import numpy as np

@@ -1,9 +1,9 @@
-"""The state of a run: what lives on the devices, and what the loop knows beside it."""
+"""The state of a run: what lives on the devices, and what the loop keeps on the host."""
 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, no_type_check
 
 import jax
 import jax.numpy as jnp
@@ -13,29 +13,27 @@ from flax import struct
 
 from equipot import config as configuration
 from equipot.training.optimizer import Plateau
-from equipot.typing import PyTree
-
-Leaf: TypeAlias = Any
-"""An array on the device or on the host, or what ``jax.tree.map`` puts into its place."""
+from equipot.typing import Array, Float, Int, PyTree
 
 
+@no_type_check
 @struct.dataclass
 class TrainState:
     """What one step takes and gives back, all on the devices.
 
     Attributes:
-      step: Steps done, int32, [].
+      step: Steps done, int32.
       params: Parameters.
       ema_params: Their moving average, which is validated and kept.
       opt_state: State of the optimizer.
-      rate_factor: What plateau multiplies the learning rate with, float32, [].
+      rate_factor: What plateau multiplies the learning rate with, float32.
     """
 
-    step: Leaf
+    step: Int[Array, ""]
     params: PyTree
     ema_params: PyTree
     opt_state: PyTree
-    rate_factor: Leaf
+    rate_factor: Float[Array, ""]
 
 
 def init_state(params: PyTree, optimizer: optax.GradientTransformation) -> TrainState:

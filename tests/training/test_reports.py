@@ -45,8 +45,8 @@ def test_elements_and_groups_are_told_apart(lennard_jones):
         wrong = np.where(s.atomic_numbers == 36, 0.3, 0.0)[:, None]
         predictions.append(off_by(s, forces=wrong, energy=0.4 if s.group == "600 K" else 0.0))
     found = reports.split_errors(lennard_jones, predictions)
-    assert found.elements["Kr"].mae == pytest.approx(0.3)
-    assert found.elements["Ar"].mae == pytest.approx(0.0)
+    assert found.elements["forces"]["Kr"].mae == pytest.approx(0.3)
+    assert found.elements["forces"]["Ar"].mae == pytest.approx(0.0)
     assert list(found.groups) == ["300 K", "600 K"]
     assert found.groups["600 K"].quantities["energy"].mae == pytest.approx(0.1)
     assert found.groups["300 K"].quantities["energy"].mae == pytest.approx(0.0)
@@ -107,3 +107,21 @@ def test_declared_quantities_have_rows_and_keys_of_their_own(lennard_jones):
     assert found.to_json()["alpha"] is None
     rows = reports.error_table({"test": found}, known).splitlines()
     assert rows[4].split() == ["test", "dipole", "0.1", "0.1732", "e", "Å", "10.00", "%"]
+
+
+def test_every_quantity_of_atoms_is_told_apart_by_element(lennard_jones):
+    known = quantities.every(quantities.declared({"spin": QuantityConfig(per="atom")}))
+    labelled, bare = lennard_jones[1:3]
+    spins = np.arange(4.0)
+    labelled = dataclasses.replace(labelled, others={"spin": Label(spins, 1.0)})
+    wrong = np.where(labelled.atomic_numbers == 36, 0.5, 0.0)
+    predictions = [
+        dataclasses.replace(off_by(labelled), others={"spin": spins + wrong}),
+        dataclasses.replace(off_by(bare), others={"spin": spins}),
+    ]
+    found = reports.split_errors([labelled, bare], predictions, known)
+    assert found.elements["spin"]["Kr"].mae == 0.5
+    assert found.elements["spin"]["Ar"].mae == 0.0
+    assert found.to_json()["spin"]["elements"]["Kr"]["rmse"] == 0.5
+    assert found.to_json()["elements"].keys() == {"Ar", "Kr"}
+    assert "spin on Kr" in reports.error_table({"test": found}, known)

@@ -114,7 +114,7 @@ def test_pairs_end_where_their_species_say():
 def test_many_species_are_embedded_as_few_are(basis, monkeypatch):
     params, energy = initialise(dataclasses.replace(SMALL, radial_basis=basis, spline_span=2))
     expected = energy(params, vectors())
-    monkeypatch.setattr(allegro, "_WIDEST_TABLE", 0)
+    monkeypatch.setattr("equipot.models.allegro.model._WIDEST_TABLE", 0)
     _, energy = initialise(dataclasses.replace(SMALL, radial_basis=basis, spline_span=2))
     testing.assert_close(energy(params, vectors()), expected, testing.F32, "energies")
 

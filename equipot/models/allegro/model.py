@@ -25,132 +25,33 @@ holds no feature of all pairs.
 Reference: Musaelian et al. 2023, Nature Communications 14, 579. DOI 10.1038/s41467-023-36329-y
 """
 
-import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from equipot import errors
-from equipot.e3.arrays.irreps import Irrep, Irreps
-from equipot.e3.functions import activations, radial
+from equipot.e3.arrays.irreps import Irreps
+from equipot.e3.functions import radial
 from equipot.e3.kernels import environments
-from equipot.e3.kernels.convolution import spread
 from equipot.e3.kernels.edge_sum import edge_sum
-from equipot.e3.nn import composed, pair_embedding
-from equipot.e3.so3.spherical_harmonics import spherical_harmonics_components
 from equipot.graphs import pairs
-from equipot.models import harmonic_readout, output
+from equipot.models import edges, output
+from equipot.models.allegro import composed, harmonic_readout, message, pair_embedding
+from equipot.models.allegro.config import Config
 from equipot.models.context import ModelContext
 from equipot.models.output import Output
-from equipot.models.settings import check_settings
 from equipot.typing import Array, Float, Int
-
-Activation: TypeAlias = Literal["silu", "mish", "gelu", "ssp", "tanh"]
 
 _WIDEST_TABLE = 128  # functions of distance and pair of species that enter one matrix product
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Settings of Allegro.
-
-    Attributes:
-      cutoff: Radius in Å within which atoms interact: all that an atom's energy depends on.
-      num_layers: Number of layers, at least 1; each couples one more environment.
-      lmax: Highest degree of the tensors and spherical harmonics.
-      num_scalars: Scalar features of a pair in each layer.
-      num_channels: Tensor features of a pair, the same number for every irrep.
-      parity: Whether tensors of both parities are kept; without, only 0e, 1o, 2e, … are. Both are
-        equivariant under inversion.
-      radial_basis: ``bessel``: Bessel functions times an embedding of both species, or ``spline``:
-        splines with weights of their own for each ordered pair of species.
-      num_radial_basis: Number of functions of the distance.
-      polynomial_cutoff: Exponent p of the envelope of the Bessel functions.
-      spline_span: Number of splines that overlap.
-      embedding_dim: Width of the embedding of distance and species, even.
-      embedding_widths: Hidden layers between that and the first scalars.
-      latent_widths: Hidden layers of the perceptron of every layer; none is a linear map.
-      readout_widths: Hidden layers between all scalars of a pair and its energy.
-      embedding_activation: Nonlinearity of the first perceptron.
-      latent_activation: Nonlinearity of those of the layers.
-      readout_activation: Nonlinearity of the last one.
-      pair_cutoffs: For each species of the center the radius in Å for each species of the
-        neighbor, both in ascending atomic number, none above ``cutoff``; empty for the same
-        everywhere.
-      trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
-      species_norm: Whether sums over the neighbors of an atom are multiplied by a parameter of its
-        species.
-    """
-
-    cutoff: float = 5.0
-    num_layers: int = 2
-    lmax: int = 2
-    num_scalars: int = 64
-    num_channels: int = 32
-    parity: bool = False
-    radial_basis: Literal["bessel", "spline"] = "bessel"
-    num_radial_basis: int = 8
-    polynomial_cutoff: int = 6
-    spline_span: int = 6
-    embedding_dim: int = 64
-    embedding_widths: tuple[int, ...] = (64,)
-    latent_widths: tuple[int, ...] = (64,)
-    readout_widths: tuple[int, ...] = (32,)
-    embedding_activation: Activation = "silu"
-    latent_activation: Activation = "silu"
-    readout_activation: Activation = "silu"
-    pair_cutoffs: tuple[tuple[float, ...], ...] = ()
-    trainable_bessel: bool = False
-    species_norm: bool = False
-
-    def __post_init__(self) -> None:
-        check_settings(
-            self,
-            num_layers=1,
-            lmax=0,
-            num_scalars=1,
-            num_channels=1,
-            num_radial_basis=1,
-            polynomial_cutoff=2,
-            spline_span=0,
-        )
-        if self.embedding_dim < 1 or (self.radial_basis == "bessel" and self.embedding_dim % 2):
-            raise errors.ConfigError(
-                "model.embedding_dim: expected an even number, half of it for each end of a pair, "
-                f"received {self.embedding_dim}"
-            )
-        if self.radial_basis == "spline" and self.spline_span > self.num_radial_basis:
-            raise errors.ConfigError(
-                f"model.spline_span: expected 0 to {self.num_radial_basis}, the number of splines, "
-                f"received {self.spline_span}"
-            )
-        if not all(0 < r <= self.cutoff for row in self.pair_cutoffs for r in row):
-            raise errors.ConfigError(
-                f"model.pair_cutoffs: expected radii above 0 and up to the cutoff {self.cutoff}, "
-                f"received {self.pair_cutoffs}"
-            )
-
-    @property
-    def harmonics(self) -> tuple[Irrep, ...]:
-        """Irreps of the spherical harmonics, of natural parity: 0e, 1o, 2e."""
-        return tuple(Irrep(l, (-1) ** l) for l in range(self.lmax + 1))
-
-    @property
-    def layers(self) -> tuple[environments.Layer, ...]:
-        """The couplings of every layer."""
-        both = tuple(Irrep(l, p) for l in range(self.lmax + 1) for p in (1, -1))
-        allowed = both if self.parity else self.harmonics
-        return environments.layers(self.harmonics, allowed, self.num_layers)
-
-
 class Model(nn.Module):
-    """Allegro as a function from edges to energies of atoms, and to what else is asked of them.
+    """Allegro as a function from edges to atomic energies and other requested quantities.
 
     Attributes:
       config: Settings.
@@ -171,7 +72,7 @@ class Model(nn.Module):
         receivers: Int[Array, " edges"],
         exchange: pairs.Exchange = pairs.keep,
     ) -> Output:
-        """Returns energies in units of the potential's scale, and what else the context asks for.
+        """Returns energies in units of the potential's scale, and the quantities in the context.
 
         Like the energy that is a sum over pairs: Σ_j w[ij] Yˡ(r_ij), w linear in what the energy is
         linear in.
@@ -184,10 +85,11 @@ class Model(nn.Module):
           exchange: Not called, as no features are sent.
         """
         config, num_nodes = self.config, len(species)
-        if not self.context.directed:
-            edge_vectors, senders, receivers = pairs.both_ways(edge_vectors, senders, receivers)
-        _check_species(config, self.context.num_species)
-        edges = self._pairs(edge_vectors, species[receivers], species[senders])
+        edge_vectors, senders, receivers = edges.directed(
+            self.context, edge_vectors, senders, receivers
+        )
+        config.check_species(self.context.num_species)
+        between = self._pairs(edge_vectors, species[receivers], species[senders])
         network = self._network(edge_vectors.dtype)
         norm = jnp.full(num_nodes, self.context.avg_num_neighbors**-0.5, edge_vectors.dtype)
         if config.species_norm:
@@ -197,9 +99,9 @@ class Model(nn.Module):
         operators: list[list[Array]] = []
 
         def total(layer: int) -> list[Array]:
-            message = _Message(config, layer, self.context.outputs)
-            params = _used(network, layer)
-            return edge_sum(message, params, operators, edges, receivers, receivers, num_nodes)
+            of_pair = message.Message(config, layer, self.context.outputs)
+            params = message.used(network, layer)
+            return edge_sum(of_pair, params, operators, between, receivers, receivers, num_nodes)
 
         for layer in range(1, config.num_layers + 1):
             around.append(jnp.stack(total(layer - 1), axis=1) * norm[:, None, None])
@@ -219,10 +121,10 @@ class Model(nn.Module):
         if config.pair_cutoffs:
             stretch = config.cutoff / np.asarray(config.pair_cutoffs)
             lengths = lengths * jnp.asarray(stretch, lengths.dtype)[center, neighbor]
-        degrees = spherical_harmonics_components(radial.safe_normalize(edge_vectors), config.lmax)
+        harmonics = edges.harmonics(edge_vectors, config.lmax)
         return {
             "basis": self._basis(lengths),
-            "harmonics": [y for components in degrees[1:] for y in components],
+            "harmonics": [y for irrep, ys in harmonics.items() if irrep.l for y in ys],
             "pair": center * jnp.asarray(self.context.num_species, center.dtype) + neighbor,
         }
 
@@ -233,11 +135,14 @@ class Model(nn.Module):
             lower = radial.row((np.arange(number) - config.spline_span) / number, lengths)
             x = (lengths[:, None] * (1.0 / cutoff) - lower) * (number / (config.spline_span + 1))
             return 0.25 * (1.0 - jnp.cos(2.0 * math.pi * jnp.clip(x, 0.0, 1.0))) ** 2
-        basis = radial.bessel(lengths, number, cutoff)
-        if config.trainable_bessel:
-            roots = self.param("bessel_roots", radial.whole_numbers, (number,), lengths.dtype)
-            basis = radial.bessel_with_roots(lengths, roots, cutoff)
-        return basis * radial.polynomial_cutoff(lengths, cutoff, config.polynomial_cutoff)[:, None]
+        return edges.bessel_basis(
+            self,
+            lengths,
+            number,
+            cutoff,
+            config.polynomial_cutoff,
+            trainable=config.trainable_bessel,
+        )
 
     def _network(self, dtype: Any) -> dict[str, Any]:
         """All matrices that pairs meet, those in sequence multiplied with each other.
@@ -313,65 +218,6 @@ class Model(nn.Module):
         return self.param(name, normal, shape, dtype) * fan_in**-0.5
 
 
-@dataclasses.dataclass(frozen=True)
-class _Message:
-    """What a pair adds to its center: weighted harmonics, or at last its energy.
-
-    Attributes:
-      config: Settings.
-      layer: Number of layers whose environments are known.
-      outputs: Names and irreps of what is asked for beside the energy.
-    """
-
-    config: Config
-    layer: int
-    outputs: tuple[tuple[str, str], ...] = ()
-
-    def __call__(
-        self, params: Any, operators: Sequence[Sequence[Array]], pairs: Mapping[str, Any]
-    ) -> list[Array]:
-        config = self.config
-        act = _activation(config.latent_activation)
-        harmonics = [spread(y, config.num_channels) for y in pairs["harmonics"]]
-        embed = _activation(config.embedding_activation)
-        basis, pair = pairs["basis"], pairs["pair"]
-        hidden = {0: pair_embedding.evaluate(embed, params["embedding"], basis, pair)}
-        tensors = [hidden[0] @ matrix for matrix in params["tensors"]]
-        for n, (layer, q) in enumerate(zip(params["layers"], operators, strict=True), start=1):
-            hidden[-n] = _invariants(tensors, harmonics, q)
-            if config.latent_widths:
-                hidden[n] = composed.evaluate(act, layer, hidden)
-        if self.layer == config.num_layers:
-            if config.readout_widths:
-                act = _activation(config.readout_activation)
-                hidden[self.layer + 1] = composed.evaluate(act, params["readout"], hidden)
-            energy = composed.mix(params["energy"], hidden)
-            weights = [composed.mix(matrices, hidden) for matrices in params["outputs"]]
-            others = harmonic_readout.components(self.outputs, weights, pairs["harmonics"])
-            return [energy, *others]
-        weights = [composed.mix(matrices, hidden) for matrices in params["environment"]]
-        return [
-            weight * harmonics[m - 1] if m else weight
-            for l, weight in enumerate(weights)
-            for m in range(l**2, (l + 1) ** 2)
-        ]
-
-
-def _invariants(
-    tensors: Sequence[Array], harmonics: Sequence[Array], q: Sequence[Array]
-) -> Float[Array, "edges channels"]:
-    """Σ_l w[l, u] Σ_m Yˡₘ q[lm, u]: the scalars of a tensor product."""
-    terms = [tensors[0] * q[0]]
-    for l, weight in enumerate(tensors[1:], start=1):
-        dots = [harmonics[m - 1] * q[m] for m in range(l**2, (l + 1) ** 2)]
-        terms.append(weight * sum(dots[1:], dots[0]))
-    return sum(terms[1:], terms[0])
-
-
-def _activation(name: str) -> Any:
-    return activations.normalize_function(activations.VANISHING_AT_ZERO[name])
-
-
 def _by_degree(
     draw: composed.Draw, name: str, inputs: Sequence[composed.Linear], config: Config
 ) -> list[Mapping[int, Array]]:
@@ -379,26 +225,3 @@ def _by_degree(
     rows = composed.count(inputs)
     matrices = draw(name, (config.lmax + 1, rows, config.num_channels), rows)
     return [composed.compose(inputs, matrices[l]).matrices for l in range(config.lmax + 1)]
-
-
-def _used(network: Mapping[str, Any], layer: int) -> dict[str, Any]:
-    """The matrices that a pair needs where the environments of that many layers are known."""
-    params = {"embedding": network["embedding"], "layers": network["layers"][:layer]}
-    params["tensors"] = network["tensors"] if layer else []
-    if layer < len(network["layers"]):
-        return {**params, "environment": network["environments"][layer]}
-    return {
-        **params,
-        "readout": network["readout"],
-        "energy": network["energy"],
-        "outputs": network["outputs"],
-    }
-
-
-def _check_species(config: Config, num_species: int) -> None:
-    table = config.pair_cutoffs
-    if table and [len(row) for row in table] != [num_species] * num_species:
-        raise errors.ConfigError(
-            f"model.pair_cutoffs: expected {num_species} rows of {num_species} radii, one for each "
-            f"species, received {[list(row) for row in table]}"
-        )

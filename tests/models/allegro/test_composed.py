@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import testing
-from equipot.e3.nn import composed
+from equipot.models.allegro import composed
 
 
 def drawn(name, shape, fan_in):

@@ -141,7 +141,8 @@ def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
         return
     # ase.io.read leaves out the keys a user has given the rows.
     # Only as a context does ASE close what it has opened.
-    with ase.db.connect(str(path), type=kind, serial=True) as database:
+    database: Any = ase.db.connect(str(path), type=kind, serial=True)
+    with database:
         for row in database.select():
             yield row.toatoms(add_additional_information=True)
 

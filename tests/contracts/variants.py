@@ -30,7 +30,6 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "nequip": {
         "trained": {"trainable_bessel": True, "species_norm": True, "readout_widths": (6,)},
-        "heads": {"heads": ("first", "second")},
         "parity": {"parity": True},
     },
 }

@@ -78,8 +78,11 @@ OPTIMIZERS: Mapping[str, str] = {
     "amsgrad": "optax:scale_by_amsgrad",
     "adamw": "optax:scale_by_adam",
     "muon": "equipot.training.muon:scale_by_muon",
+    "soap": "equipot.training.soap:scale_by_soap",
 }
-"""Where each optimizer is: a function of the decays of two moments, as optax has them."""
+"""Where each optimizer is: a function of the decays of two moments, as optax has them, or of its
+own settings where there is a group of them by its name, as ``optimizer.soap``."""
+DECAYING = ("adamw", "soap")  # those with a decay of weights
 
 if TYPE_CHECKING:
     _Name: TypeAlias = str
@@ -88,23 +91,58 @@ else:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SoapConfig:
+    """Adam in the eigenbases of the moments of each matrix.
+
+    Attributes:
+      betas: Decays of the mean of gradients and of their mean square, default 0.95 and 0.95.
+      shampoo_beta: Decay of the moments G Gᵀ and Gᵀ G whose eigenvectors are the bases, default
+        0.95.
+      eps: What is added to the root of the mean square, default 1e-8.
+      precondition_every: Steps between two refreshments of the bases, default 10.
+      max_dimension: Largest side of a matrix that has a basis, default 512.
+      acts_on: matrices (what Muon acts on: embeddings and readouts to one number follow Adam) or
+        all (whatever has two axes or more), default matrices.
+    """
+
+    betas: tuple[float, ...] = (0.95, 0.95)
+    shampoo_beta: float = 0.95
+    eps: float = 1e-8
+    precondition_every: int = 10
+    max_dimension: int = 512
+    acts_on: Literal["matrices", "all"] = "matrices"
+
+    def __post_init__(self) -> None:
+        decays = [("betas", beta) for beta in self.betas] + [("shampoo_beta", self.shampoo_beta)]
+        _check(len(self.betas) == 2, "optimizer.soap.betas", "two numbers", self.betas)
+        for key, value in decays:
+            expected = "numbers from 0 to below 1" if key == "betas" else "from 0 to below 1"
+            _check(0 <= value < 1, f"optimizer.soap.{key}", expected, value)
+        for key in ("eps", "precondition_every", "max_dimension"):
+            value = getattr(self, key)
+            _check(value > 0, f"optimizer.soap.{key}", "a positive number", value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How parameters follow the gradient.
 
     Attributes:
-      name: adam, amsgrad, adamw, or muon (momenta of matrices made orthogonal), default amsgrad.
+      name: adam, amsgrad, adamw, muon (momenta of matrices made orthogonal), or soap (Adam in the
+        eigenbases of the moments of each matrix), default amsgrad.
       learning_rate: Largest learning rate, default 0.01.
       schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
         validation loss stops falling) or constant, default cosine.
       warmup_steps: Steps over which the rate rises linearly from 0, default 0.
       final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
-      weight_decay: Decay of adamw per unit of learning rate; acts on the model's matrices alone,
-        default 0.
+      weight_decay: Decay of adamw and soap per unit of learning rate; acts on the model's matrices
+        alone, default 0.
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
       ema_decay: Decay per step of the moving average of the parameters, which is what is validated
         and kept; null for none, default 0.99.
       plateau_factor: What plateau multiplies the rate with, default 0.5.
       plateau_patience: Validations without a better loss before plateau does so, default 10.
+      soap: Settings of soap.
     """
 
     name: _Name = "amsgrad"
@@ -117,6 +155,7 @@ class OptimizerConfig:
     ema_decay: float | None = 0.99
     plateau_factor: float = 0.5
     plateau_patience: int = 10
+    soap: SoapConfig = dataclasses.field(default_factory=SoapConfig)
 
     def __post_init__(self) -> None:
         positive = {"learning_rate": self.learning_rate, "plateau_patience": self.plateau_patience}
@@ -134,7 +173,7 @@ class OptimizerConfig:
         }
         for key, value in fractions.items():
             _check(0 <= value < 1, f"optimizer.{key}", "a number from 0 to below 1", value)
-        if self.weight_decay and self.name != "adamw":
+        if self.weight_decay and self.name not in DECAYING:
             raise errors.ConfigError(
                 f"optimizer.weight_decay: {self.name} has none; use optimizer.name=adamw"
             )

@@ -42,11 +42,12 @@ class Updates:
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 
-    Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW), which
-    acts on the matrices of the model and never on biases, scale or shift.
+    Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW, SOAP),
+    which acts on the matrices of the model and never on biases, scale or shift.
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    parts.append(pkgutil.resolve_name(OPTIMIZERS[config.name])(*_BETAS))
+    make, own = pkgutil.resolve_name(OPTIMIZERS[config.name]), getattr(config, config.name, None)
+    parts.append(make(*_BETAS) if own is None else make(own))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
     chain = optax.chain(*parts, optax.scale(-1.0))

@@ -79,10 +79,12 @@ OPTIMIZERS: Mapping[str, str] = {
     "adamw": "optax:scale_by_adam",
     "muon": "equipot.training.muon:scale_by_muon",
     "soap": "equipot.training.soap:scale_by_soap",
+    "schedule_free": "optax:scale_by_adam",
 }
 """Where each optimizer is: a function of the decays of two moments, as optax has them, or of its
 own settings where there is a group of them by its name, as ``optimizer.soap``."""
-DECAYING = ("adamw", "soap")  # those with a decay of weights
+SCHEDULE_FREE = "schedule_free"
+DECAYING = ("adamw", "soap", SCHEDULE_FREE)  # those with a decay of weights
 
 if TYPE_CHECKING:
     _Name: TypeAlias = str
@@ -128,15 +130,17 @@ class OptimizerConfig:
     """How parameters follow the gradient.
 
     Attributes:
-      name: adam, amsgrad, adamw, muon (momenta of matrices made orthogonal), or soap (Adam in the
-        eigenbases of the moments of each matrix), default amsgrad.
+      name: adam, amsgrad, adamw, muon (momenta of matrices made orthogonal), soap (Adam in the
+        eigenbases of the moments of each matrix), or schedule_free (Adam with an average of all
+        parameters so far instead of a falling rate, which is what is validated and kept), default
+        amsgrad.
       learning_rate: Largest learning rate, default 0.01.
       schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
         validation loss stops falling) or constant, default cosine.
       warmup_steps: Steps over which the rate rises linearly from 0, default 0.
       final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
-      weight_decay: Decay of adamw and soap per unit of learning rate; acts on the model's matrices
-        alone, default 0.
+      weight_decay: Decay of adamw, soap and schedule_free per unit of learning rate; acts on the
+        model's matrices alone, default 0.
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
       ema_decay: Decay per step of the moving average of the parameters, which is what is validated
         and kept; null for none, default 0.99.
@@ -176,6 +180,21 @@ class OptimizerConfig:
         if self.weight_decay and self.name not in DECAYING:
             raise errors.ConfigError(
                 f"optimizer.weight_decay: {self.name} has none; use optimizer.name=adamw"
+            )
+        if self.name == SCHEDULE_FREE:
+            self._check_schedule_free()
+
+    def _check_schedule_free(self) -> None:
+        """Refuses what its own average makes needless."""
+        if self.schedule != "constant":
+            raise errors.ConfigError(
+                f"optimizer.schedule: schedule_free has no {self.schedule}; use"
+                " optimizer=schedule_free, or optimizer.schedule=constant"
+            )
+        if self.ema_decay is not None:
+            raise errors.ConfigError(
+                "optimizer.ema_decay: schedule_free averages by itself; use"
+                " optimizer=schedule_free, or optimizer.ema_decay=null"
             )
 
 

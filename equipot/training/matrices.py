@@ -14,7 +14,7 @@ from equipot.typing import Array, Float, PyTree
 _LEAST_WIDTH = 4
 _EMBEDDINGS = ("embedding", "centre", "neighbor")  # parameters of models, [species, channels]
 
-Shape: TypeAlias = tuple[int, int]
+Shape: TypeAlias = tuple[int, ...]
 Kind: TypeAlias = Literal["matrix", "other"]
 
 

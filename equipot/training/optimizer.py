@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from equipot.training.config import OPTIMIZERS, OptimizerConfig
+from equipot.training import schedule_free
+from equipot.training.config import OPTIMIZERS, SCHEDULE_FREE, OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
@@ -21,7 +22,7 @@ class Updates:
 
     Attributes:
       settings: What it was made from.
-      transformation: Gradients into updates of unit learning rate.
+      transformation: Gradients into updates, of unit learning rate unless it is schedule-free.
       schedule: Learning rate by the number of steps done.
     """
 
@@ -32,11 +33,15 @@ class Updates:
     @classmethod
     def of(cls, settings: OptimizerConfig, num_steps: int) -> "Updates":
         """Makes optimizer and schedule, once for all who need them."""
-        return cls(
-            settings=settings,
-            transformation=make_optimizer(settings),
-            schedule=make_schedule(settings, num_steps),
-        )
+        schedule, optimizer = make_schedule(settings, num_steps), make_optimizer(settings)
+        if settings.name == SCHEDULE_FREE:  # it needs the rates for its average
+            optimizer = _promoting(schedule_free.schedule_free(optimizer, schedule))
+        return cls(settings=settings, transformation=optimizer, schedule=schedule)
+
+    @property
+    def is_schedule_free(self) -> bool:
+        """Whether updates hold the learning rate, and the optimizer its own average."""
+        return self.settings.name == SCHEDULE_FREE
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -47,19 +52,23 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     make, own = pkgutil.resolve_name(OPTIMIZERS[config.name]), getattr(config, config.name, None)
-    parts.append(make(*_BETAS) if own is None else make(own))
+    betas = (0.0, _BETAS[1]) if config.name == SCHEDULE_FREE else _BETAS
+    parts.append(make(*betas) if own is None else make(own))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
-    chain = optax.chain(*parts, optax.scale(-1.0))
+    return _promoting(optax.chain(*parts, optax.scale(-1.0)))
 
-    # optax mixes dtypes (decay**count), which strict promotion refuses.
+
+def _promoting(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Lets optax mix dtypes (decay**count), which strict promotion refuses."""
+
     def init(params: PyTree) -> PyTree:
         with jax.numpy_dtype_promotion("standard"):
-            return chain.init(params)
+            return optimizer.init(params)
 
     def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
         with jax.numpy_dtype_promotion("standard"):
-            return chain.update(updates, state, params)
+            return optimizer.update(updates, state, params)
 
     return optax.GradientTransformation(init, update)
 

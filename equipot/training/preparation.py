@@ -20,7 +20,7 @@ from equipot.quantities import Quantity, every
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.training import optimizer, starting_point
-from equipot.training.config import TrainConfig
+from equipot.training.config import SCHEDULE_FREE, OptimizerConfig, TrainConfig
 from equipot.typing import PyTree
 
 
@@ -117,7 +117,7 @@ def prepare(
         num_steps=num_steps,
         updates=optimizer.Updates.of(config.optimizer, num_steps),
         facts=_facts(dataset, spec, point, loaders, num_devices),
-        notes=(*fitted.notes, *_notes(spec, params, loaders)),
+        notes=(*fitted.notes, *_notes(spec, params, loaders), *_averages(config.optimizer)),
     )
 
 
@@ -167,6 +167,15 @@ def _spec(
         repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,
         heads=point.heads,
         quantities=tuple(config.data.declared.values()),
+    )
+
+
+def _averages(settings: OptimizerConfig) -> tuple[str, ...]:
+    """Says so where the moving average is not what is validated."""
+    if settings.name != SCHEDULE_FREE:
+        return ()
+    return (
+        "Schedule-free: the optimizer's own average of parameters is what is validated and kept",
     )
 
 

@@ -99,7 +99,7 @@ def _for_matrices(config: SoapConfig) -> optax.GradientTransformation:
         return SoapState(step=jnp.zeros((), jnp.int32), groups=begun)
 
     def update(
-        updates: PyTree, state: SoapState, params: PyTree | None = None
+        updates: PyTree, state: PyTree, params: PyTree | None = None
     ) -> tuple[PyTree, SoapState]:
         leaves, structure = jax.tree.flatten(updates)
         is_time = (state.step > 0) & (state.step % config.precondition_every == 0)

@@ -16,7 +16,7 @@ from equipot.graphs.graph import Batch, Graph
 from equipot.potential.potential import Prediction
 from equipot.quantities import DERIVED, Quantity
 from equipot.training import loss as losses
-from equipot.training import metrics, optimizer, sharding
+from equipot.training import metrics, optimizer, schedule_free, sharding
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Sum, Sums, Tally
 from equipot.training.state import TrainState
@@ -78,7 +78,6 @@ def make_train_step(
       quantities: What predictions and batches hold, by name.
     """
     sums_of = make_eval_step(predict, loss, mesh, quantities)
-    transformation, decay = updates.transformation, updates.settings.ema_decay
 
     def loss_fn(params: PyTree, batch: Batch) -> tuple[Array, tuple[Sums, Sums]]:
         terms, sums = sums_of(params, batch)
@@ -88,14 +87,17 @@ def make_train_step(
         (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params, batch
         )
-        change, opt_state = transformation.update(grads, state.opt_state, state.params)
-        rate = updates.schedule(state.step) * state.rate_factor
-        params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
+        change, opt_state = updates.transformation.update(grads, state.opt_state, state.params)
+        if updates.is_schedule_free:
+            params = jax.tree.map(jnp.add, state.params, change)
+        else:
+            rate = updates.schedule(state.step) * state.rate_factor
+            params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
         new = dataclasses.replace(
             state,
             step=state.step + 1,
             params=params,
-            ema_params=_average(state, params, decay),
+            ema_params=_average(state, params, opt_state, updates),
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)
@@ -117,8 +119,16 @@ def empty_tally(
     return Tally(sums=sums, bad_step=jnp.asarray(-1, jnp.int32), bad_terms=shares)
 
 
-def _average(state: TrainState, params: PyTree, decay: float | None) -> PyTree:
-    """The moving average after one more step; the parameters themselves where there is none."""
+def _average(
+    state: TrainState, params: PyTree, opt_state: PyTree, updates: optimizer.Updates
+) -> PyTree:
+    """The moving average after one more step, or the optimizer's own.
+
+    The parameters themselves where there is none.
+    """
+    if updates.is_schedule_free:
+        return schedule_free.averaged(opt_state, params)
+    decay = updates.settings.ema_decay
     if decay is None:
         return params
     keep = optimizer.ema_decay(state.step + 1, decay)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equipot import errors
-from equipot.training import checkpoints, optimizer, soap, state
+from equipot.training import checkpoints, optimizer, sharding, soap, state
 from equipot.training.config import OptimizerConfig, SoapConfig
 
 RNG = np.random.default_rng(0)
@@ -161,6 +161,23 @@ def test_tiny_gradients_have_bases_too():
     tiny, _ = changes_of(config, np.float32(1e-15 * gradients))
     usual, _ = changes_of(config, np.float32(gradients))
     np.testing.assert_allclose(tiny, usual, atol=1e-2)
+
+
+def test_four_devices_compute_what_one_computes():
+    gradients = jnp.asarray(random(4, 3, 6, 6), jnp.float32)
+    config = OptimizerConfig(name="soap", soap=SoapConfig(precondition_every=2))
+    transformation, found = optimizer.make_optimizer(config), []
+    for num_devices in (1, 4):
+        mesh = sharding.make_mesh(num_devices)
+        tree = sharding.replicate({"model": {"w": gradients[0]}}, mesh)
+        now = sharding.replicate(transformation.init(tree), mesh)
+        step = jax.jit(transformation.update)
+        for gradient in gradients:
+            own = sharding.replicate({"model": {"w": gradient}}, mesh)
+            updates, now = step(own, now, tree)
+        assert len(updates["model"]["w"].sharding.device_set) == num_devices
+        found.append(np.asarray(updates["model"]["w"]))
+    np.testing.assert_allclose(*found, atol=1e-5)
 
 
 def test_weights_decay_with_soap_too():

@@ -1,6 +1,7 @@
 """What a training run is made of, as frozen dataclasses; importing it does not import jax."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -200,14 +201,19 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How long to train and when to look; everything is counted in steps, nothing in seconds.
+    """How long to train and when to look; everything is counted in steps.
 
     Attributes:
       num_steps: Optimizer steps; null to count epochs, default null.
-      num_epochs: Passes over the training split, where ``num_steps`` is null, default 100.
-      batch_size: Structures per step and device, default 4.
+      num_epochs: Passes over the training split, where ``num_steps`` is null; with neither the
+        number of steps is chosen for the size of the data, default null.
+      minutes: Time from the start of the command to the last step, instead of a number of steps:
+        the first steps are timed and the number of all is computed from that, default null.
+      batch_size: Structures per step and device; null to choose it for the size of the data,
+        default null.
       eval_batch_size: Structures per device when validating; null for ``batch_size``, default null.
-      valid_every: Steps between validations; null for one each epoch, default null.
+      valid_every: Steps between validations; null for one each epoch, or for an interval that suits
+        the number of steps where that is chosen or timed, default null.
       checkpoint_every: Steps between checkpoints; null for one at each validation (the best one is
         kept in any case), default null.
       keep_checkpoints: How many of the latest checkpoints are kept beside the best, default 2.
@@ -218,8 +224,9 @@ class TrainerConfig:
     """
 
     num_steps: int | None = None
-    num_epochs: int | None = 100
-    batch_size: int = 4
+    num_epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int | None = None
     eval_batch_size: int | None = None
     valid_every: int | None = None
     checkpoint_every: int | None = None
@@ -231,9 +238,15 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _check(value is None or value > 0, f"trainer.{field.name}", "at least 1", value)
-        if self.num_steps is None and self.num_epochs is None:
-            raise errors.ConfigError("trainer: needs num_steps or num_epochs")
+            expected = "more than 0" if field.name == "minutes" else "at least 1"
+            _check(value is None or value > 0, f"trainer.{field.name}", expected, value)
+        _check(self.minutes != math.inf, "trainer.minutes", "a finite number", self.minutes)
+        for key in ("num_steps", "num_epochs"):
+            if self.minutes is not None and getattr(self, key) is not None:
+                raise errors.ConfigError(
+                    f"trainer.minutes: expected no other length, received {key}="
+                    f"{getattr(self, key)} too; leave minutes out, or set trainer.{key}=null"
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

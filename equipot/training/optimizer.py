@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pkgutil
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from equipot.training.config import OPTIMIZERS, SCHEDULE_FREE, OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
+Schedule: TypeAlias = Callable[..., Float[Array, ""]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +30,7 @@ class Updates:
 
     settings: OptimizerConfig
     transformation: optax.GradientTransformation
-    schedule: Callable[[Int[Array, ""]], Float[Array, ""]]
+    schedule: Schedule
 
     @classmethod
     def of(cls, settings: OptimizerConfig, num_steps: int) -> "Updates":
@@ -79,18 +81,22 @@ def _is_matrix(params: PyTree) -> PyTree:
     return {**nothing, "model": jax.tree.map(lambda leaf: leaf.ndim >= 2, params["model"])}
 
 
-def make_schedule(
-    config: OptimizerConfig, num_steps: int
-) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
     """Returns the learning rate as a function of the number of steps done.
+
+    Its second argument, where there is one, takes the place of ``num_steps``: a run that is timed
+    knows its length after it was compiled.
 
     Linear from 0 over ``warmup_steps``; then, with x the share of the remaining steps that is done
     and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for cosine and 1 for the others.
     """
     warmup, final = config.warmup_steps, config.final_fraction
-    remaining = max(num_steps - warmup, 1)
 
-    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
+    def schedule(step: Int[Array, ""], length: Int[Array, ""] | None = None) -> Float[Array, ""]:
+        if length is None:
+            remaining = max(num_steps - warmup, 1)
+        else:
+            remaining = jnp.maximum(length - warmup, 1).astype(jnp.float32)
         step = step.astype(jnp.float32)
         rise = (
             jnp.minimum((step + 1) / max(warmup, 1), 1.0) if warmup else jnp.ones((), jnp.float32)

@@ -23,7 +23,7 @@ from equipot.training.state import TrainState
 from equipot.typing import Array, PyTree
 
 Predict = Callable[[PyTree, Graph], Prediction]
-TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
+TrainStep = Callable[..., tuple[TrainState, Tally]]
 EvalStep = Callable[[PyTree, Batch], tuple[Sums, Sums]]
 
 
@@ -68,7 +68,9 @@ def make_train_step(
     mesh: Mesh,
     quantities: Mapping[str, Quantity] = DERIVED,
 ) -> TrainStep:
-    """Returns ``train_step(state, tally, batch) -> (state, tally)``.
+    """Returns ``train_step(state, tally, batch, length=None) -> (state, tally)``.
+
+    ``length`` is the number of steps of a run that did not know it when its schedule was made.
 
     Args:
       predict: Energies, forces and stress of a padded batch.
@@ -83,7 +85,9 @@ def make_train_step(
         terms, sums = sums_of(params, batch)
         return losses.combine(terms, loss), (terms, sums)
 
-    def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
+    def train_step(
+        state: TrainState, tally: Tally, batch: Batch, length: Array | None = None
+    ) -> tuple[TrainState, Tally]:
         (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params, batch
         )
@@ -91,7 +95,7 @@ def make_train_step(
         if updates.is_schedule_free:
             params = jax.tree.map(jnp.add, state.params, change)
         else:
-            rate = updates.schedule(state.step) * state.rate_factor
+            rate = updates.schedule(state.step, length) * state.rate_factor
             params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
         new = dataclasses.replace(
             state,

@@ -84,6 +84,9 @@ def render() -> str:
             name = "data.quantities.NAME"
             parts += [f"### {name}.*\n", _headline(QuantityConfig)]
             parts.append(_table(QuantityConfig, {}, f"{name}."))
+        if cls is training_config.OptimizerConfig:
+            parts += ["### optimizer.soap.*\n", _headline(training_config.SoapConfig)]
+            parts.append(_table(training_config.SoapConfig, {}, "optimizer.soap."))
     return "\n".join(parts)
 
 
@@ -149,11 +152,11 @@ def _headline(cls: type) -> str:
 def _table(
     cls: type, defaults: Mapping[str, Any], prefix: str, skip: typing.Collection[str] = ()
 ) -> str:
-    """One row for each field."""
+    """One row for each field that is no group of its own."""
     hints, meanings = typing.get_type_hints(cls), attributes(cls)
     rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(cls):
-        if field.name in skip:
+        if field.name in skip or dataclasses.is_dataclass(hints[field.name]):
             continue
         cells = (type_name(hints[field.name]), _default(field, defaults), meanings[field.name])
         rows.append(f"| `{prefix}{field.name}` | " + " | ".join(map(_cell, cells)) + " |")
@@ -168,7 +171,7 @@ def _default(field: dataclasses.Field, defaults: Mapping[str, Any]) -> str:
         value = defaults.get(field.name, own)
     if own is dataclasses.MISSING:
         return "must be given" if value in (None, own) else _yaml(value)
-    plain = list(own) if isinstance(own, tuple) else own
+    plain, value = (list(x) if isinstance(x, tuple) else x for x in (own, value))
     return _yaml(value) if value == plain else f"{_yaml(value)} (in Python {_yaml(plain)})"
 
 

@@ -1,6 +1,7 @@
 """What a training run is made of, as frozen dataclasses; importing it does not import jax."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -78,8 +79,13 @@ OPTIMIZERS: Mapping[str, str] = {
     "amsgrad": "optax:scale_by_amsgrad",
     "adamw": "optax:scale_by_adam",
     "muon": "equipot.training.muon:scale_by_muon",
+    "soap": "equipot.training.soap:scale_by_soap",
+    "schedule_free": "optax:scale_by_adam",
 }
-"""Where each optimizer is: a function of the decays of two moments, as optax has them."""
+"""Where each optimizer is: a function of the decays of two moments, as optax has them, or of its
+own settings where there is a group of them by its name, as ``optimizer.soap``."""
+SCHEDULE_FREE = "schedule_free"
+DECAYING = ("adamw", "soap", SCHEDULE_FREE)  # those with a decay of weights
 
 if TYPE_CHECKING:
     _Name: TypeAlias = str
@@ -88,23 +94,60 @@ else:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SoapConfig:
+    """Adam in the eigenbases of the moments of each matrix.
+
+    Attributes:
+      betas: Decays of the mean of gradients and of their mean square, default 0.95 and 0.95.
+      shampoo_beta: Decay of the moments G Gᵀ and Gᵀ G whose eigenvectors are the bases, default
+        0.95.
+      eps: What is added to the root of the mean square, default 1e-8.
+      precondition_every: Steps between two refreshments of the bases, default 10.
+      max_dimension: Largest side of a matrix that has a basis, default 512.
+      acts_on: matrices (what Muon acts on: embeddings and readouts to one number follow Adam) or
+        all (whatever has two axes or more), default matrices.
+    """
+
+    betas: tuple[float, ...] = (0.95, 0.95)
+    shampoo_beta: float = 0.95
+    eps: float = 1e-8
+    precondition_every: int = 10
+    max_dimension: int = 512
+    acts_on: Literal["matrices", "all"] = "matrices"
+
+    def __post_init__(self) -> None:
+        decays = [("betas", beta) for beta in self.betas] + [("shampoo_beta", self.shampoo_beta)]
+        _check(len(self.betas) == 2, "optimizer.soap.betas", "two numbers", self.betas)
+        for key, value in decays:
+            expected = "numbers from 0 to below 1" if key == "betas" else "from 0 to below 1"
+            _check(0 <= value < 1, f"optimizer.soap.{key}", expected, value)
+        for key in ("eps", "precondition_every", "max_dimension"):
+            value = getattr(self, key)
+            _check(value > 0, f"optimizer.soap.{key}", "a positive number", value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How parameters follow the gradient.
 
     Attributes:
-      name: adam, amsgrad, adamw, or muon (momenta of matrices made orthogonal), default amsgrad.
+      name: adam, amsgrad, adamw, muon (momenta of matrices made orthogonal), soap (Adam in the
+        eigenbases of the moments of each matrix), or schedule_free (Adam with an average of all
+        parameters so far instead of a falling rate, which is what is validated and kept), default
+        amsgrad.
       learning_rate: Largest learning rate, default 0.01.
       schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
         validation loss stops falling) or constant, default cosine.
       warmup_steps: Steps over which the rate rises linearly from 0, default 0.
       final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
-      weight_decay: Decay of adamw per unit of learning rate; acts on the model's matrices alone,
-        default 0.
+      weight_decay: Decay of adamw, soap and schedule_free per unit of learning rate; acts on the
+        model's matrices alone, default 0.
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
       ema_decay: Decay per step of the moving average of the parameters, which is what is validated
         and kept; null for none, default 0.99.
       plateau_factor: What plateau multiplies the rate with, default 0.5.
       plateau_patience: Validations without a better loss before plateau does so, default 10.
+      soap: Settings of soap.
     """
 
     name: _Name = "amsgrad"
@@ -117,6 +160,7 @@ class OptimizerConfig:
     ema_decay: float | None = 0.99
     plateau_factor: float = 0.5
     plateau_patience: int = 10
+    soap: SoapConfig = dataclasses.field(default_factory=SoapConfig)
 
     def __post_init__(self) -> None:
         positive = {"learning_rate": self.learning_rate, "plateau_patience": self.plateau_patience}
@@ -134,22 +178,42 @@ class OptimizerConfig:
         }
         for key, value in fractions.items():
             _check(0 <= value < 1, f"optimizer.{key}", "a number from 0 to below 1", value)
-        if self.weight_decay and self.name != "adamw":
+        if self.weight_decay and self.name not in DECAYING:
             raise errors.ConfigError(
                 f"optimizer.weight_decay: {self.name} has none; use optimizer.name=adamw"
+            )
+        if self.name == SCHEDULE_FREE:
+            self._check_schedule_free()
+
+    def _check_schedule_free(self) -> None:
+        """Refuses what its own average makes needless."""
+        if self.schedule != "constant":
+            raise errors.ConfigError(
+                f"optimizer.schedule: schedule_free has no {self.schedule}; use"
+                " optimizer=schedule_free, or optimizer.schedule=constant"
+            )
+        if self.ema_decay is not None:
+            raise errors.ConfigError(
+                "optimizer.ema_decay: schedule_free averages by itself; use"
+                " optimizer=schedule_free, or optimizer.ema_decay=null"
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How long to train and when to look; everything is counted in steps, nothing in seconds.
+    """How long to train and when to look; everything is counted in steps.
 
     Attributes:
       num_steps: Optimizer steps; null to count epochs, default null.
-      num_epochs: Passes over the training split, where ``num_steps`` is null, default 100.
-      batch_size: Structures per step and device, default 4.
+      num_epochs: Passes over the training split, where ``num_steps`` is null; with neither the
+        number of steps is chosen for the size of the data, default null.
+      minutes: Time from the start of the command to the last step, instead of a number of steps:
+        the first steps are timed and the number of all is computed from that, default null.
+      batch_size: Structures per step and device; null to choose it for the size of the data,
+        default null.
       eval_batch_size: Structures per device when validating; null for ``batch_size``, default null.
-      valid_every: Steps between validations; null for one each epoch, default null.
+      valid_every: Steps between validations; null for one each epoch, or for an interval that suits
+        the number of steps where that is chosen or timed, default null.
       checkpoint_every: Steps between checkpoints; null for one at each validation (the best one is
         kept in any case), default null.
       keep_checkpoints: How many of the latest checkpoints are kept beside the best, default 2.
@@ -160,8 +224,9 @@ class TrainerConfig:
     """
 
     num_steps: int | None = None
-    num_epochs: int | None = 100
-    batch_size: int = 4
+    num_epochs: int | None = None
+    minutes: float | None = None
+    batch_size: int | None = None
     eval_batch_size: int | None = None
     valid_every: int | None = None
     checkpoint_every: int | None = None
@@ -173,9 +238,15 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _check(value is None or value > 0, f"trainer.{field.name}", "at least 1", value)
-        if self.num_steps is None and self.num_epochs is None:
-            raise errors.ConfigError("trainer: needs num_steps or num_epochs")
+            expected = "more than 0" if field.name == "minutes" else "at least 1"
+            _check(value is None or value > 0, f"trainer.{field.name}", expected, value)
+        _check(self.minutes != math.inf, "trainer.minutes", "a finite number", self.minutes)
+        for key in ("num_steps", "num_epochs"):
+            if self.minutes is not None and getattr(self, key) is not None:
+                raise errors.ConfigError(
+                    f"trainer.minutes: expected no other length, received {key}="
+                    f"{getattr(self, key)} too; leave minutes out, or set trainer.{key}=null"
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from equipot.store.graph_store import GraphStore
 from equipot.training import (
     centering,
     checkpoints,
+    earlier,
     folder,
     plots,
     preparation,
@@ -30,7 +31,10 @@ from equipot.training import (
     stopping,
     trainer,
 )
+from equipot.training import length as lengths
 from equipot.training.config import TrainConfig
+
+_TIMING = 0.03  # share of the minutes that timing may take, unless three steps take longer
 
 
 def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process = ALONE) -> Path:
@@ -54,7 +58,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
     """
     began = time.monotonic()
     model = registry.config_from_mapping(config.model)
-    config = folder.as_begun(config)
+    config = earlier.as_begun(config)
     place = folder.find_folder(config)
     if place.is_finished:
         if process.is_first:
@@ -66,8 +70,11 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         mesh = sharding.make_mesh(config.trainer.num_devices)
         dataset = datasets.read_dataset(config.data)
         report = audit.audit(dataset, config.loss.terms)
-        parts = preparation.prepare(config, dataset, mesh.size, model, process)
+        length = lengths.begun(config, place, dataset, mesh.size)
+        parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))
+        if process.is_first and lengths.is_open(config.trainer) and not place.length.exists():
+            lengths.write(place, length)
 
         stop = stop or stack.enter_context(stopping.Stop(process=process))
         saved = stack.enter_context(
@@ -96,6 +103,8 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
 
         run = trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
         run.save()  # before anything is compiled, if it is a new run
+        if config.trainer.minutes is not None:
+            _take_time(run, config.trainer.minutes, place, process)
         log.start_bar(run.num_steps, progress.step)
         _train(run, stop)
         log.stop_bar()
@@ -120,6 +129,34 @@ def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:
                     f" a checkpoint is in {run.saved.folder}. The same command goes on from there"
                 )
         run.saved.wait()
+
+
+def _take_time(
+    run: trainer.Trainer, minutes: float, place: folder.RunFolder, process: Process
+) -> None:
+    """Computes how many steps there are from the time of the first ones, once for a run.
+
+    Raises:
+      CheckpointError: If steps are done and their number is not known any more.
+    """
+    found = run.parts.length
+    if found.num_steps is None:
+        if run.progress.step:
+            raise errors.CheckpointError(
+                f"{place.length}: expected the number of steps of a run that has begun, found none;"
+                " restore it, or take another name or run_dir"
+            )
+        with contextlib.closing(_stream(run)) as stream:
+            pace = run.time_steps((batch for *_, batch in stream), _TIMING * 60 * minutes)
+        found = lengths.fill(found, run.config.trainer, pace, 60 * minutes - run.seconds)
+        if process.is_first:
+            lengths.write(place, found)
+        run.log.say(
+            f"Timed: {1e3 * pace.step:.3g} ms a step, {pace.validation:.2g} s a validation;"
+            f" {found.num_steps} steps, a validation every {found.valid_every}, fit into what is"
+            f" left of {minutes:g} minutes. Measuring all splits at the end comes on top"
+        )
+    run.last_for(*lengths.agreed(found))
 
 
 def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, None]:

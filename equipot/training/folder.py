@@ -27,7 +27,6 @@ import yaml
 from equipot import config as configuration
 from equipot import errors, files
 from equipot.data.config import DataConfig
-from equipot.potential.config import PotentialConfig
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED
 from equipot.training.config import TrainConfig
@@ -82,6 +81,11 @@ class RunFolder:
         return self.path / "dataset.json"
 
     @property
+    def length(self) -> Path:
+        """What was chosen or timed where the settings leave the length of the run open."""
+        return self.path / "length.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The checkpoints."""
         return self.path / "checkpoints"
@@ -110,23 +114,6 @@ class RunFolder:
     def is_finished(self) -> bool:
         """Whether the run has ended; the final errors are written last."""
         return self.metrics.exists()
-
-
-def as_begun(config: TrainConfig) -> TrainConfig:
-    """The configuration of a run that goes on, where a default has changed since it began.
-
-    A run of an earlier version whose shift is switched by neighbors keeps that switch.
-
-    Raises:
-      CheckpointError: If the configuration in the folder cannot be read.
-    """
-    folder, given = RunFolder(Path(config.folder), config.name), config.potential
-    if given.shift != PotentialConfig().shift or not folder.config.exists():
-        return config
-    potential = _read_config(folder).get("potential")
-    if not isinstance(potential, dict) or potential.get("shift") != "neighbors":
-        return config
-    return dataclasses.replace(config, potential=dataclasses.replace(given, shift="neighbors"))
 
 
 def find_folder(config: TrainConfig) -> RunFolder:
@@ -210,7 +197,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     Raises:
       CheckpointError: If the file is damaged.
     """
-    found = _read_json(folder.metrics, _AGAIN.format(folder.metrics.name))
+    found = read_json(folder.metrics, _AGAIN.format(folder.metrics.name))
     for split in ("train", "valid", "test"):
         errors_ = found.get(split, "")
         if errors_ is None:
@@ -271,7 +258,7 @@ def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
         "restore it, or remove it: the same command then writes it anew, and cannot tell whether"
         " data have changed"
     )
-    before = _read_json(folder.dataset, advice)
+    before = read_json(folder.dataset, advice)
     compared = {
         "fingerprint": "dataset",
         "num_devices": "number of devices",
@@ -287,7 +274,16 @@ def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
             )
 
 
-def _read_json(path: Path, advice: str) -> dict[str, Any]:
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """Reads a mapping.
+
+    Args:
+      path: Of the file.
+      advice: What to do where it is damaged.
+
+    Raises:
+      CheckpointError: If it cannot be read, or holds something else.
+    """
     try:
         found = json.loads(_read_text(path, advice))
     except (ValueError, RecursionError) as failure:
@@ -318,7 +314,7 @@ def _listing(path: Path) -> list[Path]:
 
 
 def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
-    old, new = _flat(_read_config(folder)), _flat(configuration.to_mapping(config))
+    old, new = _flat(read_config(folder)), _flat(configuration.to_mapping(config))
     # A key that the version which began the run did not know acted as its default does.
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
     old = {**known, **old}
@@ -330,8 +326,12 @@ def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
             )
 
 
-def _read_config(folder: RunFolder) -> Mapping[str, Any]:
-    """The settings that the run began with."""
+def read_config(folder: RunFolder) -> Mapping[str, Any]:
+    """The settings that the run began with.
+
+    Raises:
+      CheckpointError: If they cannot be read.
+    """
     advice = "restore it, or take another name or run_dir"
     text = _read_text(folder.config, advice)
     try:

@@ -4,18 +4,16 @@ Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
 """
 
 from collections.abc import Hashable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from equipot.training import matrices
 from equipot.typing import Array, Float, PyTree
 
 _MOMENTUM = 0.95
 _SIZE = 0.4  # of the entries of an update, root mean square: Adam's have it with noisy gradients
-_LEAST_WIDTH = 4
-_EMBEDDINGS = ("embedding", "centre", "neighbor")  # parameters of models, [species, channels]
 _STEPS = 5
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -47,22 +45,7 @@ def scale_by_muon(b1: float, b2: float) -> optax.GradientTransformation:
         "matrix": optax.GradientTransformation(momentum.init, update),
         "other": optax.scale_by_adam(b1, b2),
     }
-    return optax.partition(parts, _kinds)
-
-
-def _kinds(params: PyTree) -> PyTree:
-    """Which part acts on each leaf; tables beside the model, [heads, species], are no matrices."""
-    others = jax.tree.map(lambda _: "other", params)
-    return {**others, "model": jax.tree_util.tree_map_with_path(_kind, params["model"])}
-
-
-def _kind(path: tuple[Any, ...], leaf: Array) -> str:
-    """Readouts to one number count as vectors, and so do the rows of embeddings, one per species.
-
-    Made orthogonal, rows of species that a batch lacks would move with those of the others.
-    """
-    matrix = leaf.ndim >= 2 and min(leaf.shape[-2:]) >= _LEAST_WIDTH
-    return "matrix" if matrix and path[-1].key not in _EMBEDDINGS else "other"
+    return optax.partition(parts, matrices.kinds)
 
 
 def _where_seen(
@@ -72,22 +55,17 @@ def _where_seen(
     return jnp.where(jnp.any(gradient != 0, axis=(-2, -1), keepdims=True), update, 0)
 
 
-def orthogonal(matrices: PyTree) -> PyTree:
+def orthogonal(momenta: PyTree) -> PyTree:
     """Replaces every matrix by 0.4 √max(m, n) times its orthogonal factor U Vᵀ, nearly.
 
-    Matrices of one shape are computed together: there are many, and they are small.
+    Matrices of one shape are computed together.
     """
-    leaves, structure = jax.tree.flatten(matrices)
-    results: list[Array] = list(leaves)
-    for shape in dict.fromkeys(leaf.shape[-2:] for leaf in leaves):
-        members = [i for i, leaf in enumerate(leaves) if leaf.shape[-2:] == shape]
-        stacked = jnp.concatenate([leaves[i].reshape(-1, *shape) for i in members])
-        factors, start = _SIZE * max(shape) ** 0.5 * _orthogonal_factor(stacked), 0
-        for i in members:
-            count = leaves[i].size // (shape[0] * shape[1])
-            results[i] = factors[start : start + count].reshape(leaves[i].shape)
-            start += count
-    return jax.tree.unflatten(structure, results)
+    leaves, structure = jax.tree.flatten(momenta)
+    factors = {
+        shape: _SIZE * max(shape) ** 0.5 * _orthogonal_factor(group)
+        for shape, group in matrices.stacked(leaves).items()
+    }
+    return jax.tree.unflatten(structure, matrices.unstacked(factors, leaves))
 
 
 def _orthogonal_factor(x: Float[Array, "matrices m n"]) -> Float[Array, "matrices m n"]:

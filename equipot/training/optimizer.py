@@ -4,15 +4,18 @@ import dataclasses
 import math
 import pkgutil
 from collections.abc import Callable
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from equipot.training.config import OPTIMIZERS, OptimizerConfig
+from equipot.training import schedule_free
+from equipot.training.config import OPTIMIZERS, SCHEDULE_FREE, OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
+Schedule: TypeAlias = Callable[..., Float[Array, ""]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,44 +24,53 @@ class Updates:
 
     Attributes:
       settings: What it was made from.
-      transformation: Gradients into updates of unit learning rate.
+      transformation: Gradients into updates, of unit learning rate unless it is schedule-free.
       schedule: Learning rate by the number of steps done.
     """
 
     settings: OptimizerConfig
     transformation: optax.GradientTransformation
-    schedule: Callable[[Int[Array, ""]], Float[Array, ""]]
+    schedule: Schedule
 
     @classmethod
     def of(cls, settings: OptimizerConfig, num_steps: int) -> "Updates":
         """Makes optimizer and schedule, once for all who need them."""
-        return cls(
-            settings=settings,
-            transformation=make_optimizer(settings),
-            schedule=make_schedule(settings, num_steps),
-        )
+        schedule, optimizer = make_schedule(settings, num_steps), make_optimizer(settings)
+        if settings.name == SCHEDULE_FREE:  # it needs the rates for its average
+            optimizer = _promoting(schedule_free.schedule_free(optimizer, schedule))
+        return cls(settings=settings, transformation=optimizer, schedule=schedule)
+
+    @property
+    def is_schedule_free(self) -> bool:
+        """Whether updates hold the learning rate, and the optimizer its own average."""
+        return self.settings.name == SCHEDULE_FREE
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 
-    Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW), which
-    acts on the matrices of the model and never on biases, scale or shift.
+    Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW, SOAP),
+    which acts on the matrices of the model and never on biases, scale or shift.
     """
     parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    parts.append(pkgutil.resolve_name(OPTIMIZERS[config.name])(*_BETAS))
+    make, own = pkgutil.resolve_name(OPTIMIZERS[config.name]), getattr(config, config.name, None)
+    betas = (0.0, _BETAS[1]) if config.name == SCHEDULE_FREE else _BETAS
+    parts.append(make(*betas) if own is None else make(own))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
-    chain = optax.chain(*parts, optax.scale(-1.0))
+    return _promoting(optax.chain(*parts, optax.scale(-1.0)))
 
-    # optax mixes dtypes (decay**count), which strict promotion refuses.
+
+def _promoting(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Lets optax mix dtypes (decay**count), which strict promotion refuses."""
+
     def init(params: PyTree) -> PyTree:
         with jax.numpy_dtype_promotion("standard"):
-            return chain.init(params)
+            return optimizer.init(params)
 
     def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, PyTree]:
         with jax.numpy_dtype_promotion("standard"):
-            return chain.update(updates, state, params)
+            return optimizer.update(updates, state, params)
 
     return optax.GradientTransformation(init, update)
 
@@ -69,18 +81,22 @@ def _is_matrix(params: PyTree) -> PyTree:
     return {**nothing, "model": jax.tree.map(lambda leaf: leaf.ndim >= 2, params["model"])}
 
 
-def make_schedule(
-    config: OptimizerConfig, num_steps: int
-) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
     """Returns the learning rate as a function of the number of steps done.
+
+    Its second argument, where there is one, takes the place of ``num_steps``: a run that is timed
+    knows its length after it was compiled.
 
     Linear from 0 over ``warmup_steps``; then, with x the share of the remaining steps that is done
     and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for cosine and 1 for the others.
     """
     warmup, final = config.warmup_steps, config.final_fraction
-    remaining = max(num_steps - warmup, 1)
 
-    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
+    def schedule(step: Int[Array, ""], length: Int[Array, ""] | None = None) -> Float[Array, ""]:
+        if length is None:
+            remaining = max(num_steps - warmup, 1)
+        else:
+            remaining = jnp.maximum(length - warmup, 1).astype(jnp.float32)
         step = step.astype(jnp.float32)
         rise = (
             jnp.minimum((step + 1) / max(warmup, 1), 1.0) if warmup else jnp.ones((), jnp.float32)

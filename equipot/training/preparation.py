@@ -19,8 +19,9 @@ from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
+from equipot.training import length as lengths
 from equipot.training import optimizer, starting_point
-from equipot.training.config import TrainConfig
+from equipot.training.config import SCHEDULE_FREE, TrainConfig
 from equipot.typing import PyTree
 
 
@@ -35,7 +36,8 @@ class Preparation:
       train: Batches of the training split, shuffled.
       valid: Batches of the validation split, in order.
       graphs: The graphs of both splits, by name.
-      num_steps: Length of the run.
+      length: Size of batches, and what is known of the number of steps and of validations.
+      num_steps: Length of the run; 0 where it is to be timed.
       updates: Optimizer and schedule.
       facts: What goes into dataset.json.
       notes: Sentences for the user.
@@ -47,6 +49,7 @@ class Preparation:
     train: loader.Loader
     valid: loader.Loader
     graphs: Mapping[str, GraphStore]
+    length: lengths.Length
     num_steps: int
     updates: optimizer.Updates
     facts: dict[str, Any]
@@ -59,6 +62,7 @@ def prepare(
     num_devices: int,
     model: tuple[str, Any] | None = None,
     process: Process = ALONE,
+    length: lengths.Length | None = None,
 ) -> Preparation:
     """Computes statistics on the training split, builds all graphs and draws the parameters.
 
@@ -70,6 +74,7 @@ def prepare(
       num_devices: Devices that each batch is spread over.
       model: Name and settings of the model, where they are known already.
       process: Which of the processes that train.
+      length: What the run began with; chosen anew where there is none.
 
     Raises:
       DataError: If there is no validation split, or a structure cannot become a graph.
@@ -105,32 +110,34 @@ def prepare(
     else:
         spec = point.potential.spec
         params = jax.tree.map(jnp.asarray, point.potential.params)
-    loaders = _loaders(config, graphs, spec, num_devices, process)
-    per_epoch = loaders["train"].num_batches(0)
-    num_steps = config.trainer.num_steps or (config.trainer.num_epochs or 1) * per_epoch
+    length = length or lengths.choose(config.trainer, dataset, num_devices)
+    loaders = _loaders(config, length.batch_size, graphs, spec, num_devices, process)
+    epochs = config.trainer.num_epochs or 0
+    num_steps = length.num_steps or epochs * loaders["train"].num_batches(0)
     return Preparation(
         spec=spec,
         quantities=quantities,
         params=params,
         **loaders,
         graphs=graphs,
+        length=length,
         num_steps=num_steps,
         updates=optimizer.Updates.of(config.optimizer, num_steps),
         facts=_facts(dataset, spec, point, loaders, num_devices),
-        notes=(*fitted.notes, *_notes(spec, params, loaders)),
+        notes=(*fitted.notes, *_notes(spec, params, loaders), *_choices(config, length)),
     )
 
 
 def _loaders(
     config: TrainConfig,
+    batch_size: int,
     graphs: Mapping[str, GraphStore],
     spec: PotentialSpec,
     num_devices: int,
     process: Process,
 ) -> dict[str, loader.Loader]:
     """Batches of both splits."""
-    trainer = config.trainer
-    sizes = {"train": trainer.batch_size, "valid": trainer.eval_batch_size or trainer.batch_size}
+    sizes = {"train": batch_size, "valid": config.trainer.eval_batch_size or batch_size}
     return {
         name: loader.Loader(
             graphs[name],
@@ -168,6 +175,14 @@ def _spec(
         heads=point.heads,
         quantities=tuple(config.data.declared.values()),
     )
+
+
+def _choices(config: TrainConfig, length: lengths.Length) -> tuple[str, ...]:
+    """What was chosen for the user, and where the moving average is not what is validated."""
+    notes = [lengths.sentence(config.trainer, length)]
+    if config.optimizer.name == SCHEDULE_FREE:
+        notes.append("Schedule-free: the optimizer's own average is what is validated and kept")
+    return tuple(filter(None, notes))
 
 
 def count_parameters(params: PyTree) -> int:

@@ -16,14 +16,14 @@ from equipot.graphs.graph import Batch, Graph
 from equipot.potential.potential import Prediction
 from equipot.quantities import DERIVED, Quantity
 from equipot.training import loss as losses
-from equipot.training import metrics, optimizer, sharding
+from equipot.training import metrics, optimizer, schedule_free, sharding
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Sum, Sums, Tally
 from equipot.training.state import TrainState
 from equipot.typing import Array, PyTree
 
 Predict = Callable[[PyTree, Graph], Prediction]
-TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
+TrainStep = Callable[..., tuple[TrainState, Tally]]
 EvalStep = Callable[[PyTree, Batch], tuple[Sums, Sums]]
 
 
@@ -68,7 +68,9 @@ def make_train_step(
     mesh: Mesh,
     quantities: Mapping[str, Quantity] = DERIVED,
 ) -> TrainStep:
-    """Returns ``train_step(state, tally, batch) -> (state, tally)``.
+    """Returns ``train_step(state, tally, batch, length=None) -> (state, tally)``.
+
+    ``length`` is the number of steps of a run that did not know it when its schedule was made.
 
     Args:
       predict: Energies, forces and stress of a padded batch.
@@ -78,24 +80,28 @@ def make_train_step(
       quantities: What predictions and batches hold, by name.
     """
     sums_of = make_eval_step(predict, loss, mesh, quantities)
-    transformation, decay = updates.transformation, updates.settings.ema_decay
 
     def loss_fn(params: PyTree, batch: Batch) -> tuple[Array, tuple[Sums, Sums]]:
         terms, sums = sums_of(params, batch)
         return losses.combine(terms, loss), (terms, sums)
 
-    def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
+    def train_step(
+        state: TrainState, tally: Tally, batch: Batch, length: Array | None = None
+    ) -> tuple[TrainState, Tally]:
         (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
             state.params, batch
         )
-        change, opt_state = transformation.update(grads, state.opt_state, state.params)
-        rate = updates.schedule(state.step) * state.rate_factor
-        params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
+        change, opt_state = updates.transformation.update(grads, state.opt_state, state.params)
+        if updates.is_schedule_free:
+            params = jax.tree.map(jnp.add, state.params, change)
+        else:
+            rate = updates.schedule(state.step, length) * state.rate_factor
+            params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
         new = dataclasses.replace(
             state,
             step=state.step + 1,
             params=params,
-            ema_params=_average(state, params, decay),
+            ema_params=_average(state, params, opt_state, updates),
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)
@@ -117,8 +123,16 @@ def empty_tally(
     return Tally(sums=sums, bad_step=jnp.asarray(-1, jnp.int32), bad_terms=shares)
 
 
-def _average(state: TrainState, params: PyTree, decay: float | None) -> PyTree:
-    """The moving average after one more step; the parameters themselves where there is none."""
+def _average(
+    state: TrainState, params: PyTree, opt_state: PyTree, updates: optimizer.Updates
+) -> PyTree:
+    """The moving average after one more step, or the optimizer's own.
+
+    The parameters themselves where there is none.
+    """
+    if updates.is_schedule_free:
+        return schedule_free.averaged(opt_state, params)
+    decay = updates.settings.ema_decay
     if decay is None:
         return params
     keep = optimizer.ema_decay(state.step + 1, decay)

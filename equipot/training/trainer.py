@@ -2,9 +2,10 @@
 
 import dataclasses
 import itertools
+import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from equipot.graphs.graph import Batch
 from equipot.potential import potential as potentials
 from equipot.training import (
     checkpoints,
+    length,
     metrics,
     not_finite,
     preparation,
@@ -24,11 +26,13 @@ from equipot.training import (
     state,
     step,
 )
-from equipot.training.config import TrainConfig, TrainerConfig
+from equipot.training.config import TrainConfig
 
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
 )
+_UNTIMED, _TIMED = 5, 50  # steps, where a run is to last for some minutes
+_TIMED_VALIDATION = 8  # batches
 
 
 class Trainer:
@@ -61,10 +65,9 @@ class Trainer:
         self.progress, self.saved, self.log = progress, saved, log
         self._start = start - progress.seconds
         per_epoch = parts.train.num_batches(0)
-        trainer = config.trainer
-        self.num_steps = parts.num_steps
-        self._plan = _Plan.of(trainer, self.num_steps, per_epoch)
-        self.batch_size = trainer.eval_batch_size or trainer.batch_size
+        self._length = None
+        self.last_for(parts.num_steps, parts.length.valid_every)
+        self.batch_size = config.trainer.eval_batch_size or parts.length.batch_size
         self._structures_per_step = len(parts.train.graphs) / per_epoch
         predict = potentials.make_predict(parts.spec, platform=mesh.devices.flat[0].platform)
         self._train_step = jax.jit(
@@ -79,6 +82,54 @@ class Trainer:
         self._in_flight = deque()
         self._window = (time.monotonic(), progress.step)
         self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
+
+    def last_for(self, num_steps: int, valid_every: int | None) -> None:
+        """Sets the length of the run, before its first step.
+
+        Args:
+          num_steps: Steps.
+          valid_every: Steps between validations; null for one each epoch.
+        """
+        trainer = self.config.trainer
+        valid_every = valid_every or self.parts.train.num_batches(0)
+        save_every = trainer.checkpoint_every or valid_every
+        self.num_steps = num_steps
+        self._plan = _Plan(num_steps, trainer.log_every, valid_every, save_every)
+        if trainer.minutes is not None:
+            self._length = sharding.replicate(np.asarray(num_steps, np.int32), self.mesh)
+
+    def time_steps(self, batches: Iterable[Batch], most: float) -> length.Pace:
+        """Measures steps and validations, compiling both; the run stays where it stands.
+
+        Args:
+          batches: As many of the training split as are asked for.
+          most: Seconds after which enough steps are timed.
+        """
+        held = state.to_host((self.state, self._tally))
+        now, tally = sharding.replicate(held, self.mesh)
+        running, began = deque(), math.inf
+        for done, batch in enumerate(batches, start=1 - _UNTIMED):
+            shards = sharding.shard(batch, self.mesh)
+            now, tally = self._train_step(now, tally, shards, self._length)
+            running.append(tally.bad_step)
+            if len(running) > _IN_FLIGHT or done <= 0:
+                running.popleft().block_until_ready()
+            if done == 0:
+                began = time.monotonic()
+            if done == _TIMED or (done >= 3 and time.monotonic() - began > most):
+                break
+        jax.block_until_ready(tally)
+        return length.Pace((time.monotonic() - began) / done, self._time_validation())
+
+    def _time_validation(self) -> float:
+        """Seconds of a validation, from some of its batches."""
+        chosen = itertools.islice(self.parts.valid.batches(0), _TIMED_VALIDATION)
+        shards = [sharding.shard(batch, self.mesh) for batch in chosen]
+        jax.block_until_ready(self._eval_step(self.state.ema_params, shards[0]))
+        began = time.monotonic()
+        jax.block_until_ready([self._eval_step(self.state.ema_params, own) for own in shards])
+        seconds = (time.monotonic() - began) / len(shards)
+        return seconds * self.parts.valid.num_batches(0)
 
     @property
     def seconds(self) -> float:
@@ -95,7 +146,7 @@ class Trainer:
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
         shards = sharding.shard(batch, self.mesh)
-        self.state, self._tally = self._train_step(self.state, self._tally, shards)
+        self.state, self._tally = self._train_step(self.state, self._tally, shards, self._length)
         self.progress = dataclasses.replace(
             self.progress, step=self.progress.step + 1, epoch=epoch, position=position
         )
@@ -145,7 +196,7 @@ class Trainer:
         self._places.clear()
         self.log.advance(done, speed)
         rate = (
-            self.parts.updates.schedule(jnp.asarray(done - 1, jnp.int32))
+            self.parts.updates.schedule(jnp.asarray(done - 1, jnp.int32), self._length)
             * self.progress.plateau.factor
         )
         return {
@@ -243,13 +294,6 @@ class _Plan:
     log_every: int
     valid_every: int
     save_every: int
-
-    @classmethod
-    def of(cls, settings: TrainerConfig, num_steps: int, per_epoch: int) -> "_Plan":
-        """From the settings; what they leave open is done once an epoch."""
-        valid_every = settings.valid_every or per_epoch
-        save_every = settings.checkpoint_every or valid_every
-        return cls(num_steps, settings.log_every, valid_every, save_every)
 
     def validates(self, step: int) -> bool:
         return self._is_due(step, self.valid_every)

@@ -5,6 +5,8 @@
     python -m scripts.benchmark profile --preset peers
     python -m scripts.benchmark e3
     python -m scripts.benchmark degrees
+    python -m scripts.benchmark optimizers
+    python -m scripts.benchmark training --sets ethanol water --minutes 5
 
 Parameters are random, which does not change the time. Times are medians with their extremes, each
 after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
@@ -24,13 +26,15 @@ import jax
 from equipot import files
 from equipot.cli import console
 from equipot.training import folder
-from scripts.benchmark import degrees, layers, models, profile
+from scripts.benchmark import degrees, layers, models, optimizers, profile, training
 
 COMMANDS = {
     "models": models,
     "profile": profile,
     "e3": layers,
     "degrees": degrees,
+    "optimizers": optimizers,
+    "training": training,
 }
 
 

@@ -60,7 +60,6 @@ def test_a_declared_quantity_weighs_one_unless_it_is_given():
             "data.quantities.dipole: unknown key 'irrep'. Did you mean 'irreps'",
         ),
         ({"trainer": {"batch_size": 0}}, "trainer.batch_size: expected at least 1"),
-        ({"trainer": {"num_epochs": None}}, "needs num_steps or num_epochs"),
         ({"model": {"lmax": 2}}, "model: expected the key 'name'"),
         ({"name": "a/b"}, "bytes without '/'"),
         ({"name": ".."}, "other than '.' and '..'"),

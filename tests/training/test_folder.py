@@ -80,26 +80,6 @@ def test_a_key_that_an_older_version_did_not_have_has_its_default(tmp_path):
         folder.find_folder(changed)
 
 
-@pytest.mark.parametrize(("anchored", "shift"), [(True, "neighbors"), (False, "constant")])
-def test_a_run_of_an_earlier_version_keeps_its_switch(tmp_path, anchored, shift):
-    place = begin(tmp_path / "run")
-    older = yaml.safe_load(place.config.read_text())
-    del older["potential"]["shift"]
-    older["potential"]["anchor_isolated"] = anchored
-    place.config.write_text(yaml.safe_dump(older))
-    found = folder.as_begun(configured(tmp_path / "run"))
-    assert found.potential.shift == shift
-    folder.find_folder(found)
-    bonds = folder.as_begun(configured(tmp_path / "run", potential={"shift": "bonds"}))
-    with pytest.raises(errors.CheckpointError, match=f"shift={shift}, now it is bonds"):
-        folder.find_folder(bonds)
-
-
-def test_a_new_run_begins_with_what_is_given(tmp_path):
-    given = configured(tmp_path / "run")
-    assert folder.as_begun(given) is given
-
-
 def test_another_logger_does_not_matter(tmp_path):
     begin(tmp_path / "run")
     folder.find_folder(configured(tmp_path / "run", logger={"name": "wandb"}))

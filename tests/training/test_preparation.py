@@ -14,7 +14,7 @@ CONFIG = config.train_config(
     {
         "data": {"train": "not read here"},
         "model": {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_channels": 2},
-        "trainer": {"batch_size": 5, "eval_batch_size": 3},
+        "trainer": {"num_epochs": 100, "batch_size": 5, "eval_batch_size": 3},
     }
 )
 

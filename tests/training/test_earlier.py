@@ -1,0 +1,51 @@
+import pytest
+import yaml
+
+from equipot import errors
+from equipot.training import earlier, folder
+from tests.training.test_folder import begin, configured
+
+
+@pytest.mark.parametrize(("anchored", "shift"), [(True, "neighbors"), (False, "constant")])
+def test_a_run_of_an_earlier_version_keeps_its_switch(tmp_path, anchored, shift):
+    place = begin(tmp_path / "run")
+    older = yaml.safe_load(place.config.read_text())
+    del older["potential"]["shift"]
+    older["potential"]["anchor_isolated"] = anchored
+    place.config.write_text(yaml.safe_dump(older))
+    found = earlier.as_begun(configured(tmp_path / "run"))
+    assert found.potential.shift == shift
+    folder.find_folder(found)
+    bonds = earlier.as_begun(configured(tmp_path / "run", potential={"shift": "bonds"}))
+    with pytest.raises(errors.CheckpointError, match=f"shift={shift}, now it is bonds"):
+        folder.find_folder(bonds)
+
+
+def test_a_new_run_begins_with_what_is_given(tmp_path):
+    given = configured(tmp_path / "run")
+    assert earlier.as_begun(given) is given
+
+
+def begun_earlier(path, **trainer):
+    """A run of a version that had 100 epochs in batches of four as its defaults."""
+    place = begin(path)
+    older = yaml.safe_load(place.config.read_text())
+    del older["trainer"]["minutes"]
+    older["trainer"].update({"num_epochs": 100, "batch_size": 4} | trainer)
+    place.config.write_text(yaml.safe_dump(older))
+
+
+@pytest.mark.parametrize("given", [{}, {"num_steps": 9}, {"batch_size": 2}, {"num_epochs": 7}])
+def test_a_run_of_an_earlier_version_keeps_its_length_and_its_batches(tmp_path, given):
+    begun_earlier(tmp_path / "run", **given)
+    found = earlier.as_begun(configured(tmp_path / "run", trainer=given))
+    folder.find_folder(found)
+    expected = {"num_epochs": 100, "batch_size": 4, "num_steps": None} | given
+    assert {key: getattr(found.trainer, key) for key in expected} == expected
+
+
+def test_a_run_of_an_earlier_version_is_not_given_minutes(tmp_path):
+    begun_earlier(tmp_path / "run")
+    timed = earlier.as_begun(configured(tmp_path / "run", trainer={"minutes": 2.0}))
+    with pytest.raises(errors.CheckpointError, match=r"minutes=None, now it is 2\.0"):
+        folder.find_folder(timed)

@@ -3,9 +3,11 @@
 import contextlib
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from jax.sharding import Mesh
 
 from equipot import compilations, errors
 from equipot import config as configuration
@@ -77,41 +79,52 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
             lengths.write(place, length)
 
         stop = stop or stack.enter_context(stopping.Stop(process=process))
-        saved = stack.enter_context(
-            checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints, process)
-        )
-        progress = state.Progress(seed=config.seed)
-        goes_on = saved.latest_step is not None
-        if not goes_on and config.init_from is None:
-            parts = centering.centered(parts)
-        initial = state.init_state(parts.params, parts.updates.transformation)
-        if goes_on:
-            initial, progress = saved.load(initial)
-        log = stack.enter_context(
-            run_log.RunLog(place.path, progress.logs, process, parts.quantities)
-        )
-        log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
-        if goes_on:
-            log.say(f"going on after step {progress.step}, from the checkpoint")
-        else:
-            log.say("\n".join((*report.lines, *parts.notes)))
-        if saved.lost_best is not None:
-            log.say(
-                f"The best checkpoint, step {saved.lost_best}, is not there any more: step"
-                f" {progress.step} takes its place until a validation finds a better one"
-            )
-
-        run = trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
+        run = _begin(config, parts, mesh, place, process, stack, began, report.lines)
         run.save()  # before anything is compiled, if it is a new run
         if config.trainer.minutes is not None:
             _take_time(run, config.trainer.minutes, place, process)
-        log.start_bar(run.num_steps, progress.step)
+        run.log.start_bar(run.num_steps, run.progress.step)
         _train(run, stop)
-        log.stop_bar()
+        run.log.stop_bar()
         best = _best(run, dataset)
         if process.is_first:
             _finish(run, best, dataset, place, compiled)
     return place.path
+
+
+def _begin(
+    config: TrainConfig,
+    parts: preparation.Preparation,
+    mesh: Mesh,
+    place: folder.RunFolder,
+    process: Process,
+    stack: contextlib.ExitStack,
+    began: float,
+    lines: Sequence[str],
+) -> trainer.Trainer:
+    """The run at its first step, or where its last checkpoint stands, and the log that says so."""
+    saved = stack.enter_context(
+        checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints, process)
+    )
+    progress = state.Progress(seed=config.seed)
+    goes_on = saved.latest_step is not None
+    if not goes_on and config.init_from is None:
+        parts = centering.centered(parts)
+    initial = state.init_state(parts.params, parts.updates.transformation)
+    if goes_on:
+        initial, progress = saved.load(initial)
+    log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process, parts.quantities))
+    log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
+    if goes_on:
+        log.say(f"going on after step {progress.step}, from the checkpoint")
+    else:
+        log.say("\n".join((*lines, *parts.notes)))
+    if saved.lost_best is not None:
+        log.say(
+            f"The best checkpoint, step {saved.lost_best}, is not there any more: step"
+            f" {progress.step} takes its place until a validation finds a better one"
+        )
+    return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
 
 
 def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:

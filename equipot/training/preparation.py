@@ -95,21 +95,14 @@ def prepare(
         atomic_energies=fitted.atomic_energies,
         heads=point.heads,
     )
+    begun = point.graphs
     graphs = {
         "train": GraphStore.build(dataset.train, settings)
-        if point.graphs is None
-        else point.graphs.relabelled(settings),
+        if begun is None
+        else begun.relabelled(settings),
         "valid": GraphStore.build(dataset.valid, settings),
     }
-    if point.potential is None:
-        spec = _spec(config, point, graphs["train"].avg_num_neighbors)
-        scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
-        own = scales.quantity_scales(dataset.train, spec.quantities, spec.species_table)
-        key = jax.random.key(config.seed)
-        params = potentials.init_params(spec, key, scale, shift, quantity_scales=own)
-    else:
-        spec = point.potential.spec
-        params = jax.tree.map(jnp.asarray, point.potential.params)
+    spec, params = _potential(config, dataset, point, graphs["train"].avg_num_neighbors)
     length = length or lengths.choose(config.trainer, dataset, num_devices)
     loaders = _loaders(config, length.batch_size, graphs, spec, num_devices, process)
     epochs = config.trainer.num_epochs or 0
@@ -126,6 +119,22 @@ def prepare(
         facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(*fitted.notes, *_notes(spec, params, loaders), *_choices(config, length)),
     )
+
+
+def _potential(
+    config: TrainConfig,
+    dataset: Dataset,
+    point: starting_point.StartingPoint,
+    avg_num_neighbors: float,
+) -> tuple[PotentialSpec, PyTree]:
+    """What training begins with: the given potential, or a new one."""
+    if point.potential is not None:
+        return point.potential.spec, jax.tree.map(jnp.asarray, point.potential.params)
+    spec, fitted = _spec(config, point, avg_num_neighbors), point.references
+    scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
+    own = scales.quantity_scales(dataset.train, spec.quantities, spec.species_table)
+    key = jax.random.key(config.seed)
+    return spec, potentials.init_params(spec, key, scale, shift, quantity_scales=own)
 
 
 def _loaders(

@@ -1,6 +1,6 @@
 """Padded batches of one structure after another, for the pairs of one cutoff.
 
-A structure whose neighbor list still holds finds its batch again, also when others came between.
+A structure whose neighbor list is still valid gets its batch again, even if others came in between.
 """
 
 import weakref
@@ -45,11 +45,11 @@ class Batches:
         pbc: np.ndarray,
         charge: float = 0.0,
     ) -> refill.Refill:
-        """The batch that pairs go into: that of their search, if they fit.
+        """The batch for these pairs: the one made for their search, if they fit.
 
         Args:
           pairs: Within the cutoff.
-          species: Index of each atom's species; the same array as long as it is the same, [nodes].
+          species: Index of each atom's species, [nodes]; pass the same array while it is unchanged.
           cell: Lattice vectors in rows, Å, [3, 3].
           pbc: Which directions are periodic, [3].
           charge: Total charge, in elementary charges.
@@ -94,5 +94,5 @@ def _host_graph(
 
 
 def _homogeneous_pairs(num_nodes: int, volume: float, cutoff: float) -> float:
-    """Pairs of as many atoms in as much room, if they were spread evenly."""
+    """Expected number of pairs if the atoms were spread evenly over the volume."""
     return 0.5 * num_nodes**2 / volume * 4 / 3 * np.pi * cutoff**3

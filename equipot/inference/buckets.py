@@ -1,4 +1,4 @@
-"""Padded sizes that stay: a system whose number of pairs breathes keeps one compiled shape."""
+"""Stable padded sizes: a system whose number of pairs fluctuates keeps one compiled shape."""
 
 from equipot.graphs import batching
 
@@ -6,17 +6,17 @@ GROWTH = 1.1
 """Ratio of neighboring sizes on the ladder, before rounding to a multiple of eight."""
 
 HEADROOM = 1.04
-"""Room for pairs beyond those first seen: in a liquid their number fluctuates by a few per cent."""
+"""Room for more pairs than first seen: in a liquid their number fluctuates by a few percent."""
 
 MELTING = 1.15
-"""The most that an expected number of pairs adds: a lattice can have fewer than its liquid."""
+"""Limit on what an expected number of pairs adds: a lattice can have fewer than its liquid."""
 
 SHRINK = 1.5
-"""A budget is left for a smaller one only when it is too large by this factor."""
+"""A budget is replaced by a smaller one only if it is too large by this factor."""
 
 
 class Bucket:
-    """The budget of one structure at a time, which grows when it must and shrinks hesitantly.
+    """The budget of one structure at a time, which grows when necessary and rarely shrinks.
 
     Attributes:
       smallest: Nodes and edges that always have room.
@@ -28,12 +28,12 @@ class Bucket:
         self.budget: batching.Budget | None = None
 
     def fit(self, num_nodes: int, num_edges: int, likely_edges: float = 0.0) -> batching.Budget:
-        """Returns a budget that holds this structure, the previous one if it will do.
+        """Returns a budget that holds this structure, the previous one if possible.
 
         Args:
           num_nodes: Atoms.
           num_edges: Pairs.
-          likely_edges: How many there may be once the atoms have moved; heeded within ``MELTING``.
+          likely_edges: Expected number of pairs once the atoms have moved; limited by ``MELTING``.
         """
         nodes = max(num_nodes, self.smallest[0])
         likely = min(likely_edges, num_edges * MELTING)

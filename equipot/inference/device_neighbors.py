@@ -1,9 +1,10 @@
-"""Neighbor lists on a device: a search inside of ``jit``, of fixed shapes, for simulations there.
+"""Neighbor lists on a device: a search of fixed shapes inside ``jit``, for simulations there.
 
-What is static stands in a ``Plan``, made on the host for one system: how many images of the cell
-are looked at, and for how many pairs there is room. ``search`` compares all atoms with all images,
-some rows at a time, and says when the room or the images no longer suffice; then the host plans
-anew. The lists are those of ``equipot.store.neighbors``, each pair once, in an order of their own.
+A ``Plan``, made on the host for one system, holds what is static: how many images of the cell are
+examined, and for how many pairs there is room. ``search`` compares all atoms with all images, some
+rows at a time, and reports when the room or the images no longer suffice; the host must then make a
+new plan. The lists hold the same pairs as those of ``equipot.store.neighbors``, each once, but in a
+different order.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ _MOST = 2**31 - 1  # what an index of int32 reaches
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What of a search is static.
+    """The static part of a search.
 
     Attributes:
       cutoff: Å.
@@ -54,22 +55,22 @@ class Plan:
 
     @property
     def num_images(self) -> int:
-        """Number of images of each pair that are looked at."""
+        """Number of images of each pair that are examined."""
         return int(np.prod([2 * r + 1 for r in self.reach]))
 
 
 @no_type_check
 @struct.dataclass
 class Pairs:
-    """What was found, padded: padding edges run from the first padding node to itself.
+    """The pairs found, padded: padding edges run from the first padding node to itself.
 
     Attributes:
       senders: Either atom of each pair, int32.
       receivers: The other one, int32.
       cell_shifts: Lattice shifts of the receivers, int32; (1, 0, 0) in padding.
-      num_pairs: Number of pairs there are, also where that is more than the capacity.
-      overflow: Whether the list lacks pairs, for want of room or because the cell has shrunk so far
-        that more images count than are looked at.
+      num_pairs: Number of pairs in the system, even if it exceeds the capacity.
+      overflow: Whether pairs are missing, either because there is no room or because the cell has
+        shrunk so far that more images are needed than are examined.
     """
 
     senders: Int[Array, " capacity"]
@@ -93,7 +94,7 @@ def plan(
       cell: Lattice vectors in rows, Å, [3, 3]; a skewed one works, a reduced one has fewer images.
       pbc: Which directions are periodic, [3].
       cutoff: Å, positive.
-      capacity: Room for so many pairs; None counts those that there are, and adds some.
+      capacity: Number of pairs to make room for; None counts the present ones and adds some.
 
     Raises:
       DataError: As ``equipot.store.neighbors`` does.
@@ -118,8 +119,8 @@ def plan(
 def search(plan: Plan, positions: Float[Array, "nodes 3"], cell: Float[Array, "3 3"]) -> Pairs:
     """Finds the pairs of atoms closer than the cutoff; a pure function, to be compiled.
 
-    A pair's vector is that of ``equipot.graphs.geometry.edge_vectors``. A distance that rounding
-    puts on the other side of the cutoff is where every model vanishes.
+    A pair's vector is that of ``equipot.graphs.geometry.edge_vectors``. If rounding puts a distance
+    on the other side of the cutoff, no harm is done, because every model vanishes there.
 
     Args:
       plan: What is static.
@@ -155,7 +156,7 @@ def _compare(
     cell: Float[Array, "3 3"],
     inverse: Float[Array, "3 3"],
 ) -> tuple[Int[Array, " capacity"], Int[Array, " capacity"], Int[Array, ""]]:
-    """Index of each pair among all rows, images and atoms, its coded shift, and how many."""
+    """Index of each pair among all rows, images and atoms, its coded shift, and their number."""
     num_atoms, images = plan.num_atoms, _images(plan.reach)
     num_rows = max(1, min(num_atoms, _BLOCK // (num_atoms * len(images))))
     lattice = _periodic(cell, plan.pbc)
@@ -188,9 +189,9 @@ def _compare(
 def _once(
     rows: Int[Array, " rows"], images: np.ndarray, num_atoms: int
 ) -> Bool[Array, "rows images atoms"]:
-    """Which of all pairs count: of two that are each other's mirror image one."""
+    """Which of all pairs count: only one of two that are mirror images of each other."""
     others = jnp.arange(num_atoms, dtype=jnp.int32)
-    # An atom's own images: those whose first shift that is not zero is positive.
+    # An atom's own images: those whose first nonzero shift is positive.
     forward = np.array([tuple(image) > (0, 0, 0) for image in images.tolist()])
     itself = rows[:, None, None] == others[None, None, :]
     later = rows[:, None, None] < others[None, None, :]
@@ -232,7 +233,7 @@ def _product(rows: Float[Array, "*rows 3"], matrix: Float[Array, "3 3"]) -> Floa
 
 
 def _inverse(cell: Float[Array, "3 3"], pbc: tuple[bool, bool, bool]) -> Float[Array, "3 3"]:
-    """What takes positions to fractions of the periodic lattice vectors, zero in the others."""
+    """Matrix from positions to fractions of the periodic lattice vectors, zero in the others."""
     vectors = [cell[k] for k in range(3) if pbc[k]]
     if len(vectors) == 1:
         axes = jnp.eye(3, dtype=cell.dtype)

@@ -1,4 +1,4 @@
-"""Devices by the names that people give them."""
+"""Devices by the names that users give them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from equipot import errors
 
 
 def find(name: str | None) -> Any:
-    """The device of a name.
+    """Returns the device with a name.
 
     Args:
       name: "cpu", "gpu", "cuda", …, the first device of its kind, or "gpu:1" for another one; None

@@ -1,8 +1,8 @@
-"""Positions in, energy, forces and stress out, as fast as one system after another allows.
+"""Positions in, energy, forces and stress out, for one system after another, as fast as possible.
 
-What every driver of a potential shares (the ASE calculator here, other programs elsewhere): a
-neighbor list that outlives many steps, padding to sizes that stay, parameters on the device once,
-one compiled program.
+It holds what every driver of a potential shares (the ASE calculator here, other programs
+elsewhere): a neighbor list that is valid for many steps, padding to stable sizes, parameters that
+are put on the device once, and one compiled program.
 """
 
 import dataclasses
@@ -25,13 +25,13 @@ from equipot.store import host_graph
 
 
 class Engine:
-    """Evaluates a potential for one structure at a time, whichever thread asks.
+    """Evaluates a potential for one structure at a time, from any thread.
 
-    Engines of one specification share the program in a process. An engine can be pickled: arrays
-    and settings travel, the program is compiled where they arrive.
+    Within a process, engines of the same specification share the program. An engine can be pickled:
+    arrays and settings are sent along, and the receiving process compiles the program.
 
     Attributes:
-      outside: What of the last structure lies outside of the distances of training; nothing where
+      outside: Everything in the last structure that is outside the distances of training; empty if
         the potential does not state them.
       strict: Whether such a structure is refused.
     """
@@ -50,18 +50,18 @@ class Engine:
         """Puts the parameters on the device; compiles nothing yet.
 
         Args:
-          source: A potential, or a file's contents; of these the stored probe is checked after the
-            first evaluation, in the program that was compiled for it.
+          source: A potential, or the contents of a file. The probe stored in a file is checked
+            after the first evaluation, in the program that was compiled for it.
           dtype: "float32" or "float64"; None for the potential's own.
-          skin: Å that the neighbor list is wider than the cutoff.
-          head: Which level of theory; needed where the potential has several.
-          strict: Whether a structure outside of the distances of training is refused.
-          plus: What is added to the potential, each with pairs of its own.
+          skin: Width in Å by which the neighbor list exceeds the cutoff.
+          head: Level of theory; required if the potential has several.
+          strict: Whether a structure outside the distances of training is refused.
+          plus: Terms added to the potential, each with its own pairs.
           device: "cpu", "gpu", "gpu:1", …; None for jax's default device.
 
         Raises:
-          ConfigError: If the precision, the skin, the head, a summand or the device is not what it
-            should be, or strict is asked for and the potential does not state the distances.
+          ConfigError: If the precision, the skin, the head, a summand or the device is invalid, or
+            strict is requested and the potential does not state the distances.
         """
         plus = summands.check(plus)
         self._made_of = {
@@ -107,17 +107,17 @@ class Engine:
 
     @property
     def potential(self) -> Potential:
-        """What is evaluated, in the engine's precision."""
+        """The potential that is evaluated, in the engine's precision."""
         return self._bound.potential
 
     @property
     def n_compilations(self) -> int:
-        """How many programs this engine has had compiled, or fetched from the persistent cache."""
+        """Number of programs compiled for this engine, or fetched from the persistent cache."""
         return self._bound.n_compilations
 
     @property
     def n_neighbor_searches(self) -> int:
-        """How often the neighbor list was searched for."""
+        """Number of neighbor searches."""
         return self._neighbors.n_searches
 
     def compute(
@@ -141,7 +141,7 @@ class Engine:
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms lie at the same place, the cell is singular, or a number is not
             finite.
-          OutOfRangeError: If the engine is strict and the structure outside.
+          OutOfRangeError: If the engine is strict and the structure is out of range.
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced, after the first evaluation.
         """
@@ -199,7 +199,7 @@ class Engine:
     def _check_probe(self, stored: artefact.Artefact, budgets: Sequence[batching.Budget]) -> None:
         """Runs the stored probe through the program just compiled: it fits by construction.
 
-        Summands are given no pairs, and so add nothing.
+        Summands get no pairs and therefore add nothing.
         """
         spec, structure = self.potential.spec, stored.probe.structure
         table = spec.species_table

@@ -1,15 +1,15 @@
-"""A neighbor list that outlives many steps, because it is wider than the cutoff by a skin.
+"""A neighbor list that is valid for many steps, because it is wider than the cutoff by a skin.
 
-The search runs with cutoff + skin. At each call the pairs beyond the cutoff are dropped (a model's
-envelope makes them vanish anyway; dropping them spares their cost on the device), which is exact as
+The search uses cutoff + skin. At each call the pairs beyond the cutoff are dropped (a model's
+envelope makes them vanish anyway; dropping them saves their cost on the device). This is exact as
 long as no atom has moved by more than half of the skin since the search.
 
-The same holds for any radius, and with what atoms have moved indeed: where the farthest went by m,
-no distance has changed by more than 2m. Only pairs that were nearer to the radius than that have to
-be measured again.
+The same holds for any radius and for the actual displacements: if no atom has moved by more than m,
+no distance has changed by more than 2m. Only pairs whose distance was within 2m of the radius have
+to be measured again.
 
 Lists of the last few structures are kept, so that images of a band, or walkers, may take turns. One
-search serves several cutoffs: of each there is a list of its own.
+search serves several cutoffs, each with its own list.
 """
 
 import dataclasses
@@ -24,14 +24,14 @@ _ROUNDING = 1e-4  # Å; distances at the search are kept in single precision
 
 MOST_STRUCTURES = 32
 MOST_PAIRS = 2_000_000
-"""Lists are kept of so many structures, and of so many pairs together: 130 MB, but the last one."""
+"""Limits of the lists kept: structures, and pairs in total (130 MB); the latest is always kept."""
 
 
 class Found:
-    """What a search has found for one cutoff: pairs up to it and the skin, each once.
+    """The result of a search for one cutoff: each pair up to cutoff + skin, once.
 
     The first ``num_always`` pairs are so short that they stay within the cutoff as long as the list
-    holds; the others come after them.
+    is valid; the others come after them.
 
     Attributes:
       offsets: What to subtract from the positions, Å, [nodes, 3].
@@ -40,8 +40,8 @@ class Found:
       receivers: The other one, int32, [pairs].
       cell_shifts: Lattice shifts of the receivers, int32, [pairs, 3].
       lengths: Distance of each pair at the search, Å, float32, [pairs].
-      shortest: The least of them, Å.
-      num_always: How many pairs never leave the cutoff.
+      shortest: The smallest of these distances, Å.
+      num_always: Number of pairs that never leave the cutoff.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Found:
         self.shortest = float(self.lengths.min(initial=np.inf))
         self.senders, self.receivers = placed.senders[order], placed.receivers[order]
         self.cell_shifts = placed.cell_shifts[order]
-        # By component and as NumPy indexes fastest: pairs are measured at every step.
+        # By component and in NumPy's fastest layout, because pairs are measured at every step.
         self._shifts = np.ascontiguousarray((self.cell_shifts @ placed.cell).T)
         self._ends = self.senders.astype(np.intp), self.receivers.astype(np.intp)
 
@@ -68,7 +68,7 @@ class Found:
         """Squared lengths of some pairs, Å².
 
         Args:
-          positions: Å, less the offsets, [3, nodes].
+          positions: Å, with the offsets subtracted, [3, nodes].
           chosen: Indices of pairs.
         """
         senders, receivers = (ends.take(chosen) for ends in self._ends)
@@ -85,12 +85,12 @@ class Found:
 class Neighbors:
     """The pairs of one structure, each once, up to the cutoff, and positions to go with them.
 
-    They are the first ``num_always`` ones of the search, and some of those after them.
+    They are the first ``num_always`` pairs of the search and some of the pairs after them.
 
     Attributes:
       positions: Positions in Å, moved so that they lie around the origin (single precision
         resolves them best there), see ``equipot.store.neighbors.Placed``; [nodes, 3].
-      found: What the last search found.
+      found: The result of the last search.
       others: Which of the pairs that may leave the cutoff are within it, ascending.
     """
 
@@ -99,8 +99,8 @@ class Neighbors:
 
         Args:
           positions: Å, of the structure, [nodes, 3].
-          found: Of the search that still holds.
-          moved: Å that the farthest atom has moved since then, at most.
+          found: The result of the search that is still valid.
+          moved: Upper bound on the displacement of any atom since that search, Å.
           cutoff: Å.
         """
         self.positions, self.found = positions - found.offsets, found
@@ -120,7 +120,7 @@ class Neighbors:
 
     @property
     def cell(self) -> np.ndarray:
-        """Lattice vectors to go with the positions, Å, [3, 3]; reduced where that is shorter."""
+        """Lattice vectors for these positions, Å, [3, 3]; reduced if that makes them shorter."""
         return self.found.cell
 
     @property
@@ -175,7 +175,7 @@ class Neighbors:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Search:
-    """A structure that was searched, and what was found for each cutoff."""
+    """A structure that was searched, and the result for each cutoff."""
 
     positions: np.ndarray
     cell: np.ndarray
@@ -183,7 +183,7 @@ class _Search:
     found: tuple[Found, ...]
 
     def moved(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> float:
-        """Å that the farthest atom has moved since; infinite where the structure is another."""
+        """Largest displacement of an atom since the search, Å; infinite for another structure."""
         if len(self.positions) != len(positions):
             return np.inf
         if not ((self.cell == cell).all() and (self.pbc == pbc).all()):
@@ -202,9 +202,9 @@ class NeighborCache:
 
     Attributes:
       cutoff: Å.
-      further: Cutoffs that have lists of their own, Å.
-      skin: Å; 0 searches whenever anything has changed.
-      n_searches: How often a list was searched for.
+      further: Additional cutoffs, each with its own list, Å.
+      skin: Å; with 0 every change leads to a new search.
+      n_searches: Number of searches.
     """
 
     def __init__(self, cutoff: float, skin: float, further: Sequence[float] = ()) -> None:
@@ -258,10 +258,10 @@ class NeighborCache:
     def _search_of(
         self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray
     ) -> tuple[_Search, float]:
-        """A search that holds for a structure, and how far the farthest atom has moved since."""
+        """A search valid for the structure, and the largest displacement of an atom since then."""
         for place, search in enumerate(self._kept):
             moved = search.moved(positions, cell, pbc)
-            if moved <= 0.5 * self.skin:  # of NaN it is false, and the search says so
+            if moved <= 0.5 * self.skin:  # false for NaN, which the search reports
                 if place:
                     self._kept.insert(0, self._kept.pop(place))
                 return search, moved
@@ -282,7 +282,7 @@ class NeighborCache:
         )
 
     def _keep(self, search: _Search) -> None:
-        """Forgets those that were not used for longest, where there are too many."""
+        """Keeps a search; if there are too many, drops those least recently used."""
         kept, num_pairs = [search], search.num_pairs
         for other in self._kept[: MOST_STRUCTURES - 1]:
             num_pairs += other.num_pairs

@@ -1,8 +1,8 @@
-"""What of a structure lies outside of the distances that its potential was trained on, said once.
+"""Finds what in a structure is outside the distances of training, and reports it once.
 
-A potential gives a number for any structure. Where it is one that training gave no reason for, only
-the distances can tell: ``equipot.data.distance_range`` has the bounds, and the neighbor list of a
-calculation has the distances.
+A potential gives a number for any structure. Only the distances show whether training supports that
+number: ``equipot.data.distance_range`` has the bounds, and the neighbor list of a calculation has
+the distances.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from equipot.inference.neighbors import Neighbors
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Untrained:
-    """An element that the potential knows from a training before its last one.
+    """An element that the potential knows only from a training before its last one.
 
     Attributes:
       kind: "untrained".
@@ -41,7 +41,7 @@ Finding = Violation | Untrained
 def find(
     span: DistanceRange, atomic_numbers: np.ndarray, pairs: Neighbors, radius: float
 ) -> tuple[Finding, ...]:
-    """What of one structure is outside, the worst first.
+    """Everything in one structure that is out of range, the worst first.
 
     Args:
       span: The range of the training set.
@@ -64,13 +64,13 @@ def _untrained(span: DistanceRange, atomic_numbers: np.ndarray) -> tuple[Untrain
 
 
 class Watch:
-    """Remembers what was said: of each kind, and of each element or pair of them, one case."""
+    """Remembers what was reported: one case for each kind and each element or pair of elements."""
 
     def __init__(self) -> None:
         self._said: set[tuple[str, tuple[int, ...]]] = set()
 
     def news(self, found: Iterable[Finding]) -> list[Finding]:
-        """The first case of each sort that was not said before; from now on they are."""
+        """Returns the first case of each sort not reported before, and marks it as reported."""
         fresh = []
         for finding in found:
             sort = finding.kind, tuple(sorted(finding.elements))
@@ -81,10 +81,10 @@ class Watch:
 
 
 def refuse(found: Sequence[Finding]) -> None:
-    """Raises if there is anything.
+    """Raises an error if anything is out of range.
 
     Raises:
-      OutOfRangeError: Naming the worst, and how many more there are.
+      OutOfRangeError: With the worst case and the number of further ones.
     """
     if found:
         more = f" ({len(found) - 1} more such)" if len(found) > 1 else ""

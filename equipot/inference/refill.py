@@ -1,8 +1,9 @@
-"""A padded batch of one structure that is filled anew at each step, with what has changed only.
+"""A padded batch of one structure in which each step replaces only what has changed.
 
-Between two searches for neighbors species, cell and labels stay, and stay on the device. Positions
-and the pairs within the cutoff are written into arrays that stay too; they must not be written to
-again before the program that reads them has ended, since on a CPU it may read them where they lie.
+Between two neighbor searches species, cell and labels are unchanged and stay on the device.
+Positions and the pairs within the cutoff are written into arrays that are reused. These arrays must
+not be overwritten before the program that reads them has finished, because on a CPU it may read
+them in place.
 """
 
 import dataclasses
@@ -32,13 +33,13 @@ class Refill:
         dtype: str,
         device: Any = None,
     ) -> None:
-        """Puts on the device what stays.
+        """Puts the unchanging part on the device.
 
         In float64 this must be called inside ``potential.precision.of``.
 
         Args:
           graph: A structure whose first pairs are those that never leave the cutoff.
-          budget: The padded totals; has room for the structure.
+          budget: The padded totals, with room for the structure.
           cutoff: Å; padding edges are twice as long.
           dtype: Of the batch.
           device: Where the program runs; None for jax's default device.
@@ -57,7 +58,7 @@ class Refill:
         """Returns the batch of the same structure with other positions and pairs.
 
         Args:
-          pairs: Of the search that the structure was made with; they fit the budget.
+          pairs: From the search with which the structure was made; they must fit the budget.
         """
         host, found, padding = self._host, pairs.found, self.graph.num_nodes
         first, count = found.num_always, pairs.num_pairs
@@ -67,7 +68,7 @@ class Refill:
             (host.receivers, found.receivers, padding),
             (host.edges.cell_shifts, found.cell_shifts, (1, 0, 0)),
         ):
-            # With mode="raise" NumPy writes to a copy first.
+            # With mode="raise" NumPy would write to a copy first.
             room = np.asarray(target)[first:count]
             source.take(pairs.others, axis=0, out=room, mode="clip")
             target[count : self._filled] = filling

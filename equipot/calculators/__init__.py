@@ -1,1 +1,1 @@
-"""ASE's calculator of a potential, and the dynamics and relaxations that ASE drives."""
+"""The ASE calculator of a potential, and the dynamics and relaxations that ASE drives."""

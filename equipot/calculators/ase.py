@@ -27,26 +27,26 @@ _ARRAYS = tuple(name for name in all_changes if name not in ("cell", "pbc"))
 
 
 class EquipotCalculator(Calculator):
-    """Energies, forces and stress of a trained potential, for anything ASE does.
+    """Energies, forces and stress of a trained potential, for use anywhere in ASE.
 
         atoms.calc = EquipotCalculator("water.equipot")
 
-    Energies are in eV and hold the reference energies of the elements, forces are in eV/Å, stress
-    is in eV/Å³ with tension positive (ASE's sign) and exists only where all three directions are
-    periodic. One calculator compiles once for a system, also when the number of neighbors changes
+    Energies are in eV and include the reference energies of the elements, forces are in eV/Å, and
+    stress is in eV/Å³ with tension positive (ASE's sign) and exists only if all three directions
+    are periodic. A calculator compiles once for a system, even if the number of neighbors changes
     a little.
 
-    Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and the like give
-    each its own numbers (``results`` belong to whoever came last). It can be copied and pickled for
-    other processes, which compile a program of their own.
+    Threads may share a calculator: they take turns, and ``atoms.get_forces()`` and similar methods
+    give each thread its own numbers (``results`` are those of the last caller). It can be copied,
+    and pickled for other processes, which compile their own program.
 
-    Further quantities that the potential was trained on are in ``results`` by their names; what is
-    called ``dipole``, ``charges`` or ``magnetic_moment`` is what ASE's ``get_dipole_moment``,
-    ``get_charges`` and ``get_magnetic_moments`` give. Charges add up to ``atoms.info["charge"]``,
-    which is 0 where it is not there.
+    Further quantities that the potential was trained on are in ``results`` by name. ASE's
+    ``get_dipole_moment``, ``get_charges`` and ``get_magnetic_moments`` return ``dipole``,
+    ``charges`` and ``magnetic_moment``. Charges add up to ``atoms.info["charge"]``, or to 0 if it
+    is not set.
 
-    If a structure has atoms nearer to each other, or farther from all others, than any were in
-    training, ``equipot.OutOfRangeWarning`` says so, once for each pair of elements or element.
+    If a structure has atoms closer to each other, or farther from all others, than any in training,
+    ``equipot.OutOfRangeWarning`` says so, once for each element or pair of elements.
     """
 
     implemented_properties: ClassVar[list[str]] = [  # type: ignore[misc]
@@ -74,21 +74,21 @@ class EquipotCalculator(Calculator):
           potential: A ``.equipot`` file, or a potential in memory. The probe stored in a file is
             checked after the first calculation, in the program compiled for it.
           dtype: "float32" or "float64"; None for the potential's own.
-          skin: Å that the neighbor list is wider than the cutoff: wider means rarer searches among
-            more pairs.
-          head: Which level of theory; needed where the potential has several.
-          strict: Whether a structure outside of the distances of training is refused with an
-            ``OutOfRangeError``, instead of the warning.
-          plus: What is added to the potential, a dispersion say, each with a cutoff and neighbors
-            of its own; see ``equipot.potential.summands``.
+          skin: Width in Å by which the neighbor list exceeds the cutoff: a wider list has more
+            pairs but is searched less often.
+          head: Level of theory; required if the potential has several.
+          strict: Whether a structure outside the distances of training is refused with an
+            ``OutOfRangeError`` instead of the warning.
+          plus: Terms added to the potential, such as a dispersion, each with its own cutoff and
+            neighbors; see ``equipot.potential.summands``.
           device: Where to run: "cpu", "gpu", or "gpu:1" for the second one; None for jax's default
-            device, which is a GPU where there is one.
+            device, which is a GPU if there is one.
           keywords: Passed to ASE's ``Calculator`` (``atoms``, ``label``, …).
 
         Raises:
           ArtefactError: If the file cannot be used.
-          ConfigError: If dtype, skin, head, a summand or the device is not what it should be, or
-            strict is asked for and the potential does not state the distances.
+          ConfigError: If dtype, skin, head, a summand or the device is invalid, or strict is
+            requested and the potential does not state the distances.
         """
         super().__init__(**keywords)
         source = potential if isinstance(potential, Potential) else artefact.read(potential)
@@ -115,12 +115,12 @@ class EquipotCalculator(Calculator):
 
     @property
     def n_compilations(self) -> int:
-        """How many programs were compiled for this calculator, seen by ``jax.monitoring``."""
+        """Number of programs compiled for this calculator, as counted by ``jax.monitoring``."""
         return self._engine.n_compilations
 
     @property
     def n_neighbor_searches(self) -> int:
-        """How often the neighbor list was searched for; the other steps used it again."""
+        """Number of neighbor searches; the other steps reused the list."""
         return self._engine.n_neighbor_searches
 
     @property
@@ -130,24 +130,24 @@ class EquipotCalculator(Calculator):
 
     @property
     def outside(self) -> tuple[out_of_range.Finding, ...]:
-        """What of the last structure lies outside of the distances of training, the worst first.
+        """Everything in the last structure outside the distances of training, the worst first.
 
-        Nothing where the potential does not state them: ``potential.distance_range`` is None.
+        Empty if the potential does not state them (``potential.distance_range`` is None).
         """
         return self._engine.outside
 
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
     ) -> Any:
-        """A property of a structure, calculated unless it is that of the last calculation.
+        """Returns a property of a structure, from the last calculation if it is still valid.
 
         Args:
           name: "energy", "forces", …, see ``implemented_properties``.
           atoms: The structure; None for that of the last calculation.
-          allow_calculation: Otherwise None is returned for what is not there yet.
+          allow_calculation: If false, None is returned for what has not been calculated.
 
         Raises:
-          PropertyNotImplementedError: If there is no such property, or stress is asked for and a
+          PropertyNotImplementedError: If there is no such property, or stress is requested and a
             direction is not periodic.
           EquipotError: What ``calculate`` raises.
         """
@@ -158,18 +158,18 @@ class EquipotCalculator(Calculator):
             return super().get_property(name, structure, allow_calculation)
 
     def calculation_required(self, atoms: Atoms, properties: Sequence[str]) -> bool:
-        """Whether one of the properties is not at hand for this structure."""
+        """Whether one of the properties is not yet available for this structure."""
         with self._lock:
             return super().calculation_required(atoms, properties)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
-        """What has changed since the last calculation: any bit of it.
+        """Lists what has changed since the last calculation, however little.
 
-        The charge is looked at too, where it matters.
+        The charge is compared too, if it matters.
 
         Args:
           atoms: The structure.
-          tol: Not looked at.
+          tol: Ignored.
         """
         with self._lock:
             before = self.atoms
@@ -185,12 +185,12 @@ class EquipotCalculator(Calculator):
             return changed
 
     def calculate_properties(self, atoms: Atoms, properties: Sequence[str]) -> Any:
-        """Calculates several properties at once; what ``atoms.get_properties`` calls."""
+        """Calculates several properties at once; ``atoms.get_properties`` calls this."""
         with self._lock:
             return super().calculate_properties(atoms, properties)
 
     def export_properties(self) -> Properties:
-        """Those of the results that ASE has a name for."""
+        """Returns the results that ASE has a name for."""
         known = {name: value for name, value in self.results.items() if name in all_outputs}
         return Properties(known)
 
@@ -209,21 +209,21 @@ class EquipotCalculator(Calculator):
 
         Args:
           atoms: The structure.
-          properties: What is asked for.
-          system_changes: What has changed since the last call; not looked at.
+          properties: The requested properties.
+          system_changes: What has changed since the last call; ignored.
 
         Raises:
-          PropertyNotImplementedError: If stress is asked for and a direction is not periodic.
+          PropertyNotImplementedError: If stress is requested and a direction is not periodic.
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms lie at the same place, the cell is singular, or a number is not
             finite.
-          OutOfRangeError: If the calculator is strict and the structure outside of the distances of
-            training.
+          OutOfRangeError: If the calculator is strict and the structure is outside the distances
+            of training.
           NonFiniteError: If the prediction is not finite.
           ArtefactError: If the stored probe is not reproduced.
         """
         with self._lock:
-            self.results = {}  # whatever fails below, nothing of another structure is left
+            self.results = {}  # if anything fails below, no results of another structure remain
             if self.check_state(self._structure(atoms)):
                 self.atoms = self._structure(atoms).copy()
             structure = self._structure(None)
@@ -237,7 +237,7 @@ class EquipotCalculator(Calculator):
                     structure.pbc,
                     self._charge(structure),
                 )
-            finally:  # it may be why the prediction is not finite
+            finally:  # being out of range may be why the prediction is not finite
                 self._warn()
             self.results = {
                 "energy": found.energy,
@@ -250,7 +250,7 @@ class EquipotCalculator(Calculator):
                 self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress)
 
     def _charge(self, structure: Atoms) -> float:
-        """The total charge, where a quantity adds up to it."""
+        """The total charge, if a quantity adds up to it, otherwise 0."""
         quantities = self.potential.spec.quantities
         needed = any(quantity.sums_to_charge for quantity in quantities)
         return results.total_charge(structure) if needed else 0.0
@@ -262,11 +262,11 @@ class EquipotCalculator(Calculator):
                 "outside of what the potential was trained on, where its numbers mean little: "
                 + "; ".join(map(str, news)),
                 errors.OutOfRangeWarning,
-                stacklevel=1,  # the caller is ASE, whose lines would say nothing
+                stacklevel=1,  # the caller is ASE, whose lines would not help
             )
 
     def _structure(self, atoms: Atoms | None) -> Atoms:
-        """The structure that is asked for: by custom of ASE, none is that of the last time."""
+        """The requested structure; by ASE's convention, None means that of the last calculation."""
         if atoms is not None:
             return atoms
         if self.atoms is None:
@@ -292,7 +292,7 @@ class EquipotCalculator(Calculator):
 
 
 def _same(before: Atoms, after: Atoms, name: str) -> bool:
-    """Whether an array of the atoms is equal in both, or in neither."""
+    """Whether an array of the atoms is equal in both, or absent from both."""
     old, new = before.arrays.get(name), after.arrays.get(name)
     if old is None or new is None:
         return old is new

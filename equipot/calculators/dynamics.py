@@ -25,16 +25,16 @@ class DynamicsConfig:
 
     Attributes:
       ensemble: "nve" (velocity Verlet) or "nvt" (Langevin).
-      temperature: K; of the thermostat, and of the velocities where the structure has none.
+      temperature: K; of the thermostat, and of the velocities if the structure has none.
       timestep: fs.
-      num_steps: How many steps.
-      friction: Of the thermostat, 1/fs.
-      seed: Of velocities and thermostat.
+      num_steps: Number of steps.
+      friction: Friction of the thermostat, 1/fs.
+      seed: Seed for velocities and thermostat.
       trajectory: File of frames, ``.extxyz``, ``.xyz`` or ``.traj``; None writes none.
       log: CSV file of step, time, T, Epot, Ekin, Etot, P; None writes none.
       trajectory_every: Steps between frames.
       log_every: Steps between lines of the log, and points of the drift.
-      overwrite: Whether files that stand there may be replaced.
+      overwrite: Whether existing files may be replaced.
     """
 
     ensemble: str = "nvt"
@@ -71,7 +71,7 @@ class Sample:
     Attributes:
       step: Number of the step.
       time: fs.
-      temperature: K, of 3N degrees of freedom less constraints.
+      temperature: K, for 3N degrees of freedom minus constraints.
       potential: Potential energy, eV.
       kinetic: Kinetic energy, eV.
       total: Their sum, eV.
@@ -92,8 +92,8 @@ class Drift:
     """How well the total energy is conserved.
 
     Attributes:
-      slope: Of a straight line fitted to the total energy, meV/atom/ps.
-      excursion: Largest distance of the total energy from its first value, meV/atom.
+      slope: Slope of a straight line fitted to the total energy, meV/atom/ps.
+      excursion: Largest deviation of the total energy from its first value, meV/atom.
     """
 
     slope: float
@@ -109,11 +109,12 @@ class Drift:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DynamicsReport:
-    """What a run gave.
+    """The results of a run.
 
     Attributes:
       samples: Lines of the log, the first at step 0.
-      drift: Of the total energy; at constant temperature it measures the heat bath's exchange.
+      drift: Drift of the total energy; at constant temperature it measures the exchange with the
+        heat bath.
       seconds_per_step: Wall time, without the first step, which compiles.
     """
 
@@ -131,8 +132,8 @@ def run_dynamics(
 ) -> DynamicsReport:
     """Moves the atoms, in place.
 
-    Atoms that have velocities keep them; others get velocities at the temperature, without drift of
-    the center of mass.
+    Atoms that have velocities keep them; otherwise velocities are drawn at the temperature, without
+    drift of the center of mass.
 
     Args:
       atoms: With a calculator.
@@ -177,9 +178,9 @@ def run_dynamics(
 
 
 def draw_velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
-    """Gives the atoms velocities of the Maxwell-Boltzmann distribution, in place.
+    """Gives the atoms velocities from the Maxwell-Boltzmann distribution, in place.
 
-    The center of mass is left at rest, unless constraints hold some atoms.
+    The center of mass is left at rest, unless some atoms are constrained.
 
     Args:
       atoms: Whose velocities are replaced.
@@ -224,8 +225,8 @@ def _integrator(
 
 
 def _run(integrator: MolecularDynamics, num_steps: int, look: Callable[[], None]) -> float:
-    """Runs, looking at every step; returns the seconds after the first step."""
-    begun = 0  # the step that is worked on; integrator.nsteps is the last that was made
+    """Runs, calling ``look`` at every step; returns the seconds taken after the first step."""
+    begun = 0  # the step in progress; integrator.nsteps is the last one completed
 
     def look_and_go_on() -> None:
         nonlocal begun

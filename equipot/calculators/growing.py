@@ -1,4 +1,4 @@
-"""Files that grow while a simulation runs: what is whole counts, what is torn shows."""
+"""Files that grow while a simulation runs, in which an incomplete record can be recognized."""
 
 import contextlib
 import os
@@ -12,14 +12,14 @@ from equipot import errors, files
 def appender(path: pathlib.Path) -> Iterator[Callable[[bytes], None]]:
     """Gives a function that appends a record, a frame or a line, to a new file.
 
-    The first byte of a record is written last. One that a killed process left torn begins with a
-    zero byte, which readers refuse, instead of ending in a number that lacks its last digits.
+    The first byte of a record is written last. If a killed process leaves a record incomplete, the
+    record begins with a zero byte, which readers refuse, instead of ending in a truncated number.
 
     Args:
-      path: Name of the file; what stood there is replaced.
+      path: Name of the file; an existing one is replaced.
 
     Raises:
-      DataError: If the disk does not take a record; the file then ends with the record before.
+      DataError: If a record cannot be written; the file then ends with the previous record.
     """
     with refused(path):
         handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o666)
@@ -45,7 +45,7 @@ def appender(path: pathlib.Path) -> Iterator[Callable[[bytes], None]]:
 
 @contextlib.contextmanager
 def refused(path: pathlib.Path) -> Iterator[None]:
-    """Turns an error of the disk into one sentence.
+    """Turns a disk error into one sentence.
 
     Raises:
       DataError: Instead of ``OSError``.
@@ -59,7 +59,7 @@ def refused(path: pathlib.Path) -> Iterator[None]:
 
 
 def _write(handle: int, data: bytes, at: int) -> None:
-    """Writes all of the data; the system may take it in parts."""
+    """Writes all of the data, even if the system accepts it only in parts."""
     done = 0
     while done < len(data):
         done += os.pwrite(handle, data[done:], at + done)

@@ -13,7 +13,7 @@ def save_dynamics_plot(path: str | pathlib.Path, report: DynamicsReport, num_ato
 
     Args:
       path: Name of the picture, ending in ``.png``, ``.pdf`` or ``.svg``.
-      report: Of the run.
+      report: The report of the run.
       num_atoms: Number of atoms.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Relaxation through ASE: atoms, and the cell if asked, to where forces and stress vanish."""
+"""Relaxation through ASE: moves atoms, and if asked the cell, until forces and stress vanish."""
 
 import contextlib
 import dataclasses
@@ -24,11 +24,11 @@ class RelaxationConfig:
     Attributes:
       optimizer: "fire" (robust), "bfgs" or "lbfgs" (fewer steps near a minimum).
       fmax: Largest force component vector allowed at the end, eV/Å; with ``cell`` the cell's too.
-      max_steps: Where to give up.
+      max_steps: Number of steps after which to give up.
       cell: Whether the cell is relaxed too.
       pressure: External pressure on the cell, GPa.
       trajectory: File of frames, ``.extxyz``, ``.xyz`` or ``.traj``; None writes none.
-      overwrite: Whether a file that stands there may be replaced.
+      overwrite: Whether an existing file may be replaced.
     """
 
     optimizer: str = "fire"
@@ -54,7 +54,7 @@ class RelaxationConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RelaxationReport:
-    """What a relaxation gave.
+    """The results of a relaxation.
 
     Attributes:
       converged: Whether ``fmax`` was reached.
@@ -97,7 +97,7 @@ def relax(
     Args:
       atoms: With a calculator.
       config: Settings.
-      observe: Called with the number of the step, from 0 on.
+      observe: Called with the number of each step, starting from 0.
 
     Raises:
       ConfigError: If the cell is to be relaxed and not all directions are periodic, or an output
@@ -133,7 +133,7 @@ def relax(
 
 @contextlib.contextmanager
 def _step_named(optimizer: Optimizer) -> Iterator[None]:
-    """Puts the number of the step in front of what the calculator complains of."""
+    """Puts the number of the step in front of an error of the calculator."""
     try:
         yield
     except errors.EquipotError as error:

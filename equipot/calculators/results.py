@@ -11,22 +11,22 @@ from equipot import errors
 from equipot.quantities import Quantity
 
 CHARGE = "charge"
-"""Key of the total charge in ``atoms.info``, in elementary charges; 0 where it is not there."""
+"""Key of the total charge in ``atoms.info``, in elementary charges; 0 if it is missing."""
 
 _OF_ASE = {
     "dipole": ("structure", (3,), "dipole"),
     "charges": ("atom", (), "charges"),
     "magnetic_moment": ("atom", (3,), "magmoms"),
 }
-"""For names of quantities that ASE asks for: per what, in which shape, and its name there."""
+"""Quantities that ASE knows by name: what each belongs to, its shape, and its name in ASE."""
 
 
 def names(quantities: Sequence[Quantity]) -> dict[str, str]:
     """Name of each quantity in the results of a calculator.
 
-    ``dipole``, ``charges`` and ``magnetic_moment`` are what ``get_dipole_moment``, ``get_charges``
-    and ``get_magnetic_moments`` of ASE ask for, where they are of the kind that ASE means; what has
-    a name of ASE's and is something else is called ``own_<name>``.
+    ``dipole``, ``charges`` and ``magnetic_moment`` are what ASE's ``get_dipole_moment``,
+    ``get_charges`` and ``get_magnetic_moments`` ask for, if they are of the kind that ASE means. A
+    quantity that has one of ASE's names but means something else is called ``own_<name>``.
     """
     found = {}
     for quantity in quantities:
@@ -41,7 +41,7 @@ def names(quantities: Sequence[Quantity]) -> dict[str, str]:
 
 
 def of(others: Mapping[str, np.ndarray], quantities: Sequence[Quantity]) -> dict[str, Any]:
-    """The results of a calculator: numbers where there is one for a structure, else arrays."""
+    """The results of a calculator: a number if there is one per structure, otherwise an array."""
     named = names(quantities)
     return {
         named[name]: float(value) if np.ndim(value) == 0 else value
@@ -53,7 +53,7 @@ def total_charge(atoms: Atoms) -> float:
     """The charge of a structure, in elementary charges.
 
     Raises:
-      DataError: If ``atoms.info`` holds something else than a finite number.
+      DataError: If ``atoms.info`` holds anything other than a finite number.
     """
     value = atoms.info.get(CHARGE, 0.0)
     is_number = isinstance(value, int | float | np.integer | np.floating)

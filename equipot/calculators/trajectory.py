@@ -1,4 +1,4 @@
-"""Structures from files to start from, and frames written to files on the way."""
+"""Reads starting structures from files, and writes frames to files during a run."""
 
 import contextlib
 import io
@@ -18,12 +18,12 @@ SUFFIXES = (".extxyz", ".xyz", ".traj")
 
 
 def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
-    """Reads one frame of anything ASE reads, without the labels and notes it carries.
+    """Reads one frame of any file that ASE reads, without its labels and notes.
 
-    All of the file is read and must be right, as in training.
+    The whole file is read and must be valid, as in training.
 
     Args:
-      path: Name of the file; ``.gz`` and ``.xz`` of it too.
+      path: Name of the file; it may also be packed, as ``.gz`` or ``.xz``.
       index: Which frame; the last one by default.
 
     Raises:
@@ -63,30 +63,30 @@ def without_labels(found: Atoms) -> Atoms:
 def frame_writer(
     path: str | pathlib.Path | None, atoms: Atoms, overwrite: bool
 ) -> Iterator[Callable[[], None]]:
-    """Gives a function that appends the present frame of ``atoms``, with energy, forces and stress.
+    """Gives a function that appends the current frame of ``atoms``, with energy, forces, stress.
 
-    Each frame is on its way to the disk when the function returns.
+    Each frame has been passed on for writing to the disk when the function returns.
 
     Args:
       path: ``.extxyz``, ``.xyz`` or ``.traj``; None writes nothing.
-      atoms: Whose frames.
-      overwrite: Whether a file that stands there may be replaced.
+      atoms: The atoms whose frames are written.
+      overwrite: Whether an existing file may be replaced.
 
     Raises:
-      ConfigError: At another suffix, or if the file stands there already.
-      DataError: If the disk does not take a frame.
+      ConfigError: If the suffix is another one, or the file already exists.
+      DataError: If a frame cannot be written.
     """
     if path is None:
         yield lambda: None
         return
     target = prepare(path, SUFFIXES, overwrite)
-    if target.suffix == ".traj":  # frames are counted in its head, after they are written
+    if target.suffix == ".traj":  # its header counts the frames, after they are written
         with growing.refused(target):
-            writer: Any = TrajectoryWriter(str(target), "w", atoms)  # ASE says too little of it
+            writer: Any = TrajectoryWriter(str(target), "w", atoms)  # poorly typed in ASE
             try:
                 with writer:
                     yield writer.write
-            except OSError:  # ASE leaves the file open, which complains when it is collected
+            except OSError:  # ASE leaves the file open, which would warn when garbage-collected
                 with contextlib.suppress(OSError):
                     writer.backend.fd.close()
                 raise
@@ -105,7 +105,7 @@ def prepare(path: str | pathlib.Path, suffixes: tuple[str, ...], overwrite: bool
     """Checks the name of a file about to be written, and makes its folder.
 
     Raises:
-      ConfigError: At another suffix, or if the file stands there already.
+      ConfigError: If the suffix is another one, or the file already exists.
     """
     target = pathlib.Path(path)
     if target.suffix not in suffixes:

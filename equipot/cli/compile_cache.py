@@ -1,6 +1,7 @@
 """The cache of compiled programs: jax writes its entries in place, and never replaces one.
 
-An entry that a killed process left torn would be read, warned of and compiled again forever.
+An incomplete entry left by a killed process would otherwise be read, warned of and recompiled every
+time.
 """
 
 import glob
@@ -15,9 +16,10 @@ _TORN = re.compile(r"Error reading persistent compilation cache entry for '([^'/
 
 
 def replace_torn_entries() -> None:
-    """Removes what jax warns of, before jax writes it anew; the warning itself is not shown.
+    """Removes entries that jax warns of before it rewrites them; hides the warning itself.
 
-    The warning names the program only: all entries of that name go, and are compiled when needed.
+    The warning names only the program: all entries of that name are removed, and are recompiled
+    when needed.
     """
     show = warnings.showwarning
 

@@ -1,4 +1,4 @@
-"""Where the YAML files of the configuration lie, and which groups and options they make."""
+"""The location of the YAML files of the configuration, and the groups and options they define."""
 
 from collections.abc import Iterable, Mapping
 from importlib import metadata, util
@@ -8,22 +8,22 @@ Groups = Mapping[str, Mapping[str, Path]]
 
 
 def shipped_folder() -> Path:
-    """The folder ``configs`` of an installed package, or of the checkout it is run from."""
+    """The folder ``configs`` of the installed package, or of the checkout from which it is run."""
     package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
 def outside_folders() -> list[Path]:
-    """The folders ``configs`` beside the models that other packages offer.
+    """The folders ``configs`` next to the models that other packages provide.
 
-    The modules themselves, which import jax, are only looked for.
+    The modules themselves are located but not imported, because they import jax.
     """
     found = []
     for entry in metadata.entry_points(group="equipot.models"):
         try:
             spec = util.find_spec(entry.module)
-        except ImportError:  # said when the model is asked for
+        except ImportError:  # reported when the model is requested
             continue
         if spec is not None and spec.origin is not None:
             folder = Path(spec.origin).parent / "configs"
@@ -35,7 +35,7 @@ def groups(folders: Iterable[Path]) -> dict[str, dict[str, Path]]:
     """Lists the options of every group, as ``{"model": {"nequip": path, …}, …}``.
 
     Args:
-      folders: Folders of configurations; later ones add to and win over earlier ones.
+      folders: Folders of configurations; later ones extend and override earlier ones.
     """
     found: dict[str, dict[str, Path]] = {}
     for folder in folders:

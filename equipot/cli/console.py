@@ -1,4 +1,4 @@
-"""How a command meets its user: errors as one sentence, compiled programs kept between runs."""
+"""What commands have in common: errors as one sentence, compiled programs kept between runs."""
 
 import contextlib
 import ctypes
@@ -26,17 +26,17 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 def clean_errors(program: str) -> Iterator[None]:
     """Turns an ``EquipotError`` into one sentence on stderr, without a traceback.
 
-    So it does for a file that the system refuses. The exit code is 2, and 130 for a run that was
-    asked to stop.
+    A file that the system refuses is handled in the same way. The exit code is 2, or 130 for a run
+    that was asked to stop.
     """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the output, head say, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.filename is None:
-            raise  # it would not say where
+            raise  # its own message does not say where
         reason = files.cause(error)
         print(f"{program}: {error.filename}: cannot be used ({reason})", file=sys.stderr)
         raise SystemExit(WRONG_INPUT) from None
@@ -50,17 +50,17 @@ def clean_errors(program: str) -> Iterator[None]:
 
 
 def prepare_process() -> None:
-    """Makes this process fit for long work in jax; must be called before jax is imported."""
+    """Prepares this process for long work in jax; must be called before jax is imported."""
     _keep_compiled_programs()
     keep_memory()
     collect_less_garbage()
 
 
 def keep_memory() -> None:
-    """Has glibc keep freed memory for the next step, instead of returning it to the system.
+    """Makes glibc keep freed memory for the next step, instead of returning it to the system.
 
-    Each step of a program on the CPU asks for one large buffer. Fetching its pages anew every time
-    took a third of the time of training. Other C libraries are left as they are.
+    Each step of a program on the CPU requests one large buffer. Fetching its pages anew every time
+    took a third of the training time. Other C libraries are left unchanged.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -69,18 +69,18 @@ def keep_memory() -> None:
 
 
 def collect_less_garbage() -> None:
-    """Has Python look for garbage in cycles less often.
+    """Makes Python search for cyclic garbage less often.
 
-    jax traces a model into a million objects that stay. To look through them again and again took
-    half of the time before a training step was handed to the compiler.
+    jax traces a model into a million objects that remain in memory. Searching them again and again
+    took half of the time before a training step was passed to the compiler.
     """
     gc.set_threshold(50_000, 20, 50)
 
 
 def _keep_compiled_programs() -> None:
-    """Keeps what jax compiles in the user's cache folder.
+    """Keeps the programs that jax compiles in the user's cache folder.
 
-    Anything the user has set in the environment (``JAX_COMPILATION_CACHE_DIR`` …) stays.
+    Settings from the environment (``JAX_COMPILATION_CACHE_DIR`` …) are respected.
     """
     folder = paths.cache_folder() / "jax" / _processor()
     os.environ.setdefault(compile_cache.FOLDER_VARIABLE, str(folder))
@@ -92,9 +92,9 @@ def _keep_compiled_programs() -> None:
 
 
 def _processor() -> str:
-    """A short name of the instructions this processor has.
+    """A short name for the instruction set of this processor.
 
-    Programs are compiled for them, and the folder may be shared with computers that lack some.
+    Programs are compiled for it, and the folder may be shared with computers that lack some of it.
     """
     text = f"{platform.machine()} {platform.processor()}"
     with contextlib.suppress(OSError):

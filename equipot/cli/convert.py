@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Converts, compares with the original, writes, and says how far both agree."""
+    """Converts, compares with the original, writes, and reports how well the two agree."""
     target = _target(options)
     from equipot.convert import conversion
     from equipot.potential import artefact

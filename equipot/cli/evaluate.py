@@ -93,7 +93,7 @@ def _declarations(
 
 
 def _check_not_read_from(options: argparse.Namespace) -> None:
-    """Stops where a file of labels, or the potential, would be replaced by what is written."""
+    """Stops if the output would replace the file of labels or the potential."""
     read = {Path(name).resolve() for name in (options.potential, *options.structures)}
     for name in (options.output, options.json):
         if name and Path(name).resolve() in read:

@@ -53,7 +53,7 @@ def help_page(folders: Sequence[Path]) -> str:
 
 
 def chosen_options(main: Path) -> dict[str, str]:
-    """What ``train.yaml`` chooses from each group."""
+    """The options that ``train.yaml`` chooses from each group."""
     entries = yaml.safe_load(main.read_text(encoding="utf-8"))["defaults"]
     pairs = [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
     return {group: option for group, option in pairs if not group.startswith("override ")}

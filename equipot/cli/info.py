@@ -1,4 +1,4 @@
-"""``equipot info``: what a saved potential is, knows, and was trained on."""
+"""``equipot info``: the contents of a saved potential, and what it was trained on."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def describe(found: Any) -> dict[str, Any]:
-    """Collects what a user may want to know of a potential.
+    """Collects what a user may want to know about a potential.
 
     Args:
       found: An ``Artefact``.
@@ -72,7 +72,7 @@ def describe(found: Any) -> dict[str, Any]:
 
 
 def _quantities(quantities: Any) -> dict[str, Any] | str:
-    """What is predicted beside energy, forces and stress.
+    """The quantities that are predicted in addition to energy, forces and stress.
 
     Args:
       quantities: A tuple of ``Quantity``.
@@ -90,7 +90,7 @@ def _quantities(quantities: Any) -> dict[str, Any] | str:
 
 
 def _undetermined(potential: Any) -> str:
-    """What of the energies above is a choice, in a sentence.
+    """States in one sentence which part of the energies above is arbitrary.
 
     Args:
       potential: A ``Potential``.
@@ -109,7 +109,7 @@ def _undetermined(potential: Any) -> str:
 
 
 def _distances(span: Any) -> dict[str, Any] | str:
-    """The range of distances of training by symbols, or that there is none.
+    """The range of training distances by element symbols, or a note that there is none.
 
     Args:
       span: A ``DistanceRange`` or None.
@@ -128,7 +128,7 @@ def _distances(span: Any) -> dict[str, Any] | str:
 
 
 def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:
-    """Nested ``key: value``, a line for each value that is set."""
+    """Nested ``key: value``, with one line for each value that is set."""
     lines = []
     for key, value in tree.items():
         if isinstance(value, dict) and value:

@@ -1,6 +1,6 @@
 """One run of ``equipot-train``: from a composed configuration to a run folder.
 
-Hydra's launchers start it in other processes too, which import this module and nothing before it.
+Hydra's launchers also start it in other processes, which import this module before anything else.
 """
 
 import os
@@ -25,8 +25,8 @@ def run(composed: Any) -> float:
       composed: A ``DictConfig``.
 
     Returns:
-      What a sweeper that searches makes small: the validation RMSE of the forces in eV/Å, of the
-      energy in eV/atom where there are no forces, or of whatever else has labels.
+      The objective that a search sweeper minimizes: the validation RMSE of the forces in eV/Å, of
+      the energy in eV/atom if there are no forces, or of whatever else has labels.
     """
     job = HydraConfig.get()
     if job.mode != RunMode.MULTIRUN:
@@ -38,11 +38,11 @@ def run(composed: Any) -> float:
 
 
 def _trained(composed: Any, folder: str | None) -> float:
-    """Trains, and reads what a sweeper makes small.
+    """Trains, and reads the objective that a sweeper minimizes.
 
     Args:
       composed: A ``DictConfig``.
-      folder: Of the run, where the configuration names none.
+      folder: Folder of the run, if the configuration names none.
     """
     own = _own_files()
     with yaml_errors.explained(own):
@@ -72,7 +72,7 @@ def train(mapping: Mapping[str, Any]) -> Path:
       The run folder.
 
     Raises:
-      ConfigError: At a wrong key or value, before any data is read.
+      ConfigError: If a key or value is wrong, before any data is read.
     """
     config = checked(mapping)
     console.prepare_process()
@@ -83,20 +83,20 @@ def train(mapping: Mapping[str, Any]) -> Path:
 
 
 def checked(mapping: Mapping[str, Any]) -> training_config.TrainConfig:
-    """The configuration, whose keys and values are right as far as they are known without data.
+    """The configuration, with its keys and values checked as far as possible without data.
 
     Args:
       mapping: The keys of ``TrainConfig``, nested.
 
     Raises:
-      ConfigError: At a wrong key or value.
+      ConfigError: If a key or value is wrong.
     """
     _check_composed(mapping)
     return training_config.train_config(mapping)
 
 
 def _own_files() -> list[Path]:
-    """The files of the user's own that this configuration was composed from."""
+    """The user's own files from which this configuration was composed."""
     runtime = HydraConfig.get().runtime
     folders = [Path(s.path) for s in runtime.config_sources if s.provider == "command-line"]
     chosen = [f"{group}/{option}.yaml" for group, option in runtime.choices.items()]
@@ -105,7 +105,7 @@ def _own_files() -> list[Path]:
 
 
 def _check_composed(mapping: Mapping[str, Any]) -> None:
-    """Explains the two mistakes that a look at one key cannot explain."""
+    """Explains the two mistakes that cannot be recognized from a single key."""
     if "experiment" in mapping:
         raise errors.ConfigError(
             "experiment: the settings of your file arrived below the key 'experiment'; its first"

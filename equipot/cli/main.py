@@ -1,4 +1,4 @@
-"""``equipot``: what can be done with a saved potential."""
+"""``equipot``: the commands for a saved potential."""
 
 import argparse
 import sys
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; jax is imported only when it is needed.
 
     Args:
-      arguments: What follows the program's name; None for the command line.
+      arguments: The arguments after the program's name; None for those of the command line.
     """
     options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     console.prepare_process()

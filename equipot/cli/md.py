@@ -85,7 +85,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Runs the dynamics and prints what came out."""
+    """Runs the dynamics and prints the results."""
     from equipot.calculators import dynamics, plots
 
     config = dynamics.DynamicsConfig(
@@ -124,7 +124,7 @@ def _num_steps(options: argparse.Namespace) -> int:
 
 
 def _summary(report: "DynamicsReport", config: "DynamicsConfig") -> list[str]:
-    """Means over the second half, what the total energy did, and the speed."""
+    """Means over the second half, the drift of the total energy, and the speed."""
     half = report.samples[len(report.samples) // 2 :]
     temperature = sum(s.temperature for s in half) / len(half)
     pressure = sum(s.pressure for s in half) / len(half)

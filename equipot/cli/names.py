@@ -1,4 +1,4 @@
-"""Names of runs and of the folders of a sweep, made from what was typed."""
+"""Names of runs and of the folders of a sweep, derived from the command line."""
 
 import hashlib
 import re
@@ -20,19 +20,19 @@ def name_from(train: Any) -> str:
 
 
 def folder_name(typed: str) -> str:
-    """Names the folder of a member of a sweep: ``model.lmax=0,seed=1`` stays as it is.
+    """Names the folder of one run of a sweep: ``model.lmax=0,seed=1`` is used unchanged.
 
-    What is too long, or holds a slash, is shortened and told apart by a hash.
+    A name that is too long, or contains a slash, is shortened and made unique by a hash.
 
     Args:
-      typed: ``key=value`` of what was swept.
+      typed: The swept settings as ``key=value``.
     """
     flat = re.sub(r"[/\x00-\x1f\x7f]", "_", typed)
     return _short(flat, always=flat != typed, whole=typed)
 
 
 def _short(name: str, always: bool = False, whole: str | None = None) -> str:
-    """The name, or its beginning with a hash of all of it."""
+    """The name, or its beginning followed by a hash of the whole name."""
     data = name.encode()
     if len(data) <= _LONGEST and not always:
         return name

@@ -1,4 +1,4 @@
-"""Saying when a simulation leaves the distances that its potential was trained on."""
+"""Reports when a simulation leaves the range of distances that its potential was trained on."""
 
 import argparse
 import contextlib
@@ -26,7 +26,7 @@ def add_strict_option(parser: argparse.ArgumentParser) -> None:
 
 
 def make_calculator(options: argparse.Namespace) -> "EquipotCalculator":
-    """The calculator that the options of ``md`` and ``relax`` ask for."""
+    """The calculator that the options of ``md`` and ``relax`` specify."""
     from equipot.calculators import ase
 
     return ase.EquipotCalculator(
@@ -40,13 +40,13 @@ def make_calculator(options: argparse.Namespace) -> "EquipotCalculator":
 
 @contextlib.contextmanager
 def reported(calculator: "EquipotCalculator", files: str) -> Iterator[Callable[[int], None]]:
-    """Gives a function to be called with each step, which says what is outside, each sort once.
+    """Gives a function to call at each step; it reports what is out of range, each sort once.
 
-    At the end of a strict run, says which files hold what came before.
+    At the end of a strict run, it reports which files hold the earlier steps.
 
     Args:
-      calculator: Of the simulation.
-      files: Names of what is being written.
+      calculator: The calculator of the simulation.
+      files: Names of the files being written.
     """
     from equipot.inference import out_of_range
 

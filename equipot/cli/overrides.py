@@ -1,7 +1,7 @@
-"""What is typed behind ``equipot-train``, checked before Hydra composes and data are read.
+"""The arguments of ``equipot-train``, checked before Hydra composes and data are read.
 
-Hydra accepts any key behind ``+`` and any group that does not exist, and proposes ``+`` for a
-misspelt key; here each key must be a field of the configuration, and each group and option must
+Hydra accepts any key after ``+`` and any group that does not exist, and suggests ``+`` for a
+misspelled key. Here each key must be a field of the configuration, and each group and option must
 have its file.
 """
 
@@ -28,7 +28,7 @@ class CommandLine:
       folders: Folders of configurations, the shipped one first.
       flags: The arguments for Hydra itself, such as ``--multirun``.
       overrides: The arguments ``key=value``, parsed.
-      outside: Those of the folders that packages with models have.
+      outside: The folders that belong to packages with models.
     """
 
     folders: tuple[Path, ...]
@@ -42,7 +42,7 @@ class CommandLine:
         return tuple(path for own in self.folders[1:] for path in sorted(own.rglob("*.yaml")))
 
     def for_hydra(self) -> list[str]:
-        """The arguments as Hydra wants them: ``key=value`` in one piece, wherever flags stood.
+        """The arguments as Hydra wants them: all ``key=value`` together, wherever the flags were.
 
         The folder of each run of a sweep is named after the keys that are swept.
         """
@@ -56,7 +56,7 @@ class CommandLine:
 
 
 def _added(override: types.Override) -> str:
-    """What was typed; with plusses where names are free, and need not stand in a YAML file."""
+    """The arguments, with pluses where names are free and need not be in a YAML file."""
     word = override.input_line or ""
     first, *rest = override.key_or_group.split(".")
     hint: Any = training_config.TrainConfig
@@ -125,7 +125,7 @@ def check(command_line: CommandLine) -> None:
 
 
 def _chosen_models(command_line: CommandLine, groups: config_files.Groups) -> tuple[str, ...]:
-    """The models that are trained; none where files that are composed later choose them."""
+    """The models that are trained; none if files that are composed later choose them."""
     keys = [override.key_or_group for override in command_line.overrides]
     if "model" in keys:
         chosen = command_line.overrides[keys.index("model")]
@@ -146,7 +146,7 @@ def _check_option(group: str, override: types.Override, groups: config_files.Gro
 
 
 def _check_files(group: str, override: types.Override, groups: config_files.Groups) -> None:
-    """Reads the files that were chosen, for mistakes that Hydra does not explain."""
+    """Reads the chosen files to find mistakes that Hydra does not explain."""
     if override.is_sweep_override() and override.is_discrete_sweep():
         chosen = list(override.sweep_string_iterator())
     else:
@@ -167,11 +167,11 @@ def _check_key(
         raise errors.ConfigError(_unknown("key", first, dict.fromkeys([*fields, *groups])))
     if first == "model":
         added = override.is_add() or override.is_force_add()
-        if rest and not added:  # what was added is checked against the model's own fields
+        if rest and not added:  # added keys are checked against the model's own fields
             _require(rest[0], _keys_in_files(groups["model"].values()), "model")
             for name in models:
                 known = _keys_in_files([groups["model"][name]])
-                if "defaults" not in known:  # else Hydra takes more keys from other files
+                if "defaults" not in known:  # otherwise Hydra takes more keys from other files
                     _require(rest[0], known, f"model.{name}")
         return
     hint, where = fields[first], first
@@ -199,7 +199,7 @@ def _fields(cls: Any) -> dict[str, Any]:
 
 
 def _keys_in_files(paths: Iterable[Path]) -> list[str]:
-    """Keys of all of these files, each once."""
+    """The keys of all these files, each once."""
     keys: dict[str, None] = {}
     for path in paths:
         keys.update(dict.fromkeys(yaml_errors.load(path)))

@@ -60,7 +60,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Relaxes and prints what came out; exit code 1 if it did not converge."""
+    """Relaxes and prints the results; exit code 1 if it did not converge."""
     from equipot.calculators import relaxation
 
     config = relaxation.RelaxationConfig(

@@ -24,7 +24,7 @@ _KEYS = {
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
-    """Adds a group of options that say where labels stand in a file, and in which units."""
+    """Adds a group of options for the keys and units of the labels in a file."""
     group = parser.add_argument_group("how the file is read")
     for name, meaning in _KEYS.items():
         group.add_argument(f"--{name}", metavar="NAME", help=meaning)
@@ -62,7 +62,7 @@ def add_head_option(parser: argparse.ArgumentParser) -> None:
 
 
 def read_start(options: argparse.Namespace) -> "Atoms":
-    """Reads the one structure that ``add_start_arguments`` asks for.
+    """Reads the one structure specified by the options of ``add_start_arguments``.
 
     Raises:
       DataError: If there is no such file or frame.
@@ -83,7 +83,7 @@ def read_start(options: argparse.Namespace) -> "Atoms":
 
 
 def _marked(path: str, key: str, value: str) -> "Atoms":
-    """The first structure whose key has this value."""
+    """The first structure for which the key has this value."""
     from equipot.calculators import trajectory
     from equipot.data import paths
     from equipot.data.formats import ase_files

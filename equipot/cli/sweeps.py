@@ -1,8 +1,8 @@
-"""A sweep whose members may fail: the others run, and the end says which failed and why.
+"""A sweep whose members may fail: the others run, and the final message says which failed and why.
 
-A member that fails raises an exception, which Hydra notes as a failed job; launchers go on with the
-next and sweepers that search take it for a failed trial. Launchers run members in other processes
-too, so each failure is added to a file that the first process names in the environment.
+A failing member raises an exception, which Hydra records as a failed job; launchers continue with
+the next one, and search sweepers count it as a failed trial. Launchers may run members in other
+processes, so each failure is added to a file whose name the first process puts in the environment.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ _RECORD = "EQUIPOT_SWEEP_FAILURES"
 
 @contextlib.contextmanager
 def member(folder: str) -> Iterator[None]:
-    """Says at once that a member of a sweep failed, and notes it for the end.
+    """Reports at once that a member of a sweep failed, and records it for the end.
 
     A run that was asked to stop stops the sweep.
 
     Args:
-      folder: Of the run.
+      folder: Folder of the run.
     """
     try:
         yield
@@ -38,13 +38,13 @@ def member(folder: str) -> Iterator[None]:
         if _RECORD in os.environ:
             line = json.dumps([folder, str(error)]) + "\n"
             with open(os.environ[_RECORD], "a", encoding="utf-8") as file:
-                file.write(line)  # in one piece, as it is short: members may fail at once
+                file.write(line)  # in one write, as it is short: members may fail at the same time
         raise
 
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Ends a sweep with the members that failed, where any did.
+    """Ends a sweep with an error that lists the failed members, if there are any.
 
     Raises:
       SystemExit: With the exit code of wrong input.
@@ -72,12 +72,12 @@ def reported() -> Iterator[None]:
 
 
 def settings(keys: Sequence[str], values: Sequence[str]) -> list[str]:
-    """What a sweep needs of Hydra besides what was typed.
+    """Settings of Hydra that a sweep needs in addition to those given.
 
-    A search goes on after trials that failed, unless ``hydra.sweeper.max_failure_rate`` is given.
+    A search continues after failed trials, unless ``hydra.sweeper.max_failure_rate`` is given.
 
     Args:
-      keys: Keys of what was typed.
+      keys: Keys of the arguments.
       values: ``key=value``, as typed.
     """
     searches = any(value.lstrip("+").startswith("hydra/sweeper=optuna") for value in values)

@@ -10,7 +10,7 @@ from equipot.cli import config_files, console, help_page
 
 
 def main() -> None:
-    """Runs the command; needs jax only once a configuration is found right."""
+    """Runs the command; needs jax only once the configuration has been found valid."""
     arguments = sys.argv[1:]
     with console.clean_errors(console.TRAIN):
         if "--help" in arguments or "-h" in arguments:
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _folders(arguments: list[str]) -> list[Path]:
-    """Folders of configurations, for the page of help, which shall not wait for Hydra."""
+    """Folders of configurations for the help page, which should not have to wait for Hydra."""
     own = [Path(b) for a, b in itertools.pairwise(arguments) if a in ("--config-dir", "-cd")]
     return [config_files.shipped_folder(), *config_files.outside_folders(), *own]
 
@@ -36,6 +36,6 @@ def _compose_and_train(arguments: list[str]) -> None:
     overrides.check(command_line)
     sys.argv = [sys.argv[0], *command_line.for_hydra()]
     folder = str(config_files.shipped_folder().resolve())
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # has Hydra raise; else it prints tracebacks
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # makes Hydra raise, not print tracebacks
     with sweeps.reported(), yaml_errors.explained(command_line.own_files):
         hydra.main(config_path=folder, config_name="train", version_base="1.3")(job.run)()

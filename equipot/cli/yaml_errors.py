@@ -1,4 +1,4 @@
-"""Mistakes in a user's own YAML, told in one sentence with file and line."""
+"""Reports mistakes in a user's own YAML in one sentence with file and line."""
 
 import contextlib
 import re
@@ -15,14 +15,14 @@ from equipot import errors
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Reads one file of configuration as Hydra will, only more strictly.
+    """Reads one configuration file as Hydra will, but more strictly.
 
     Args:
       path: A YAML file.
 
     Raises:
-      ConfigError: With the line, if it is no YAML, holds a key twice, is no list of keys, or has an
-        interpolation that cannot be read.
+      ConfigError: With the line, if the file is not YAML, has a key twice, is not a mapping of
+        keys, or has an interpolation that cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -50,10 +50,10 @@ def load(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def explained(paths: Iterable[Path]) -> Iterator[None]:
-    """Turns what Hydra and OmegaConf say of a configuration into one sentence.
+    """Turns errors of Hydra and OmegaConf about a configuration into one sentence.
 
     Args:
-      paths: Files of the user's own, in which the line is looked for.
+      paths: The user's own files, in which the line is searched for.
 
     Raises:
       ConfigError: Instead of their exceptions.
@@ -74,11 +74,11 @@ def explained(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def located(error: errors.ConfigError, paths: Iterable[Path]) -> errors.ConfigError:
-    """The same error, with the line of a user's own file that sets the key it begins with.
+    """The same error, with the line in the user's own file that sets the key it begins with.
 
     Args:
-      error: Its sentence begins with a key, ``trainer.num_steps: expected …``.
-      paths: Files of the user's own.
+      error: An error whose sentence begins with a key, ``trainer.num_steps: expected …``.
+      paths: The user's own files.
     """
     key = str(error).partition(":")[0]
     for path in paths:
@@ -91,7 +91,7 @@ def located(error: errors.ConfigError, paths: Iterable[Path]) -> errors.ConfigEr
 
 
 def _check_nodes(node: Any, path: Path) -> None:
-    """Looks for keys that stand twice, and for interpolations that are none."""
+    """Looks for duplicate keys and invalid interpolations."""
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
@@ -147,7 +147,7 @@ def _yaml_sentence(error: yaml.YAMLError, path: Path | None) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the first of an exception and its causes says that says something, in one line."""
+    """The first message that is not empty, of an exception and its causes, in one line."""
     at: BaseException | None = error
     while at is not None:
         first, *more = [line.strip() for line in str(at).splitlines() if line.strip()] or [""]
@@ -178,7 +178,7 @@ def _line_of(words: Iterable[str], paths: Iterable[Path]) -> str:
 
 
 def _lines(path: Path) -> dict[str, int]:
-    """The lines of all keys of a file, by their dotted names."""
+    """The line of each key of a file, by its dotted name."""
     try:
         return _lines_of(yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
     except (yaml.YAMLError, OSError, UnicodeDecodeError):

@@ -1,7 +1,7 @@
 """From graphs on the host to one padded batch: every array is made once, at its final size.
 
-The door to a batch: ``build_graph`` for each structure, ``plan_budget`` once, ``pack`` per epoch,
-and ``collate`` per batch, or ``collate_labelled`` where labels are wanted too. Padding is neutral:
+To make batches, call ``build_graph`` for each structure, ``plan_budget`` once, ``pack`` per epoch,
+and ``collate`` per batch, or ``collate_labelled`` if labels are needed too. Padding is neutral:
 padding nodes belong to the last graph, whose cell is twice the cutoff wide; padding edges run from
 the first of them to itself over one cell; all weights are zero.
 """
@@ -47,7 +47,7 @@ def collate(
     """Joins graphs into one padded batch with NumPy leaves, without their labels.
 
     Args:
-      graphs: What the batch holds, in this order; may be empty.
+      graphs: The graphs of the batch, in this order; may be empty.
       budget: The padded totals.
       cutoff: Å; padding edges are twice as long.
       dtype: Of positions and cells, ``"float32"`` or ``"float64"``.
@@ -66,7 +66,7 @@ def collate_labelled(
     dtype: str = "float32",
     quantities: Mapping[str, Quantity] = DERIVED,
 ) -> Batch:
-    """Does what ``collate`` does, with labels; see ``collate_devices``."""
+    """Like ``collate``, but with labels; see ``collate_devices``."""
     return _on_device(collate_devices([graphs], budget, cutoff, dtype, quantities), 0)
 
 
@@ -84,7 +84,7 @@ def collate_devices(
       budget: The padded totals of one device.
       cutoff: Å; padding edges are twice as long.
       dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
-      quantities: Whose labels the batch holds, by name.
+      quantities: Names of the quantities whose labels the batch holds.
 
     Raises:
       GraphTooLargeError: If the graphs of a device do not fit the budget.
@@ -98,7 +98,7 @@ def collate_devices(
 
 
 def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> Graph:
-    """A batch of padding alone."""
+    """A batch that is all padding."""
 
     def zeros(*shape: int, dtype: np.dtype = dtype) -> np.ndarray:
         return np.zeros((devices, *shape), dtype)
@@ -130,7 +130,7 @@ def _allocate(devices: int, budget: Budget, cutoff: float, dtype: np.dtype) -> G
 def _allocate_labels(
     devices: int, budget: Budget, dtype: np.dtype, quantities: Mapping[str, Quantity]
 ) -> dict[str, Label]:
-    """Zeros of weight zero."""
+    """Labels of zero with weight zero."""
     rows = {"atom": budget.nodes, "structure": budget.graphs}
     return {
         name: Label(

@@ -1,4 +1,4 @@
-"""Edge vectors, computed nowhere else, and the graph that each node and edge belongs to."""
+"""Edge vectors (computed only here), and the graph that each node and edge belongs to."""
 
 import jax.numpy as jnp
 

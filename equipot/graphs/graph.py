@@ -1,6 +1,6 @@
-"""The typed graph: what stands in the fields of the ``jraph.GraphsTuple`` that models see.
+"""The typed graph: the fields of the ``jraph.GraphsTuple`` that models see.
 
-Labels stand beside it, by quantity, in a ``Batch``.
+Labels are kept next to it, by quantity, in a ``Batch``.
 
 A batch is padded to a fixed number of nodes, edges and graphs. The last graph is always padding and
 owns at least one node; padding edges run from the first padding node to itself through a periodic
@@ -29,8 +29,8 @@ class Nodes:
     Attributes:
       positions: Å.
       species: Index into the species table.
-      offsets: Å; what to add to positions so that sets of atoms that no pairs
-        connect lie to each other as they do; zero where there is one, or something is periodic.
+      offsets: Å; added to the positions, they restore the relative placement of sets of atoms that
+        no pairs connect; zero if there is only one set, or any direction is periodic.
     """
 
     positions: Float[AnyArray, "nodes 3"]
@@ -53,11 +53,11 @@ class Edges:
 @no_type_check
 @struct.dataclass
 class Globals:
-    """Per structure: the cell, and what the structure is asked for.
+    """Per structure: the cell, and what is requested for the structure.
 
     Attributes:
       cell: Lattice vectors in rows, Å; zero in directions that are not periodic.
-      volume: Å³; 1 where not all three directions are periodic, and in padding.
+      volume: Å³; 1 unless all three directions are periodic, and in padding.
       head: Index of the level of theory.
       charge: Total charge in elementary charges.
     """
@@ -71,7 +71,7 @@ class Globals:
 if TYPE_CHECKING:
 
     class Graph(NamedTuple):
-        """What the fields of a ``jraph.GraphsTuple`` hold here; all integers are int32.
+        """The contents of the fields of a ``jraph.GraphsTuple`` here; all integers are int32.
 
         Attributes:
           nodes: Per atom.

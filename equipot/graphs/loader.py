@@ -46,19 +46,19 @@ class Loader:
 
         Args:
           graphs: The dataset; the size table and names of a ``GraphStore`` are used as they are.
-          budget: Padded totals of one device's batch; None to plan it from ``batch_size``.
+          budget: Padded totals of a batch on one device; None to plan them from ``batch_size``.
           cutoff: Å, the one the graphs were built with.
-          batch_size: Structures per device in a batch, on average; needed without a budget only.
-          num_devices: Bins of every step, of all processes together.
-          seed: Of the order.
+          batch_size: Average structures per device in a batch; needed only without a budget.
+          num_devices: Number of bins in every step, over all processes.
+          seed: Seed of the order.
           shuffle: Whether to deal in random order, or in the order given.
           dtype: Of positions, cells and labels, ``"float32"`` or ``"float64"``.
-          prefetch: How many batches are made ahead.
-          process: Whose share of every step is collated.
-          quantities: Whose labels batches hold, by name.
+          prefetch: Number of batches made ahead.
+          process: The process whose share of every step is collated.
+          quantities: Names of the quantities whose labels batches hold.
 
         Raises:
-          GraphTooLargeError: If a graph alone is above the budget.
+          GraphTooLargeError: If a graph exceeds the budget on its own.
           ValueError: If neither a budget nor a batch size is given, or the processes cannot share
             the devices evenly.
         """
@@ -90,7 +90,7 @@ class Loader:
         return self._packed[1]
 
     def num_batches(self, epoch: int) -> int:
-        """Steps in an epoch; it varies a little between epochs where sizes vary."""
+        """Steps in an epoch; their number varies a little between epochs if sizes vary."""
         return len(self.steps(epoch))
 
     def padding_waste(self, epoch: int = 0) -> packing.PaddingWaste:
@@ -100,7 +100,7 @@ class Loader:
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yields the batches of an epoch from position ``start`` on; leaves are [devices, ...].
 
-        Of several processes each gets its own devices' share, the first the first devices'.
+        If there are several processes, each gets the share of its own devices, in order.
 
         Raises:
           ValueError: If the epoch has fewer than ``start`` batches.

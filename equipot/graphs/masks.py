@@ -1,7 +1,7 @@
 """Which nodes, edges and graphs of a padded batch are real.
 
-The last graph is padding and owns all padding nodes and edges; graphs without nodes may stand
-before it, and are padding too.
+The last graph is padding and owns all padding nodes and edges; graphs without nodes may precede it,
+and are padding too.
 """
 
 import jax.numpy as jnp

@@ -4,8 +4,8 @@ A graph comes in one of two forms, which a model knows beforehand (its field ``d
 
 * *pairs*: an edge is a pair of atoms, listed once, in either direction, and stands for messages
   both ways.
-* *directed*: an edge carries a message from its sender to its receiver and nothing else. Where a
-  system is spread over several domains, atoms of neighboring domains are senders only.
+* *directed*: an edge carries only a message from its sender to its receiver. If a system is spread
+  over several domains, atoms of neighboring domains are senders only.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,13 @@ from equipot.typing import Array, Float, Int, PyTree
 Exchange: TypeAlias = Callable[[PyTree], PyTree]
 """From arrays [nodes, ...] to arrays of the same shapes: features that atoms are about to send.
 
-It gives each atom that stands for one elsewhere the features of that one, and leaves others alone.
+It gives each copy of an atom in another domain the features of that atom, and leaves the other
+atoms unchanged.
 """
 
 
 def keep(features: PyTree) -> PyTree:
-    """The exchange of a graph that is whole: none."""
+    """The exchange of an undivided graph: none."""
     return features
 
 
@@ -35,7 +36,7 @@ def both_ways(
 ) -> tuple[Float[Array, "edges 3"], Int[Array, " edges"], Int[Array, " edges"]]:
     """Edge vectors, senders and receivers of the directed edges that pairs stand for.
 
-    The two of a pair follow each other, so that what is gathered for one is near for the other.
+    The two edges of a pair are adjacent, so that they gather from nearby memory.
 
     Args:
       edge_vectors: From sender to receiver, Å.

@@ -1,7 +1,7 @@
-"""The graphs of a set of structures, built once, with what is asked of them again and again.
+"""The graphs of a set of structures, built once, with the facts about them that are often needed.
 
-From files to here data are read, audited, counted and searched for neighbors once; training,
-validation and the final tables then share what was found. Nothing here imports jax.
+Up to this point data are read, audited, counted and searched for neighbors once; training,
+validation and the final tables then share the results. Nothing here imports jax.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from equipot.store import host_graph, packing, statistics
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
-    """What graphs are built with.
+    """The settings that graphs are built with.
 
     Attributes:
       cutoff: Å.
@@ -25,7 +25,7 @@ class Settings:
       atomic_energies: Reference energies that are subtracted from labels, eV, [species] or
         [heads, species].
       heads: Names of the levels of theory.
-      quantities: Whose labels are held, by name.
+      quantities: Names of the quantities whose labels are held.
     """
 
     cutoff: float
@@ -37,7 +37,7 @@ class Settings:
     def check_edges(
         self, cutoff: float, species_table: tuple[int, ...], heads: tuple[str, ...]
     ) -> None:
-        """Refuses graphs that are not those a potential takes; labels do not matter.
+        """Refuses graphs that do not match those of a potential; labels do not matter.
 
         Raises:
           ValueError: With what differs.
@@ -55,9 +55,9 @@ class GraphStore(Sequence[host_graph.HostGraph]):
     """Graphs in the order of their structures.
 
     Attributes:
-      structures: What the graphs are of.
-      settings: What they were built with.
-      sizes: Their size table as ``packing`` takes it, [structures, 2]; not to be written to.
+      structures: The structures of the graphs.
+      settings: The settings that they were built with.
+      sizes: Their size table in the form that ``packing`` takes, [structures, 2]; read-only.
       names: File, frame and formula of each, for messages.
     """
 
@@ -67,7 +67,7 @@ class GraphStore(Sequence[host_graph.HostGraph]):
         graphs: Sequence[host_graph.HostGraph],
         settings: Settings,
     ) -> None:
-        """Takes graphs that are there; ``build`` makes them.
+        """Takes existing graphs; ``build`` makes new ones.
 
         Raises:
           ValueError: If there is not one graph for each structure.
@@ -102,13 +102,13 @@ class GraphStore(Sequence[host_graph.HostGraph]):
         return cls(structures, graphs, settings)
 
     def relabelled(self, settings: Settings) -> "GraphStore":
-        """The same graphs with the labels of other settings; neighbors are not searched for again.
+        """The same graphs with the labels of other settings, without a new neighbor search.
 
         Args:
           settings: Other reference energies, or other quantities.
 
         Raises:
-          ValueError: If they ask for other graphs.
+          ValueError: If the settings require other graphs.
         """
         self.settings.check_edges(settings.cutoff, settings.species_table, settings.heads)
         graphs = [
@@ -119,7 +119,7 @@ class GraphStore(Sequence[host_graph.HostGraph]):
 
     @classmethod
     def joined(cls, stores: Sequence["GraphStore"]) -> "GraphStore":
-        """The graphs of several stores, after one another.
+        """The graphs of several stores, one after another.
 
         Raises:
           ValueError: If they were built with different settings.
@@ -142,12 +142,12 @@ class GraphStore(Sequence[host_graph.HostGraph]):
     def __getitem__(
         self, index: int | slice
     ) -> host_graph.HostGraph | Sequence[host_graph.HostGraph]:
-        """One graph, or several without what the store knows of them."""
+        """One graph, or several, without the facts that the store keeps about them."""
         return self._graphs[index]
 
     @property
     def avg_num_neighbors(self) -> float:
-        """Neighbors of an atom, over all atoms; 1 if there are none at all."""
+        """Mean number of neighbors of an atom, over all atoms; 1 if there are none at all."""
         return statistics.average_num_neighbors(self._graphs)
 
     @property

@@ -15,14 +15,14 @@ from equipot.quantities import DERIVED, Label
 from equipot.store import molecules, neighbors
 
 ONE_HEAD = ("default",)
-"""Names of the levels of theory of a potential that tells none apart."""
+"""Names of the levels of theory of a potential that does not distinguish any."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class HostGraph:
-    """A structure with its pairs of neighbors and the labels a model is trained on.
+    """A structure with its pairs of neighbors and the labels that a model is trained on.
 
-    Each pair is held once, in any order and either direction; it is called an edge here too.
+    Each pair is held once, in any order and either direction; pairs are also called edges here.
 
     Attributes:
       positions: Å, [nodes, 3]; moved to lie around the origin, see ``neighbors.Placed``.
@@ -33,11 +33,11 @@ class HostGraph:
       senders: Either atom of each pair, int32, [edges].
       receivers: The other one, int32, [edges].
       cell_shifts: Lattice shifts of the receivers, [edges, 3]; int8 if they fit, else int32.
-      labels: The labels that there are, by quantity, with weights above zero: the energy less the
-        sum of the reference energies, the stress only where all three directions are periodic.
+      labels: The available labels, by quantity, with weights above zero: the energy minus the sum
+        of the reference energies, and the stress only if all three directions are periodic.
       charge: Total charge, in elementary charges.
-      offsets: Å, [nodes, 3]; what to add to positions so that sets of atoms that no pairs connect
-        lie to each other as in the structure. None for nothing; where it is periodic, too.
+      offsets: Å, [nodes, 3]; added to the positions, they restore the relative placement of sets of
+        atoms that no pairs connect. None if nothing is to be added, or the structure is periodic.
       source: File, frame and formula, for messages.
       head: Index of the level of theory of the labels.
     """
@@ -82,12 +82,12 @@ def build_graph(
       species_table: The atomic numbers that the model knows; species are indices into it.
       atomic_energies: Reference energy of each of them, eV, [species] or [heads, species].
       heads: Names of the levels of theory that the model knows.
-      quantities: Names of those whose labels are held.
+      quantities: Names of the quantities whose labels are held.
 
     Raises:
       UnknownElementError: If an element is not in the species table.
       DataError: If the structure has no atoms, an unknown head, a singular periodic cell, or two
-        atoms at one place.
+        atoms at the same place.
     """
     if not len(structure.atomic_numbers):
         raise errors.DataError(
@@ -112,10 +112,10 @@ def relabelled(
     """The graph of a structure with the labels that ``build_graph`` would give it now.
 
     Args:
-      graph: Of this structure, whatever its labels.
+      graph: The graph of this structure, whatever its labels.
       structure: The structure.
       atomic_energies: Reference energies in eV, [species] or [heads, species].
-      quantities: Names of those whose labels are held.
+      quantities: Names of the quantities whose labels are held.
     """
     energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[graph.head]
     labels = _labels(structure, graph.species, energies, quantities)
@@ -129,7 +129,7 @@ def _fields(
     head: int,
     volume: float,
 ) -> dict[str, Any]:
-    """Of the graph of a structure whose neighbors are known; its volume is 0 where it has none."""
+    """Fields of the graph of a structure whose neighbors are known; a volume of 0 means none."""
     return dict(
         positions=np.asarray(structure.positions, np.float64) - placed.offsets,
         species=species,
@@ -151,7 +151,7 @@ def _labels(
     atomic_energies: np.ndarray,
     quantities: Iterable[str],
 ) -> dict[str, Label]:
-    """Those that there are; a stress has no meaning where the volume has none."""
+    """The available labels; a stress has no meaning if the volume has none."""
     found: dict[str, Label] = {}
     for name in quantities:
         label = structure.label(name)
@@ -180,9 +180,9 @@ def build_graphs(
       cutoff: Å, positive.
       species_table: The atomic numbers that the model knows.
       atomic_energies: Reference energy of each of them, eV, [species] or [heads, species].
-      num_threads: How many at a time; None for one per core, at most 8.
+      num_threads: Number of threads; None for one per core, at most 8.
       heads: Names of the levels of theory that the model knows.
-      quantities: Names of those whose labels are held.
+      quantities: Names of the quantities whose labels are held.
 
     Raises:
       UnknownElementError: If an element is not in the species table.
@@ -210,7 +210,7 @@ def _molecules(
     heads: Sequence[str],
     quantities: Sequence[str],
 ) -> list[HostGraph | None]:
-    """The graphs of all sound small molecules; None for what ``build_graph`` builds or refuses."""
+    """The graphs of all valid small molecules; None for those left to ``build_graph``."""
     lists = molecules.placed_lists(structures, cutoff)
     energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))
     lookup = _lookup(species_table, len(COVALENT_RADII))
@@ -231,10 +231,10 @@ def _molecules(
 
 
 def offsets_of(subtracted: np.ndarray, pbc: np.ndarray) -> np.ndarray | None:
-    """What a graph holds as ``offsets``.
+    """The ``offsets`` of a graph.
 
     Args:
-      subtracted: From the positions, Å, [nodes, 3], see ``neighbors.Placed``.
+      subtracted: Subtracted from the positions, Å, [nodes, 3], see ``neighbors.Placed``.
       pbc: Which directions are periodic, [3].
     """
     if pbc.any() or (subtracted == subtracted[:1]).all():
@@ -261,14 +261,14 @@ def species_of(structure: structures_.Structure, species_table: tuple[int, ...])
 
 
 def _lookup(species_table: tuple[int, ...], size: int) -> np.ndarray:
-    """Species of each atomic number, −1 for those that are none, int32, at least [size]."""
+    """Species of each atomic number, −1 for those without one, int32, at least [size]."""
     lookup = np.full(max(*species_table, size - 1, 0) + 1, -1, np.int32)
     lookup[list(species_table)] = np.arange(len(species_table), dtype=np.int32)
     return lookup
 
 
 def head_of(structure: structures_.Structure, heads: Sequence[str]) -> int:
-    """Index of the level of theory of a structure; where there is one only, it need not be named.
+    """Index of the level of theory of a structure; if there is only one, it need not be named.
 
     Raises:
       DataError: If it is none of them.
@@ -285,7 +285,7 @@ def head_of(structure: structures_.Structure, heads: Sequence[str]) -> int:
 
 
 def _compact(shifts: np.ndarray) -> np.ndarray:
-    """Shifts as int8 where they fit, to keep large datasets small in memory."""
+    """Shifts as int8 if they fit, to save memory with large datasets."""
     if shifts.dtype == np.int8:
         return shifts
     fits = len(shifts) == 0 or (shifts.min() >= -128 and shifts.max() <= 127)

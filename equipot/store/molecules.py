@@ -22,9 +22,9 @@ def placed_lists(
       cutoff: Å.
 
     Returns:
-      One entry for each structure; None where it has to be searched on its own: it is large or
-      periodic, or falls apart into pieces that no edges connect, has atoms at one place, or the
-      cutoff is none.
+      One entry for each structure; None if it has to be searched on its own, because it is large
+      or periodic, consists of pieces that no edges connect, or has two atoms at the same place, or
+      because the cutoff is invalid.
     """
     found: list[neighbors.Placed | None] = [None] * len(structures)
     if not 0.0 < cutoff < np.inf:
@@ -59,7 +59,7 @@ def _placed(block: molecules.Block, near: np.ndarray, chosen: np.ndarray) -> lis
     """The lists of the chosen molecules, each held together by its edges."""
     size = block.positions.shape[1]
     total = np.zeros((len(chosen), 3))
-    for atom in range(size):  # one after the other, as a search on its own adds them
+    for atom in range(size):  # one after the other, in the order of a separate search
         total += block.positions[chosen, atom]
     offsets = np.repeat((total / size)[:, None], size, axis=1)
     molecule, pair = np.nonzero(near.T[chosen])

@@ -1,7 +1,7 @@
 """Neighbor lists: every pair of atoms, and of their periodic images, within a cutoff.
 
-The lists are multi-image: an atom meets itself and its neighbors as often as the cell is small.
-Directions that are not periodic get no images, whatever stands in their row of the cell.
+The lists are multi-image: in a small cell an atom can be paired with itself, and several times with
+the same neighbor. Directions that are not periodic get no images, whatever their row of the cell.
 """
 
 import dataclasses
@@ -56,20 +56,20 @@ def neighbor_list(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Placed:
-    """Pairs, and where to put atoms and cell so that single precision resolves them best.
+    """Pairs, and a placement of atoms and cell that single precision resolves best.
 
-    The vectors of the pairs are those of the structure; its atoms are moved by lattice vectors into
-    one cell, and by one vector for each set of atoms that pairs hold together, so that every one
-    lies around the origin.
+    The vectors of the pairs are those of the structure. Its atoms are moved by lattice vectors into
+    one cell, and each set of atoms connected by pairs is then moved by one vector so that it lies
+    around the origin.
 
     Attributes:
-      offsets: What to subtract from the positions, Å, [nodes, 3].
-      cell: Shorter vectors of the same lattice where there are such, else the cell; Å, [3, 3]; zero
-        in directions that are not periodic.
-      senders: The atom of each pair that comes later, int32, [pairs].
-      receivers: The other one, or the same where an atom meets its own image; ascending.
-      cell_shifts: Lattice shifts of the receivers in units of this cell, for the positions less the
-        offsets, int32, [pairs, 3].
+      offsets: Subtracted from the positions, Å, [nodes, 3].
+      cell: Shorter vectors of the same lattice if there are any, otherwise the cell; Å, [3, 3];
+        zero in directions that are not periodic.
+      senders: The later atom of each pair, int32, [pairs].
+      receivers: The other one, or the same atom if it is paired with its own image; ascending.
+      cell_shifts: Lattice shifts of the receivers in units of this cell, for the positions minus
+        the offsets, int32, [pairs, 3].
     """
 
     offsets: np.ndarray
@@ -80,7 +80,7 @@ class Placed:
 
 
 def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> Placed:
-    """Lists each pair of atoms closer than the cutoff once, for atoms moved to be resolved best.
+    """Lists each pair of atoms closer than the cutoff once, with atoms placed as in ``Placed``.
 
     The vector of a pair, from sender to receiver, is that of ``neighbor_list``.
 
@@ -110,7 +110,7 @@ def placed_list(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff
 def both_ways(
     senders: np.ndarray, receivers: np.ndarray, cell_shifts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The directed edges that pairs stand for: each pair, and behind it the way back.
+    """The directed edges that pairs stand for: each pair, followed by its reverse.
 
     Args:
       senders: Either atom of each pair, [pairs].
@@ -118,7 +118,7 @@ def both_ways(
       cell_shifts: Lattice shifts of the receivers, [pairs, 3].
 
     Returns:
-      The same of twice as many edges.
+      The same three arrays for twice as many edges.
     """
     there_and_back = np.stack([cell_shifts, -cell_shifts], axis=1)
     return (
@@ -137,7 +137,7 @@ def _whole(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarr
 
 
 def _middles(positions: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """For each atom the mean position of all that pairs connect it with, Å, [nodes, 3]."""
+    """For each atom the mean position of all atoms connected to it by pairs, Å, [nodes, 3]."""
     count = len(positions)
     pairs = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
     number, labels = csgraph.connected_components(pairs, directed=False)
@@ -173,7 +173,7 @@ def _sort_key(
 def _checked(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, cell and periodicity as arrays, if there can be a list of them."""
+    """Positions, cell and periodicity as arrays, if a list of their pairs can exist."""
     positions = np.ascontiguousarray(positions, dtype=np.float64).reshape(-1, 3)
     cell = np.ascontiguousarray(cell, dtype=np.float64)
     pbc = np.ascontiguousarray(pbc, dtype=bool)

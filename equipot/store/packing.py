@@ -1,9 +1,9 @@
-"""Which structures share a batch: a fixed budget, planned from the sizes alone, and its filling.
+"""Which structures share a batch: plans a fixed budget from the sizes alone, and fills it.
 
-Sizes are an integer table [structures, 2] of nodes and edges, that is of pairs, each once. A bin is
-a tuple of indices into it whose structures fit one budget together; a step is one bin per device.
-Packing is a pure function of the sizes and the order, drops nothing, and every batch has the same
-shape: it compiles once.
+Sizes are an integer table [structures, 2] of nodes and edges (pairs, each counted once). A bin is a
+tuple of indices into it whose structures together fit one budget; a step is one bin per device.
+Packing is a pure function of the sizes and the order and drops nothing. All batches have the same
+shape, so the program compiles once.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ from equipot import errors
 from equipot.store import host_graph
 
 OPEN_BINS = 16
-"""How many bins are open at a time; more pack tighter, fewer keep to the order."""
+"""Number of bins open at a time; more bins pack tighter, fewer follow the order more closely."""
 
 GRAPH_SLACK = 1.5
-"""Room for graphs beyond the average, where sizes vary; an empty graph costs next to nothing."""
+"""Room for more graphs than average if sizes vary; an empty graph costs next to nothing."""
 
 Count: TypeAlias = int | np.integer
 Bin: TypeAlias = tuple[int, ...]
@@ -44,7 +44,7 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True)
 class PaddingWaste:
-    """Shares of the padded nodes, edges and graphs that hold nothing real, in [0, 1]."""
+    """Fractions of the padded nodes, edges and graphs that are padding, in [0, 1]."""
 
     nodes: float
     edges: float
@@ -68,13 +68,13 @@ def plan_budget(graphs: Sequence[host_graph.HostGraph], batch_size: int) -> Budg
 def plan_sizes(sizes: np.ndarray, batch_size: int) -> Budget:
     """Plans the budget of a batch from the size table alone.
 
-    Structures of one size get room for exactly ``batch_size`` of the densest of them. Otherwise the
-    budget holds ``batch_size`` structures of average size, or as many as it takes to hold the
-    largest: nodes and edges keep the ratio of the average, so that bins fill in both.
+    If all structures have one size, the budget has room for exactly ``batch_size`` of the densest
+    of them. Otherwise it holds ``batch_size`` structures of average size, or more if necessary to
+    hold the largest: nodes and edges keep the average ratio, so that bins fill up in both.
 
     Args:
       sizes: Nodes and edges, [structures, 2], at least one row.
-      batch_size: Structures in a batch, positive; on average, where sizes vary.
+      batch_size: Structures in a batch, positive; an average if sizes vary.
 
     Raises:
       DataError: If there are no structures or the batch size is not positive.
@@ -125,7 +125,7 @@ def pack(
 
     Args:
       sizes: Nodes and edges, [structures, 2].
-      order: Indices into the sizes, each wanted once.
+      order: Indices into the sizes, each once.
       budget: What a bin may hold.
       names: Sources of the structures, for messages.
 
@@ -133,7 +133,7 @@ def pack(
       Bins that hold each index of ``order`` exactly once.
 
     Raises:
-      GraphTooLargeError: If one structure alone is above the budget.
+      GraphTooLargeError: If one structure exceeds the budget on its own.
     """
     check_sizes(sizes, budget, names)
     many = budget.graphs - 1
@@ -146,9 +146,9 @@ def pack(
 def group(
     bins: Sequence[Bin], sizes: np.ndarray, budget: Budget, num_devices: int = 1
 ) -> list[Step]:
-    """Gives each device one bin per step, with the edges of a step spread evenly where they fit.
+    """Gives each device one bin per step, with the edges of a step spread evenly if they fit.
 
-    Where the last step has too few bins it is filled up, with empty bins if need be.
+    If the last step has too few bins, it is filled up, with empty bins if necessary.
     """
     if num_devices == 1:
         return [(b,) for b in bins]
@@ -157,7 +157,7 @@ def group(
 
 
 def check_sizes(sizes: np.ndarray, budget: Budget, names: Sequence[str] | None = None) -> None:
-    """Raises a GraphTooLargeError for the first structure that alone is above the budget."""
+    """Raises a GraphTooLargeError for the first structure that exceeds the budget on its own."""
     too_large = (sizes[:, 0] >= budget.nodes) | (sizes[:, 1] > budget.edges) | (budget.graphs < 2)
     if too_large.any():
         index = int(np.argmax(too_large))
@@ -183,7 +183,7 @@ def padding_waste(sizes: np.ndarray, steps: Sequence[Step], budget: Budget) -> P
 
 
 def compiled_shapes(*budgets: Budget) -> int:
-    """How many shapes a program compiles when it is run on batches of these budgets."""
+    """Number of shapes that are compiled when a program runs on batches of these budgets."""
     return len(set(budgets))
 
 
@@ -214,7 +214,7 @@ def _fill(entry: list, budget: Budget) -> float:
 
 
 def _balanced(step: Step, sizes: np.ndarray, budget: Budget, num_devices: int) -> Step:
-    """Deals the structures of a step anew, densest first, each to the bin with the fewest edges."""
+    """Redeals the structures of a step, densest first, each to the bin with the fewest edges."""
     members = sorted((i for b in step for i in b), key=lambda i: (-int(sizes[i, 1]), i))
     dealt: list[list[int]] = [[] for _ in range(num_devices)]
     loads = np.zeros((num_devices, 3), np.int64)

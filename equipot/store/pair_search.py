@@ -1,8 +1,7 @@
-"""Finding pairs: a cell list where atoms fill the space, a tree where most of it is empty.
+"""Finds pairs: with a cell list if atoms fill the space, with a tree if most of it is empty.
 
-Cell lists walk through all of the space; vesin's merges its cells beyond 10⁵ of them, and divides
-by zero where the box is long and thin. A tree looks at atoms only, and is slower where these are
-many.
+Cell lists walk through all of the space; vesin merges cells if there are more than 10⁵, and divides
+by zero if the box is long and thin. A tree looks only at atoms, and is slower if there are many.
 """
 
 import itertools
@@ -15,13 +14,13 @@ from equipot import errors
 from equipot.data import lattice
 
 SAME_PLACE = 1e-3
-"""Atoms closer than this, in Å, are taken for a mistake in the input."""
+"""Atoms closer than this, in Å, are considered a mistake in the input."""
 
 THREADED_FROM = 2000
-"""Number of atoms from which one list is spread over the cores."""
+"""Number of atoms from which a single list is computed on several cores."""
 
 MAX_NEIGHBORS = 10_000
-"""Neighbors of an atom, on average, beyond which a structure is taken for a mistake."""
+"""Average number of neighbors beyond which a structure is considered a mistake."""
 
 _EMPTY_BINS = 2000.0
 _MAX_BINS = 9e4
@@ -48,7 +47,7 @@ def half_list(
     if _mostly_empty(positions, cell, pbc, cutoff):
         first, second, shifts, lengths = _tree_search(positions, cell, pbc, cutoff)
     else:
-        lattice_only = np.where(pbc[:, None], cell, 0.0)  # vesin sees to the open directions
+        lattice_only = np.where(pbc[:, None], cell, 0.0)  # vesin handles the open directions
         search = vesin.NeighborList(
             cutoff=cutoff, full_list=False, n_threads=0 if len(positions) >= THREADED_FROM else 1
         )
@@ -65,7 +64,7 @@ def half_list(
 
 
 def is_negative(shifts: np.ndarray) -> np.ndarray:
-    """Whether the first component that is not zero is negative, [pairs]."""
+    """Whether the first nonzero component is negative, [pairs]."""
     x, y, z = shifts.T
     return (x < 0) | ((x == 0) & ((y < 0) | ((y == 0) & (z < 0))))
 
@@ -92,7 +91,7 @@ def _check_density(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cut
 
 
 def _extents(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-    """Å between opposite faces of the cell, and across the atoms where it is open, [3]."""
+    """Distance between opposite faces of the cell, or across the atoms where it is open, Å, [3]."""
     if pbc.any():
         heights = 1.0 / np.linalg.norm(np.linalg.pinv(cell[pbc]), axis=0)
         # Across the atoms, the open directions are those at right angles to the lattice vectors.
@@ -102,9 +101,9 @@ def _extents(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.nda
 
 
 def _mostly_empty(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> bool:
-    """Whether cubes of the cutoff's size are so many that a search through all of them is slow.
+    """Whether there are so many cubes of the cutoff's size that searching all of them is slow.
 
-    Beyond 10⁵ of them vesin merges some, and divides by zero where the box is long and thin.
+    Beyond 10⁵ of them vesin merges some, and divides by zero if the box is long and thin.
     """
     bins = np.prod(np.maximum(_extents(positions, cell, pbc) / cutoff, 1.0))
     return bool(bins > min(max(_EMPTY_BINS, 4.0 * len(positions)), _MAX_BINS))
@@ -113,7 +112,7 @@ def _mostly_empty(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cuto
 def _tree_search(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The pairs as vesin gives them, by a tree, which does not mind empty space."""
+    """The pairs as vesin gives them, found by a tree, for which empty space costs nothing."""
     margin = np.zeros(3)
     fractional = np.zeros(positions.shape)
     if pbc.any():

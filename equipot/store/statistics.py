@@ -1,4 +1,4 @@
-"""Numbers that a model is made with, counted over the training split."""
+"""Numbers needed to make a model, computed from the training split."""
 
 from collections.abc import Sequence
 
@@ -24,12 +24,12 @@ def species_table(structures: Sequence[structures_.Structure]) -> tuple[int, ...
 
 
 def heads(structures: Sequence[structures_.Structure]) -> tuple[str, ...]:
-    """The levels of theory that occur, sorted by name; one without a meaning if none is named."""
+    """The levels of theory that occur, sorted by name; a single placeholder if none is named."""
     return tuple(sorted({s.head for s in structures} - {""})) or host_graph.ONE_HEAD
 
 
 def average_num_neighbors(graphs: Sequence[host_graph.HostGraph]) -> float:
-    """Neighbors of an atom, over all atoms of all graphs; 1 if there are none at all."""
+    """Mean number of neighbors of an atom, over all graphs; 1 if there are none at all."""
     nodes = sum(g.num_nodes for g in graphs)
     pairs = sum(g.num_edges for g in graphs)
     return 2 * pairs / nodes if pairs else 1.0

@@ -1,4 +1,4 @@
-"""The label audit: what a dataset holds, and a stop where training on it would go wrong."""
+"""The label audit: describes a dataset, and stops if training on it would go wrong."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
 
     Raises:
       DataError: If a split is empty, a term of the loss has no labels, a level of theory is in no
-        training frame, splits overlap, two atoms are at one place, or distances, energies or
+        training frame, splits overlap, two atoms coincide, or distances, energies or
         forces look like another unit than Å, eV and eV/Å.
       UnknownElementError: If an element is in no training frame.
     """
@@ -147,12 +147,12 @@ def _check_heads(dataset: data_dataset.Dataset) -> None:
 
 
 def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
-    """Stops where two splits share a configuration.
+    """Stops if two splits share a configuration.
 
-    A configuration may stand in two splits with labels of different levels of theory.
+    A configuration may be in two splits with labels of different levels of theory.
 
     Returns:
-      The repeats within training, and a line where their labels contradict each other.
+      The repeats within training, and a line if their labels contradict each other.
     """
     seen: dict[tuple[str, str], tuple[str, structure.Structure]] = {}
     shared, example, repeats = 0, "", 0
@@ -189,7 +189,7 @@ def _contradiction(
     second: structure.Structure,
     quantities: Mapping[str, quantities_.Quantity],
 ) -> list[tuple[float, str]]:
-    """How far the labels of one configuration are apart beyond rounding, and a sentence on it."""
+    """How far the labels of one configuration differ beyond rounding, and a sentence on it."""
     found = []
     for term, quantity in quantities.items():
         labels = [s.label(term) for s in (first, second)]
@@ -219,7 +219,7 @@ def _labelled_by_split(
 def _shortest_distances(
     dataset: data_dataset.Dataset,
 ) -> tuple[dict[tuple[int, int], float], np.ndarray]:
-    """Stops where two atoms are at one place.
+    """Stops if two atoms are at the same place.
 
     Returns:
       The shortest distance of each pair of elements, and for each frame that of its atoms relative
@@ -275,7 +275,7 @@ def _at_one_place(item: structure.Structure, near: distances.Contacts) -> errors
 
 
 def _shortest_bond(shortest: Mapping[tuple[int, int], float]) -> list[float]:
-    """The shortest distance relative to a bond; nothing where no pair can have one."""
+    """The shortest distance relative to a bond; nothing if no pair can have one."""
     ratios = [d / _bond_length(p) for p, d in shortest.items() if not _NOBLE_GASES & set(p)]
     return [min(ratios)] if ratios else []
 
@@ -374,7 +374,7 @@ def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:
 
 
 def _net_force_lines(structures: Sequence[structure.Structure]) -> list[str]:
-    """Forces of a conservative potential sum to zero; what labels sum to cannot be learnt."""
+    """Forces of a conservative potential sum to zero; net forces in labels cannot be learned."""
     nets = [np.linalg.norm(s.forces.sum(axis=0)) for s in structures if s.forces_weight > 0.0]
     if not nets:
         return []

@@ -1,4 +1,4 @@
-"""The three splits of a dataset, read as the configuration says."""
+"""The three splits of a dataset, read according to the configuration."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Dataset:
 
     @property
     def quantities(self) -> dict[str, quantities_.Quantity]:
-        """All that structures may be labelled with, by name."""
+        """All quantities that structures may be labeled with, by name."""
         return quantities_.every(self.others)
 
     @property
@@ -57,7 +57,7 @@ class Dataset:
 
 
 def read_dataset(config: data_config.DataConfig) -> Dataset:
-    """Reads every file of the configuration and sets frames aside where it names none.
+    """Reads every file of the configuration, and sets frames aside for splits without a file.
 
     Args:
       config: Files, splits, keys and units.
@@ -151,7 +151,7 @@ def _with_own_file(
     config: data_config.DataConfig,
     train: Sequence[structure.Structure],
 ) -> tuple[dict[str, dict[int, float]], tuple[str, ...]]:
-    """Adds what the file of isolated atoms holds, if there is one, and says what was found."""
+    """Adds the contents of the file of isolated atoms, if any, and reports what was found."""
     path = config.isolated_atoms
     if path is None:
         return marked, ()

@@ -17,7 +17,7 @@ CHARGE = "charge"
 def find_keys(
     present: Sequence[str], quantities: Mapping[str, Quantity], name: str
 ) -> tuple[dict[str, str], list[str]]:
-    """Finds the key of each quantity among those of a file, and says where a named one is missing.
+    """Finds the key of each quantity among those of a file; reports named ones that are missing.
 
     Args:
       present: Keys of the frames.
@@ -28,7 +28,7 @@ def find_keys(
       Keys of the quantities that are there, by their names, and sentences.
 
     Raises:
-      DataError: If two keys differ in nothing but case.
+      DataError: If two keys differ only in case.
     """
     found: dict[str, str] = {}
     remarks: list[str] = []
@@ -55,7 +55,7 @@ def charge(
     quantities: Mapping[str, Quantity],
     where: str,
 ) -> float:
-    """The total charge of a frame, which matters where a quantity adds up to it; else 0.
+    """The total charge of a frame if a quantity adds up to it, otherwise 0.
 
     Args:
       values: All that the frame holds, by key.
@@ -84,8 +84,9 @@ def read(
 ) -> dict[str, Label]:
     """The labels of one frame, by quantity.
 
-    The dipole of charged atoms in a molecule depends on the origin: it is moved to the mean of the
-    positions, μ − Q r̄. Along a periodic direction there is no such place, and it is left out.
+    The dipole of a charged molecule depends on the origin, which is moved to the mean of the
+    positions: μ − Q r̄. If a direction is periodic there is no such origin, and the dipole is
+    left out.
 
     Args:
       values: All that the frame holds, by key.

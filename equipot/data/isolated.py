@@ -1,4 +1,4 @@
-"""Isolated atoms from a file of their own, and which of all that are known training can use."""
+"""Isolated atoms from a file of their own, and which of all known ones training can use."""
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
@@ -17,7 +17,7 @@ def read_isolated_atoms(path: str, config: data_config.DataConfig) -> tuple[ByHe
     """Reads a file in which every frame is one atom with its energy, marked as isolated or not.
 
     Args:
-      path: A name as ``paths.resolve`` takes it; its format is told by its name.
+      path: A name as ``paths.resolve`` takes it; its name determines its format.
       config: Units, the key of the energies (the usual names are looked for where the file lacks
         it) and of the level of theory.
 
@@ -78,7 +78,7 @@ def merge(marked: ByHead, own: ByHead, name: str) -> dict[str, dict[int, float]]
 def without_unused(
     known: ByHead, elements: Collection[int], heads: Collection[str]
 ) -> tuple[dict[str, dict[int, float]], tuple[str, ...]]:
-    """Leaves out atoms of elements and levels of theory that training lacks.
+    """Leaves out atoms of elements and levels of theory that do not occur in training.
 
     Args:
       known: Isolated atoms.

@@ -26,7 +26,7 @@ from equipot.data.formats import ase_files, deepmd, frame, npz
 from equipot.quantities import DERIVED, NONE, Quantity, every
 
 ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"})
-"""Values of ``config_type`` that mark an isolated atom, but for case and what stands between."""
+"""Values of ``config_type`` that mark an isolated atom, ignoring case and separators."""
 
 _SAME_ENERGY = 1e-6  # eV
 _LARGEST_WEIGHT = 1e9
@@ -39,7 +39,7 @@ def read_structures(
 
     Args:
       path: A name as ``paths.resolve`` takes it.
-      config: Keys and units; None finds the keys and takes eV and Å. Labels need not be there.
+      config: Keys and units; None finds the keys and assumes eV and Å. Labels are optional.
 
     Raises:
       DataError: If the file cannot be read, or a label in it is wrong or ambiguous.
@@ -78,12 +78,12 @@ def _name(path: pathlib.Path) -> str:
 def read_frames(
     path: pathlib.Path, chosen: str | None, quantities: Mapping[str, Quantity] = NONE
 ) -> frame.FrameFile:
-    """Reads the frames of a file or folder as they stand in it.
+    """Reads the frames of a file or folder without changing them.
 
     Args:
       path: An existing file or folder.
-      chosen: Its format; None tells it by the name.
-      quantities: The declared ones by name, for formats that have to be asked for them.
+      chosen: Its format; None determines it from the name.
+      quantities: The declared ones by name, for formats that need to know them.
 
     Raises:
       DataError: If the file cannot be read.
@@ -108,7 +108,7 @@ def convert(
     """Turns the frames of a file into structures in eV and Å.
 
     Args:
-      content: Frames as they stand in the file.
+      content: Frames as they are in the file.
       config: Keys and units.
       name: The file, for messages.
 
@@ -275,7 +275,7 @@ def _lengths(value: Any, what: str, scale: float, where: str) -> np.ndarray:
 
 
 def _check_atoms_and_cell(count: int, vectors: np.ndarray, where: str) -> None:
-    """Stops at a frame without atoms, or one whose periodic lattice vectors are missing or flat."""
+    """Stops if a frame has no atoms, or its periodic lattice vectors are missing or flat."""
     if count == 0:
         raise errors.DataError(f"{where}: holds no atoms; remove the frame")
     right_angled = np.prod(np.linalg.norm(vectors, axis=1)) ** 2
@@ -317,7 +317,7 @@ def add_isolated(known: dict[int, float], made: structure.Structure) -> None:
     """Adds the energy of an isolated atom, in eV, to those known.
 
     Raises:
-      DataError: If the frame has several atoms or no energy, or its element another energy already.
+      DataError: If the frame has several atoms or no energy, or its element has another energy.
     """
     if len(made.atomic_numbers) != 1:
         raise errors.DataError(

@@ -1,4 +1,4 @@
-"""Which frames train, validate and test, where the user leaves that to us.
+"""Chooses the frames for training, validation and test if the user does not.
 
 At random, every element stays in training, at each level of theory, and so does every configuration
 that occurs twice; in file order, the first frames train, the next validate and the next test.
@@ -18,7 +18,7 @@ from equipot.data import fingerprint, structure
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How many frames of a pool each split gets.
+    """Number of frames of a pool that each split gets.
 
     Attributes:
       train: Training frames, at least 1.
@@ -64,14 +64,14 @@ def split(
 
     Args:
       structures: The pool.
-      counts: How many of it go where.
+      counts: Number of frames of the pool for each split.
       config: Random or sequential, and the seed.
 
     Returns:
       Indices of the training, validation and test frames.
 
     Raises:
-      DataError: If the training frames asked for cannot hold every element.
+      DataError: If the requested number of training frames cannot cover every element.
     """
     num = len(structures)
     order = np.arange(num)

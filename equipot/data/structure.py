@@ -15,7 +15,7 @@ from equipot.quantities import DERIVED, Label
 # Beyond anything physical: a uranium atom with all its electrons has −8e5 eV, two bare nuclei of it
 # 0.05 Å apart repel each other by 5e7 eV/Å.
 LARGEST_ENERGY = 1e7
-"""eV per atom beyond which an energy is taken for a mistake."""
+"""eV per atom beyond which an energy is considered a mistake."""
 
 _LARGEST = {
     "positions": (1e9, "Å"),
@@ -32,19 +32,19 @@ class Structure:
     Attributes:
       positions: Cartesian positions in Å, [nodes, 3].
       atomic_numbers: Z of every atom, [nodes].
-      cell: Lattice vectors in rows, Å, [3, 3]; zero rows where there is none.
+      cell: Lattice vectors in rows, Å, [3, 3]; a row is zero if there is no vector.
       pbc: Which directions are periodic, [3].
       energy: Total energy in eV.
       forces: Forces in eV/Å, [nodes, 3].
       stress: (1/V) ∂E/∂ε in eV/Å³, tension positive, [3, 3].
-      energy_weight: Weight of the energy in the loss; 0 where there is no label.
+      energy_weight: Weight of the energy in the loss; 0 if there is no label.
       forces_weight: Likewise for the forces.
       stress_weight: Likewise for the stress.
       others: Labels of declared quantities, by name, each of the shape of its quantity.
-      charge: Total charge, in elementary charges; 0 where no declared quantity adds up to it.
+      charge: Total charge, in elementary charges; 0 if no declared quantity adds up to it.
       source: Where it comes from, for messages: ``"water.xyz, frame 17"``.
-      group: What tables of errors are broken down by (a temperature, say); may be empty.
-      head: Name of the level of theory of the labels, where there are several; else empty.
+      group: Group of the structure in tables of errors (such as a temperature); may be empty.
+      head: Name of the level of theory of the labels, if there are several; otherwise empty.
 
     Raises:
       DataError: If shapes disagree, a number is not finite, or an atomic number is none.
@@ -105,7 +105,7 @@ class Structure:
             )
 
     def label(self, name: str) -> Label | None:
-        """The label of a quantity, or None where there is none to train on or to compare with.
+        """The label of a quantity, or None if there is none to train on or to compare with.
 
         Args:
           name: Energy, forces, stress, or a declared quantity.
@@ -133,7 +133,7 @@ class Structure:
 
 
 def assemble(**fields: Any) -> Structure:
-    """A structure of fields that need no check: they were checked together with those of others.
+    """A structure from fields that were already checked together with those of others.
 
     Args:
       fields: All of them.
@@ -144,7 +144,7 @@ def assemble(**fields: Any) -> Structure:
 
 
 def check_array(name: str, value: np.ndarray, where: str) -> None:
-    """Stops at NaN, infinity, and what is too large to be physical.
+    """Stops at NaN, infinity, and values too large to be physical.
 
     Args:
       name: What it is: "positions", "cell", "forces" or "stress" have a largest value.
@@ -159,7 +159,7 @@ def check_array(name: str, value: np.ndarray, where: str) -> None:
 
 
 def fault(name: str, value: np.ndarray) -> str:
-    """What ``check_array`` says is wrong; empty where nothing is."""
+    """The error that ``check_array`` reports; empty if nothing is wrong."""
     if value.dtype.kind != "f":
         if np.isfinite(value).all():
             return ""
@@ -211,12 +211,12 @@ def compositions(structures: Sequence[Structure], numbers: Sequence[int]) -> np.
 
 
 def symbol(atomic_number: int) -> str:
-    """Chemical symbol of an element, as in ``Xe``; ``Z=200`` for what is none."""
+    """Chemical symbol of an element, as in ``Xe``; ``Z=200`` if there is no such element."""
     known = 0 < atomic_number < len(chemical_symbols)
     return chemical_symbols[atomic_number] if known else f"Z={atomic_number}"
 
 
 def atomic_number(symbol: str) -> int | None:
-    """Atomic number of a chemical symbol, or None for what is none."""
+    """Atomic number of a chemical symbol, or None if there is no such element."""
     number = numbers_of_symbols.get(symbol, 0)
     return number if number > 0 else None

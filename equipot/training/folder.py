@@ -1,4 +1,4 @@
-"""The run folder: whose it is, what it holds, and whether a run may go on in it.
+"""The run folder: which run it belongs to, what it holds, and whether a run may resume in it.
 
 config.yaml     the resolved configuration
 versions.json   of Python, the packages and the devices

@@ -1,7 +1,7 @@
-"""How long a run is, how large its batches are, how often it validates, where that is left open.
+"""Chooses the length, batch size and validation interval of a run if the settings leave them open.
 
-What was chosen is written into the run folder and read from there when the run goes on: neither a
-later version with another rule nor another speed of the machine changes a run that has begun.
+The choice is written to the run folder and read from there when the run is resumed: neither a later
+version with another rule nor another speed of the machine changes a run that has begun.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ _VALIDATING_TIMED = 10  # times what a validation takes, between two of them
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Length:
-    """What the settings say, or what was chosen for them.
+    """The values from the settings, or those chosen for them.
 
     Attributes:
       batch_size: Structures per step and device.
-      num_steps: Length of the run; null where epochs are counted, or where it is to be timed.
+      num_steps: Length of the run; null if epochs are counted, or if it is to be timed.
       valid_every: Steps between validations; null for one each epoch.
     """
 
@@ -65,7 +65,7 @@ def _steps_are_open(trainer: TrainerConfig) -> bool:
 
 
 def choose(trainer: TrainerConfig, dataset: Dataset, num_devices: int) -> Length:
-    """What the settings say, and the rest from the size of the data.
+    """The values from the settings, and the rest chosen for the size of the data.
 
     A batch has about 64 atoms, in one to eight structures; an epoch has ten batches at least. A run
     has 100 epochs, but 5 000 to 100 000 steps. It validates about fifty times, and takes at least
@@ -96,14 +96,15 @@ def _interval(num_steps: int, batches: int) -> int:
 
 
 def fill(length: Length, trainer: TrainerConfig, pace: Pace, left: float) -> Length:
-    """With as many steps as fit into the time that is left, validations among them.
+    """The length with as many steps as fit into the remaining time, including validations.
 
-    These are about fifty and take a tenth of the time at most, unless the settings say how often.
+    There are about fifty validations, which take at most a tenth of the time, unless the settings
+    give their interval.
 
     Args:
-      length: What is known already.
+      length: The values already known.
       trainer: The settings.
-      pace: What a step and a validation take.
+      pace: Duration of a step and of a validation.
       left: Seconds.
     """
     seldom = max(left / pace.step / _VALIDATIONS, _VALIDATING_TIMED * pace.validation / pace.step)

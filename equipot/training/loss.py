@@ -20,9 +20,9 @@ def make_loss(config: LossConfig) -> Callable[[Residuals], Sums]:
         stress: Σ_i w_i Σ_αβ ℓ(Δσ_iαβ) / Σ_i 9
 
     and likewise for declared quantities of atoms and of structures, which are not divided by N_i,
-    with sums over the structures that have the label (w_i > 0). Where ℓ is the norm, a vector or
+    with sums over the structures that have the label (w_i > 0). If ℓ is the norm, a vector or
     matrix counts as one number, its length: forces: Σ_i w_i Σ_a |ΔF_ia| / Σ_i N_i. Labels are
-    counted, not their weights, so that a weight acts in a batch of one structure too. Terms whose
+    counted, not weights, so a weight also has an effect in a batch of one structure. Terms whose
     weight in the configuration is 0 are left out.
     """
     error = _ERRORS[config.kind]

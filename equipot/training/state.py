@@ -1,4 +1,4 @@
-"""The state of a run: what lives on the devices, and what the loop keeps on the host."""
+"""The state of a run: the part on the devices, and the part that the loop keeps on the host."""
 
 import dataclasses
 import math
@@ -19,14 +19,14 @@ from equipot.typing import Array, Float, Int, PyTree
 @no_type_check
 @struct.dataclass
 class TrainState:
-    """What one step takes and gives back, all on the devices.
+    """The state that one step takes and returns, all on the devices.
 
     Attributes:
       step: Steps done, int32.
       params: Parameters.
       ema_params: Their moving average, which is validated and kept.
       opt_state: State of the optimizer.
-      rate_factor: What plateau multiplies the learning rate with, float32.
+      rate_factor: Factor by which the plateau rule multiplies the learning rate, float32.
     """
 
     step: Int[Array, ""]
@@ -54,7 +54,7 @@ def to_host(state: PyTree) -> PyTree:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands: with this and a ``TrainState`` it goes on as if it had not stopped.
+    """The progress of a run: with it and a ``TrainState`` a run resumes as if it had never stopped.
 
     Attributes:
       step: Steps done.
@@ -62,10 +62,10 @@ class Progress:
       epoch: Pass over the training set, from 0.
       position: Batches of this epoch that are done.
       best_loss: Lowest validation loss so far.
-      best_step: The step it belongs to; -1 for none.
-      waited: Validations since.
+      best_step: The step of the lowest loss; -1 for none.
+      waited: Number of validations since that step.
       plateau: State of the plateau rule.
-      seconds: Time spent, not counting what was lost when the run was killed.
+      seconds: Time spent, excluding work lost when the run was killed.
       logs: Length in bytes of each log file.
       counted: Sums since the last line of the log and their weights, by name; empty just after one.
     """

@@ -36,8 +36,8 @@ def make_eval_step(
     """Returns ``eval_step(params, batch) -> (terms of the loss, sums of errors)``.
 
     Each device runs the program of a single batch on its share (under ``vmap`` gathers and scatters
-    are several times slower), and the sums are added over devices. Derivatives are to be taken of
-    what is returned: in there, sums of gradients would be added twice.
+    are several times slower), and the sums are added over devices. Take derivatives of the returned
+    values: inside the function, sums of gradients would be added twice.
 
     Args:
       predict: Energies, forces and stress of a padded batch.
@@ -128,7 +128,7 @@ def _average(
 ) -> PyTree:
     """The moving average after one more step, or the optimizer's own.
 
-    The parameters themselves where there is none.
+    If there is none, the parameters themselves.
     """
     if updates.is_schedule_free:
         return schedule_free.averaged(opt_state, params)

@@ -1,4 +1,4 @@
-"""How a run is asked to stop: signals, remembered while steps are taken, obeyed elsewhere.
+"""Signals that ask a run to stop: they are remembered during steps, and obeyed at once elsewhere.
 
 Python runs the handler of a signal in the main thread, between two instructions, which are minutes
 apart while XLA compiles there. A thread of the command therefore reads the numbers of signals from
@@ -28,12 +28,12 @@ _SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
 
 
 class Stop:
-    """Takes note of the signals that ask for an end while it is entered, in the main thread only.
+    """While entered, notes the signals that ask the run to stop, in the main thread only.
 
-    The first raises ``StoppedError`` where it arrives, except inside of ``between_steps``. After
-    SIGINT, another SIGINT ends at once. What is ignored stays ignored: SIGHUP below nohup, SIGINT
-    in the background of a script. Of several processes the first decides; the others ignore
-    signals, which a launcher sends to all, and would else leave a step that the rest wait in.
+    The first raises ``StoppedError`` where it arrives, except inside ``between_steps``. After
+    SIGINT, another SIGINT ends at once. Signals already ignored stay ignored: SIGHUP under nohup,
+    SIGINT in the background of a script. Of several processes the first decides. A launcher sends
+    signals to all; the others ignore them, or they would leave a step in which the rest wait.
 
     Attributes:
       received: Name of the signal; empty if there was none.
@@ -79,7 +79,7 @@ class Stop:
 
     @contextlib.contextmanager
     def between_steps(self) -> Iterator[None]:
-        """While it is entered a signal is only remembered; whoever takes steps looks for it.
+        """While entered, a signal is only remembered; the code that takes steps checks for it.
 
         Raises:
           StoppedError: When it is entered or left, if there was a signal.
@@ -120,7 +120,7 @@ class Stop:
 
 
 class _Watcher:
-    """A thread that learns of signals at once and ends the process when its time is over.
+    """A thread that learns of signals at once and ends the process when time runs out.
 
     Attributes:
       patience: Seconds from the first signal to the end.

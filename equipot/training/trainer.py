@@ -1,4 +1,4 @@
-"""The trainer: steps, and now and then a look at how the run stands."""
+"""The trainer: takes steps, and from time to time checks the progress of the run."""
 
 import dataclasses
 import itertools
@@ -36,17 +36,17 @@ _TIMED_VALIDATION = 8  # batches
 
 
 class Trainer:
-    """A run in progress: the state on the devices, where it stands, and whom it tells.
+    """A run in progress: the state on the devices, its progress, its checkpoints and its log.
 
     Attributes:
       config: The configuration.
-      parts: What was fixed before the first step.
+      parts: Everything fixed before the first step.
       num_steps: Length of the run.
       batch_size: Structures at once when evaluating.
-      state: On the devices.
-      progress: Where the run stands.
-      saved: Its checkpoints.
-      log: Its log.
+      state: The state on the devices.
+      progress: The progress of the run.
+      saved: The checkpoints of the run.
+      log: The log of the run.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Trainer:
             self._length = sharding.replicate(np.asarray(num_steps, np.int32), self.mesh)
 
     def time_steps(self, batches: Iterable[Batch], most: float) -> length.Pace:
-        """Measures steps and validations, compiling both; the run stays where it stands.
+        """Times steps and validations, compiling both; the run itself does not advance.
 
         Args:
           batches: As many of the training split as are asked for.
@@ -138,7 +138,7 @@ class Trainer:
 
     @property
     def goes_on(self) -> bool:
-        """Whether there are steps left, and patience."""
+        """Whether steps are left and early stopping has not been reached."""
         patience = self.config.trainer.early_stopping_patience
         stopped = patience is not None and self.progress.waited >= patience
         return self.progress.step < self.num_steps and not stopped
@@ -260,7 +260,7 @@ class Trainer:
         return found
 
     def _weighted(self, terms: metrics.Sums) -> dict[str, float]:
-        """What each term adds to the loss."""
+        """The contribution of each term to the loss."""
         weights = self.config.loss.terms
         return {name: weights[name] * metrics.mean(term) for name, term in terms.items()}
 
@@ -272,7 +272,7 @@ class Trainer:
         return self._not_finite(what, self.parts.valid, 0, bad)
 
     def _line(self, found: Mapping[str, float | int]) -> str:
-        """One validation as a line for people."""
+        """One validation as a readable line."""
         shown = [
             f"{name} {quantity.show(found[f'valid_{name}_rmse'])} {quantity.shown}".rstrip()
             for name, quantity in self.parts.quantities.items()

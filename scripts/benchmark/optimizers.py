@@ -1,7 +1,7 @@
 """Times a step of training with each optimizer, for the models of two experiments.
 
-Steps of all optimizers are timed in turn, on one batch. SOAP turns its bases at every tenth step;
-its time is that of nine others and one of these, and the one is given too.
+Steps of all optimizers are timed in turn, on one batch. SOAP turns its bases at some steps, by
+default every tenth; its time is that of nine others and one of these, and the one is given too.
 """
 
 import argparse
@@ -22,7 +22,9 @@ from equipot.training import preparation, sharding, state, step
 from scripts.benchmark import timing
 
 _FEW = ("data.num_train=16", "data.num_valid=4", "data.valid=null", "data.test=null")
-_BETWEEN = 10  # steps from one refreshment of the bases to the next
+_BETWEEN = (
+    training_config.SoapConfig().precondition_every
+)  # steps from one refreshment of the bases to the next
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             rows.append({**row, "usual": usual._asdict(), "turning": turning._asdict()})
             print(
                 f"{experiment:20} {name:14} {1e3 * mean:8.2f} ms a step ({1e3 * usual.median:.2f},"
-                f" every tenth {1e3 * turning.median:.2f}); compiled in"
+                f" every {_BETWEEN}th {1e3 * turning.median:.2f}); compiled in"
                 f" {usual.compile_seconds:.0f} s",
                 flush=True,
             )

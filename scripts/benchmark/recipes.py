@@ -25,16 +25,6 @@ SETS: Mapping[str, Sequence[str]] = {
 }
 """By name; those with stress are trained on it."""
 
-EXTRAPOLATION: Mapping[str, Sequence[str]] = {
-    "botnet_ethanol": (
-        f"{_BOTNET}/test_H_removal.xyz",
-        f"{_BOTNET}/test_norm_mode_874.xyz",
-        f"{_BOTNET}/test_norm_mode_3005.xyz",
-        f"{_BOTNET}/test_dimers.xyz",
-    ),
-}
-"""Files that a potential is measured on with ``--test`` besides its test split."""
-
 RECIPES: Mapping[str, Sequence[str]] = {
     "default": (),
     "amsgrad_norm": ("loss.kind=norm",),

@@ -1,9 +1,9 @@
 """Trains each recipe on each set for some minutes, and compares errors of validation.
 
 Every run is an `equipot-train` of its own, in a folder of its own: one that is finished is not made
-again, one that was killed goes on. Errors of the test split are read with `--test` alone. With
-`--halving` all recipes run first; the better half of them goes on with twice the minutes, until one
-is left.
+again, one that was killed is resumed, and a folder that another recipe of the same name has made is
+refused. Errors of the test split are read with `--test` alone. With `--halving` all recipes run
+first; the better half of them is trained anew for twice the minutes, until one is left.
 
     python -m scripts.benchmark training --sets ethanol --recipes default soap_norm --minutes 5
     python -m scripts.benchmark training --sets ethanol water mptrj --halving --minutes 5 --jobs 2
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each on one core if 2")
-    parser.add_argument("--halving", action="store_true", help="the better half goes on")
+    parser.add_argument("--halving", action="store_true", help="train the better half anew, longer")
     parser.add_argument("--test", action="store_true", help="read the errors of the test split")
     parser.add_argument("--tiny", action="store_true", help="few frames, a small model: a trial")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmark"))
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         if not arguments.halving or len(names) == 1:
             return found
         names, minutes = better_half(results, names), 2 * minutes
-        print(f"Going on for {minutes:g} minutes: {', '.join(names)}")
+        print(f"Anew for {minutes:g} minutes: {', '.join(names)}")
 
 
 def _recipe(words: str) -> tuple[str, Sequence[str]]:
@@ -118,7 +118,7 @@ def _all(
 def train(
     run: Run, overrides: Sequence[str], core: int | None, arguments: argparse.Namespace
 ) -> dict[str, Any]:
-    """Trains unless that is done, and reads what it found.
+    """Trains, or finds that it is done, and reads what was found.
 
     Args:
       run: The run.
@@ -129,15 +129,14 @@ def train(
     folder = run.folder(arguments.output)
     words = [*command(run, overrides, folder, arguments.tiny)]
     result = {**dataclasses.asdict(run), "overrides": words}
-    if not (folder / "metrics.json").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        pin = "" if core is None else f"os.sched_setaffinity(0, {{{core}}}); "
-        program = [sys.executable, "-c", _PROGRAM.format(pin=pin), *words]
-        with folder.with_suffix(".output").open("w") as said:
-            code = subprocess.run(program, stdout=said, stderr=said, check=False).returncode
-        if code:
-            lines = folder.with_suffix(".output").read_text(encoding="utf-8").splitlines()
-            return {**result, "failed": lines[-1] if lines else f"code {code}"}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    pin = "" if core is None else f"os.sched_setaffinity(0, {{{core}}}); "
+    program = [sys.executable, "-c", _PROGRAM.format(pin=pin), *words]
+    with folder.with_suffix(".output").open("w") as said:
+        code = subprocess.run(program, stdout=said, stderr=said, check=False).returncode
+    if code:
+        lines = folder.with_suffix(".output").read_text(encoding="utf-8").splitlines()
+        return {**result, "failed": lines[-1] if lines else f"code {code}"}
     return {**result, **read(folder, arguments.test)}
 
 
@@ -194,7 +193,8 @@ def better_half(results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> l
         own = [force_error(result) for result in results if result["recipe"] == name]
         return sum(map(math.log, own)) / len(own) if own else math.inf
 
-    return sorted(names, key=score)[: max(1, len(names) // 2)]
+    trained = [name for name in names if score(name) < math.inf]
+    return sorted(trained or names, key=score)[: max(1, len(names) // 2)]
 
 
 def force_error(result: Mapping[str, Any]) -> float:

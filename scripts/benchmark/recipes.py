@@ -47,7 +47,7 @@ RECIPES: Mapping[str, Sequence[str]] = {
         "optimizer.ema_decay=0.999",
     ),
 }
-"""By name; ``--also NAME=OVERRIDE,…`` adds one without an edit."""
+"""By name; ``--also "NAME=OVERRIDE OVERRIDE"`` adds one without an edit."""
 
 TINY: Sequence[str] = (
     "data.num_train=8",

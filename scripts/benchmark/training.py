@@ -17,6 +17,7 @@ import json
 import math
 import os
 import queue
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,9 +87,9 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _recipe(words: str) -> tuple[str, Sequence[str]]:
-    """``name=key=value,key=value``."""
+    """``name=key=value key=value``, quoted as in a shell."""
     name, _, overrides = words.partition("=")
-    return name, [word for word in overrides.split(",") if word]
+    return name, shlex.split(overrides)
 
 
 def _all(

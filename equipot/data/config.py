@@ -30,6 +30,8 @@ class DataConfig:
       test_fraction: Share of ``train`` set aside for testing where ``test`` is None.
       split: Whether frames are set aside at random, or in file order: training, validation, test.
       split_seed: Seed of the random split.
+      split_file: JSON file with lists ``train``, ``valid`` and ``test`` of frames of ``train``,
+        counted from 0 without isolated atoms; it wins over the numbers, the fractions and ``split``.
       format: An ASE format, ``"npz"`` or ``"deepmd"``; None guesses from the name.
       energy_key: Key of the energies; None looks for the usual names, ``"none"`` ignores them.
       forces_key: Likewise of the forces.
@@ -61,6 +63,7 @@ class DataConfig:
     test_fraction: float = 0.1
     split: Literal["random", "sequential"] = "random"
     split_seed: int = 0
+    split_file: str | None = None
     format: str | None = None
     energy_key: str | None = None
     forces_key: str | None = None

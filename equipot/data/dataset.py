@@ -71,11 +71,9 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
     names = [*config.files("train"), *config.files("valid"), *config.files("test")]
     known = _marked_atoms(every, names)
     pool = _structures(files["train"])
-    counts = splits.plan_counts(
-        len(pool), config, set_aside_valid=not files["valid"], set_aside_test=not files["test"]
-    )
-    chosen = zip(("train", "valid", "test"), splits.split(pool, counts, config), strict=True)
-    parts = {name: [pool[i] for i in indices] for name, indices in chosen}
+    own_files = [name for name in ("valid", "test") if files[name]]
+    chosen = splits.choose(pool, config, own_files)
+    parts = {name: [pool[i] for i in indices] for name, indices in chosen.items()}
     for name in ("valid", "test"):
         if files[name]:
             own = _structures(files[name])
@@ -93,7 +91,7 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
             *(line for item in every for line in item.found),
             *lone,
             *found,
-            *_split_remarks(config, counts),
+            *_split_remarks(config, chosen),
         ),
         length_unit_given=all(item.length_unit_given for item in every),
         others=config.declared,
@@ -163,12 +161,18 @@ def _with_own_file(
     return isolated.merge(marked, used, path), (found, *unused)
 
 
-def _split_remarks(config: data_config.DataConfig, counts: splits.Counts) -> list[str]:
-    if counts.valid + counts.test == 0:
+def _split_remarks(
+    config: data_config.DataConfig, chosen: Mapping[str, Sequence[int]]
+) -> list[str]:
+    if not chosen["valid"] and not chosen["test"]:
         return []
     how = f"at random (seed {config.split_seed})" if config.split == "random" else "in file order"
-    remark = f"{counts.valid} validation and {counts.test} test frames were set aside {how}"
-    if config.split == "random":
+    how = how if config.split_file is None else f"as {config.split_file} says"
+    remark = (
+        f"{len(chosen['valid'])} validation and {len(chosen['test'])} test frames were set aside"
+        f" {how}"
+    )
+    if config.split == "random" and config.split_file is None:
         remark += (
             "; frames of one trajectory resemble each other, and errors on them then look too good"
         )

@@ -5,15 +5,20 @@ that occurs twice; in file order, the first frames train, the next validate and 
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import fingerprint, structure
+from equipot.data import fingerprint, paths, structure
+
+
+_NAMES = ("train", "valid", "test")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,67 @@ class Counts:
     train: int
     valid: int
     test: int
+
+
+def choose(
+    structures: Sequence[structure.Structure],
+    config: data_config.DataConfig,
+    own_files: Sequence[str],
+) -> dict[str, list[int]]:
+    """Chooses the frames of each split out of a pool.
+
+    Args:
+      structures: The pool.
+      config: How.
+      own_files: Splits that have files of their own; they get nothing from the pool.
+
+    Returns:
+      Indices, ascending, by the name of the split.
+
+    Raises:
+      DataError: If the pool is too small, or the file that names the frames cannot be followed.
+    """
+    if config.split_file is not None:
+        return _listed(config.split_file, len(structures), own_files)
+    counts = plan_counts(
+        len(structures),
+        config,
+        set_aside_valid="valid" not in own_files,
+        set_aside_test="test" not in own_files,
+    )
+    return dict(zip(_NAMES, split(structures, counts, config), strict=True))
+
+
+def _listed(name: str, num: int, own_files: Sequence[str]) -> dict[str, list[int]]:
+    """The splits that a file names."""
+    path = paths.resolve(name)
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise errors.DataError(f"{name}: cannot be read as JSON: {str(error)[:80]}") from error
+    expected = f"{name}: expected an object with lists {', '.join(_NAMES)} of frame numbers"
+    if not isinstance(found, dict) or not found.keys() <= set(_NAMES) or not found.get("train"):
+        raise errors.DataError(f"{expected}, train not empty; received {str(found)[:80]}")
+    places: dict[int, str] = {}
+    for part, numbers in found.items():
+        if part in own_files and numbers:
+            raise errors.DataError(
+                f"{name}: names frames for '{part}', but data.{part} gives it files; leave one out"
+            )
+        if not isinstance(numbers, list):
+            raise errors.DataError(f"{expected}; '{part}' is {str(numbers)[:80]}")
+        for number in numbers:
+            if type(number) is not int or not 0 <= number < num:
+                raise errors.DataError(
+                    f"{name}: '{part}' has {str(number)[:80]}; expected frame numbers from 0 to"
+                    f" {num - 1}, since the training files hold {num} frames"
+                )
+            if number in places:
+                raise errors.DataError(
+                    f"{name}: frame {number} is in '{places[number]}' and again in '{part}'"
+                )
+            places[number] = part
+    return {part: sorted(found.get(part, ())) for part in _NAMES}
 
 
 def plan_counts(

@@ -7,6 +7,7 @@
     python -m scripts.benchmark degrees
     python -m scripts.benchmark optimizers
     python -m scripts.benchmark training --sets ethanol water --minutes 5
+    python -m scripts.benchmark peer_training --sets ethanol water --minutes 20
 
 Parameters are random, which does not change the time. Times are medians with their extremes, each
 after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
@@ -26,7 +27,7 @@ import jax
 from equipot import files
 from equipot.cli import console
 from equipot.training import folder
-from scripts.benchmark import degrees, layers, models, optimizers, profile, training
+from scripts.benchmark import degrees, layers, models, optimizers, peer_training, profile, training
 
 COMMANDS = {
     "models": models,
@@ -35,6 +36,7 @@ COMMANDS = {
     "degrees": degrees,
     "optimizers": optimizers,
     "training": training,
+    "peer_training": peer_training,
 }
 
 

@@ -10,16 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from equipot.cli import config_files
-from equipot.cli import job as job  # registers what configurations refer to
 from equipot.data import dataset as datasets
 from equipot.potential import potential as potentials
 from equipot.training import config as training_config
 from equipot.training import preparation, sharding, state, step
-from scripts.benchmark import timing
+from scripts.benchmark import runs, timing
 
 _FEW = ("data.num_train=16", "data.num_valid=4", "data.valid=null", "data.test=null")
 _BETWEEN = (
@@ -59,11 +55,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def configured(experiment: str, optimizer: str, more: Sequence[str] = ()) -> Any:
     """An experiment with another optimizer and a few of its frames."""
-    words = [f"+experiment={experiment}", f"optimizer={optimizer}", *_FEW, *more]
-    folder = str(config_files.shipped_folder().resolve())
-    with initialize_config_dir(config_dir=folder, version_base="1.3"):
-        mapping: Any = OmegaConf.to_container(compose("train", words), resolve=True)
-    return training_config.train_config(mapping)
+    return runs.configured([f"+experiment={experiment}", f"optimizer={optimizer}", *_FEW, *more])
 
 
 def compiled(config: training_config.TrainConfig) -> tuple[timing.Compiled, timing.Compiled]:

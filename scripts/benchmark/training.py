@@ -10,13 +10,10 @@ first; the better half of them is trained anew for twice the minutes, until one 
 """
 
 import argparse
-import concurrent.futures
 import dataclasses
 import itertools
 import json
 import math
-import os
-import queue
 import shlex
 import subprocess
 import sys
@@ -26,6 +23,7 @@ from typing import Any
 
 from equipot import files
 from scripts.benchmark import recipes, training_plot
+from scripts.benchmark import runs as training_runs
 
 _PROGRAM = "import os; {pin}from equipot.cli import train; train.main()"
 
@@ -95,25 +93,16 @@ def _recipe(words: str) -> tuple[str, Sequence[str]]:
 def _all(
     runs: Sequence[Run], table: Mapping[str, Sequence[str]], arguments: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """The results of some runs, so many at a time; each is said as soon as it is there."""
-    cores: queue.Queue[int | None] = queue.Queue()
-    available = sorted(os.sched_getaffinity(0))
-    for i in range(arguments.jobs):
-        cores.put(available[i % len(available)] if arguments.jobs > 1 else None)
+    """The results of some runs, each said as soon as it is there."""
 
-    def one(run: Run) -> dict[str, Any]:
-        core = cores.get()
-        try:
-            return train(run, table[run.recipe], core, arguments)
-        finally:
-            cores.put(core)
+    def one(run: Run, core: int | None) -> dict[str, Any]:
+        return train(run, table[run.recipe], core, arguments)
 
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        results = []
-        for result in pool.map(one, runs):
-            results.append(result)
-            print(_line(result), flush=True)
-        return results
+    results = []
+    for result in training_runs.spread(one, runs, arguments.jobs):
+        results.append(result)
+        print(_line(result), flush=True)
+    return results
 
 
 def train(

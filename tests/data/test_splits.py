@@ -116,3 +116,34 @@ def test_a_split_with_its_own_files_can_be_cut():
     assert len(set(drawn)) == 5 and drawn == sorted(drawn) != [0, 1, 2, 3, 4]
     with pytest.raises(errors.DataError, match=r"data.num_test: asks for 5 frames, but .* hold 4"):
         splits.subset(4, config, "test")
+
+
+def test_a_file_names_the_frames_of_each_split(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text('{"train": [4, 0, 2], "test": [3]}')
+    config = DataConfig(train="a", split_file=str(path), num_train=1)
+    pool = _pool(*[[1, 8]] * 5)
+    assert splits.choose(pool, config, []) == {"train": [0, 2, 4], "valid": [], "test": [3]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"train": [0', "cannot be read as JSON"),
+        ("[0, 1]", "expected an object with lists train, valid, test"),
+        ('{"train": [], "valid": [1]}', "train not empty"),
+        ('{"train": [0], "validation": [1]}', "expected an object"),
+        ('{"train": [0], "valid": 1}', "'valid' is 1"),
+        ('{"train": [0, 5]}', "'train' has 5; expected frame numbers from 0 to 4"),
+        ('{"train": [-1]}', "'train' has -1"),
+        ('{"train": [true]}', "'train' has True"),
+        ('{"train": [0, 1], "valid": [1]}', "frame 1 is in 'train' and again in 'valid'"),
+        ('{"train": [0], "test": [1]}', "names frames for 'test', but data.test gives it files"),
+    ],
+)
+def test_a_file_of_frames_that_cannot_be_followed_is_refused(tmp_path, text, said):
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    config = DataConfig(train="a", split_file=str(path))
+    with pytest.raises(errors.DataError, match=said):
+        splits.choose(_pool(*[[1, 8]] * 5), config, ["test"])

@@ -81,7 +81,9 @@ def test_runs_are_made_once_and_their_results_put_together(tmp_path, asked, caps
 
 def test_halving_trains_what_is_left_for_twice_the_minutes(tmp_path, asked):
     words = ("--recipes", "default", "amsgrad_norm", "soap_norm", "mine", "--halving")
-    found = training.run(arguments(tmp_path, *words, "--minutes", "1", "--also", "mine=seed=3 a=[1,2]"))
+    found = training.run(
+        arguments(tmp_path, *words, "--minutes", "1", "--also", "mine=seed=3 a=[1,2]")
+    )
     assert [each["trainer.minutes"] for each in asked] == ["1"] * 4 + ["2"] * 2 + ["4"]
     assert len(found) == 7
     assert asked[3]["seed"] == "0" and asked[3]["a"] == "[1,2]"

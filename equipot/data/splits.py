@@ -17,7 +17,6 @@ from equipot import errors
 from equipot.data import config as data_config
 from equipot.data import fingerprint, paths, structure
 
-
 _NAMES = ("train", "valid", "test")
 
 

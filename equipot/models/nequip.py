@@ -44,6 +44,8 @@ class Config:
         as there are scalars.
       trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
       species_norm: Whether what an atom sends is multiplied by a parameter of its species.
+      shared_matrices: Number of matrices that the self-connections of all species are sums of; by
+        default each species has matrices of its own.
     """
 
     cutoff: float = 5.0
@@ -58,6 +60,7 @@ class Config:
     embedding_channels: int | None = None
     trainable_bessel: bool = False
     species_norm: bool = False
+    shared_matrices: int | None = None
 
     def __post_init__(self) -> None:
         check_settings(self, num_layers=1, lmax=0, num_radial_basis=1, polynomial_cutoff=2)
@@ -103,6 +106,8 @@ class Interaction(nn.Module):
       avg_num_neighbors: Mean number of neighbors; the sum over neighbors is divided by its root.
       directed: Whether an edge carries a message to its receiver only.
       species_norm: Whether what an atom sends is multiplied by a parameter of its species.
+      shared_matrices: Number of matrices that self-connections are sums of; none for matrices of
+        each species.
     """
 
     irreps_out: channels.Channels
@@ -111,6 +116,7 @@ class Interaction(nn.Module):
     avg_num_neighbors: float
     directed: bool
     species_norm: bool = False
+    shared_matrices: int | None = None
 
     @nn.compact
     def __call__(
@@ -152,9 +158,13 @@ class Interaction(nn.Module):
         summed = channels.PathLinear(before_gate, name="linear_down")(
             messages, scale=self.avg_num_neighbors**-0.5
         )
-        itself = channels.SpeciesLinear(before_gate, self.num_species, name="self_connection")(
-            features, species
-        )
+        number = self.shared_matrices
+        if number is None:
+            mix = channels.SpeciesLinear(before_gate, self.num_species, name="self_connection")
+        else:
+            name = "shared_connection"
+            mix = channels.SharedLinear(before_gate, self.num_species, number, name=name)
+        itself = mix(features, species)
         return channels.gate(channels.add(summed, itself))
 
 
@@ -169,7 +179,12 @@ class Model(nn.Module):
 
     config: Config
     context: ModelContext
-    species_tables: ClassVar[tuple[str, ...]] = ("embedding", "self_connection", "species_norm")
+    species_tables: ClassVar[tuple[str, ...]] = (
+        "embedding",
+        "self_connection",
+        "species_norm",
+        "of_species",
+    )
 
     @nn.compact
     def __call__(
@@ -212,6 +227,7 @@ class Model(nn.Module):
                 self.context.avg_num_neighbors,
                 self.context.directed,
                 config.species_norm,
+                config.shared_matrices,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
         return output.finish(self, self._readout(features[SCALAR][:, 0, :]), features)

@@ -12,7 +12,12 @@ import jax.numpy as jnp
 from equipot.typing import Array, Float, PyTree
 
 _LEAST_WIDTH = 4
-_EMBEDDINGS = ("embedding", "centre", "neighbor")  # parameters of models, [species, channels]
+_EMBEDDINGS = (
+    "embedding",
+    "centre",
+    "neighbor",
+    "of_species",
+)  # parameters of models, [species, channels]
 
 Shape: TypeAlias = tuple[int, ...]
 Kind: TypeAlias = Literal["matrix", "other"]

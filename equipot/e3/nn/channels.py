@@ -100,6 +100,42 @@ class SpeciesLinear(nn.Module):
         return result
 
 
+class SharedLinear(nn.Module):
+    """Mixes the channels of every irrep by a sum of shared matrices, weighted by the species.
+
+    y[i] = Σ_k a[s, k] x[i] W_k[i] / √(number × channels_in). Its cost does not depend on the number
+    of species, and rare ones learn from the others.
+
+    Attributes:
+      channels: Channels of the output per irrep; irreps that the input lacks are left out.
+      num_species: Number of species.
+      number: Number of shared matrices.
+    """
+
+    channels: Channels
+    num_species: int
+    number: int
+
+    @nn.compact
+    def __call__(
+        self, features: Mapping[Irrep, Array], species: Int[Array, " nodes"]
+    ) -> dict[Irrep, Array]:
+        """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
+        like = next(iter(features.values()))
+        table = _weight(self, "of_species", (self.num_species, self.number), like)
+        shares = table[species] / self.number**0.5
+        result = {}
+        for irrep, width in self.channels.items():
+            if irrep in features:
+                x = features[irrep]
+                shape = (self.number, x.shape[-1], width)
+                weight = _weight(self, f"{irrep}", shape, x) / x.shape[-1] ** 0.5
+                wide = x @ weight.transpose(1, 0, 2).reshape(x.shape[-1], -1)
+                wide = wide.reshape(*x.shape[:-1], self.number, width)
+                result[irrep] = jnp.einsum("nmkc,nk->nmc", wide, shares)
+        return result
+
+
 class RadialNetwork(nn.Module):
     """A perceptron without biases on the radial basis, its last layer one matrix per path.
 

@@ -55,6 +55,8 @@ class Config:
       readout_width: Width of the hidden layer of the last readout; 0 makes it linear. Readouts of
         the other layers are linear.
       gate: Activation in the last readout: silu or tanh.
+      shared_matrices: Number of matrices and of products' weights that those of all species are
+        sums of; by default each species has its own.
     """
 
     cutoff: float = 5.0
@@ -73,6 +75,7 @@ class Config:
     radial_widths: tuple[int, ...] = (64, 64, 64)
     readout_width: int = 16
     gate: Gate = "silu"
+    shared_matrices: int | None = None
 
     def __post_init__(self) -> None:
         check_settings(
@@ -137,6 +140,8 @@ class Interaction(nn.Module):
       num_species: Number of species.
       avg_num_neighbors: Mean number of neighbors.
       directed: Whether an edge carries a message to its receiver only.
+      shared_matrices: Number of matrices that those of all species are sums of; none for matrices
+        of each species.
     """
 
     kind: Kind
@@ -146,6 +151,7 @@ class Interaction(nn.Module):
     num_species: int
     avg_num_neighbors: float
     directed: bool
+    shared_matrices: int | None = None
 
     @nn.compact
     def __call__(
@@ -183,10 +189,11 @@ class Interaction(nn.Module):
             divisor = 1.0 + self._density(basis, senders, receivers, len(species))[:, None, None]
             summed = {irrep: x / divisor for irrep, x in summed.items()}
         if self.kind.endswith("residual"):
-            skip = channels.SpeciesLinear(self.irreps_out, self.num_species, name="skip")
-            return summed, skip(features, species)
-        mixer = channels.SpeciesLinear(self.irreps_sum, self.num_species, name="mixing")
-        return mixer(summed, species), {}
+            return summed, self._by_species(self.irreps_out, "skip")(features, species)
+        return self._by_species(self.irreps_sum, "mixing")(summed, species), {}
+
+    def _by_species(self, irreps: channels.Channels, name: str) -> channels.BySpecies:
+        return channels.by_species(irreps, self.num_species, self.shared_matrices, name)
 
     def _density(
         self,
@@ -214,7 +221,13 @@ class Model(nn.Module):
 
     config: Config
     context: ModelContext
-    species_tables: ClassVar[tuple[str, ...]] = ("embedding", "mixing", "order", "skip")
+    species_tables: ClassVar[tuple[str, ...]] = (
+        "embedding",
+        "mixing",
+        "order",
+        "skip",
+        "of_species",
+    )
     has_heads: ClassVar[bool] = True
 
     @nn.compact
@@ -253,10 +266,13 @@ class Model(nn.Module):
                 self.context.num_species,
                 self.context.avg_num_neighbors,
                 self.context.directed,
+                config.shared_matrices,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
             number = self.context.num_species
-            product = many_body.ProductBasis(hidden, number, order, name=f"product_{i}")
+            product = many_body.ProductBasis(
+                hidden, number, order, config.shared_matrices, name=f"product_{i}"
+            )
             features = channels.add(product(summed, species), skip)
             energies.append(self._readout(features[SCALAR], i, config.readout_width * last))
             layers.append(features)

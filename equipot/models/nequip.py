@@ -158,13 +158,9 @@ class Interaction(nn.Module):
         summed = channels.PathLinear(before_gate, name="linear_down")(
             messages, scale=self.avg_num_neighbors**-0.5
         )
-        number = self.shared_matrices
-        if number is None:
-            mix = channels.SpeciesLinear(before_gate, self.num_species, name="self_connection")
-        else:
-            name = "shared_connection"
-            mix = channels.SharedLinear(before_gate, self.num_species, number, name=name)
-        itself = mix(features, species)
+        itself = channels.by_species(
+            before_gate, self.num_species, self.shared_matrices, "self_connection"
+        )(features, species)
         return channels.gate(channels.add(summed, itself))
 
 

@@ -9,6 +9,7 @@ be rounded to fewer bits unless that says ``highest``, as a potential does by de
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -122,8 +123,7 @@ class SharedLinear(nn.Module):
     ) -> dict[Irrep, Array]:
         """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
         like = next(iter(features.values()))
-        table = _weight(self, "of_species", (self.num_species, self.number), like)
-        shares = table[species] / self.number**0.5
+        shares = species_shares(self, self.num_species, self.number, like)[species]
         result = {}
         for irrep, width in self.channels.items():
             if irrep in features:
@@ -134,6 +134,23 @@ class SharedLinear(nn.Module):
                 wide = wide.reshape(*x.shape[:-1], self.number, width)
                 result[irrep] = jnp.einsum("nmkc,nk->nmc", wide, shares)
         return result
+
+
+BySpecies: TypeAlias = SpeciesLinear | SharedLinear
+
+
+def by_species(channels: Channels, num_species: int, shared: int | None, name: str) -> BySpecies:
+    """Matrices of each species, or sums of so many shared ones, under a name that says which."""
+    if shared is None:
+        return SpeciesLinear(channels, num_species, name=name)
+    return SharedLinear(channels, num_species, shared, name=f"shared_{name}")
+
+
+def species_shares(
+    module: nn.Module, num_species: int, number: int, like: Array
+) -> Float[Array, "species number"]:
+    """How much of each of several shared weights every species has; a parameter of the module."""
+    return _weight(module, "of_species", (num_species, number), like) / number**0.5
 
 
 class RadialNetwork(nn.Module):

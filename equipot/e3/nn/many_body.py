@@ -9,7 +9,7 @@ from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.kernels import couplings
 from equipot.e3.kernels.contraction import symmetric_contraction
 from equipot.e3.nn import channels
-from equipot.typing import Array, Int
+from equipot.typing import Array, Float, Int
 
 
 class ProductBasis(nn.Module):
@@ -22,6 +22,7 @@ class ProductBasis(nn.Module):
       channels: Channels of the output per irrep; irreps without any coupling are left out.
       num_species: Number of species.
       correlation: Highest order, at least 1.
+      shared: Number of weights that those of every species are sums of; None: each has its own.
 
     Reference: Batatia et al. 2022 (MACE), eq. 10 and 11. arXiv:2206.07697
     """
@@ -29,6 +30,7 @@ class ProductBasis(nn.Module):
     channels: channels.Channels
     num_species: int
     correlation: int
+    shared: int | None = None
 
     @nn.compact
     def __call__(
@@ -36,8 +38,11 @@ class ProductBasis(nn.Module):
     ) -> dict[Irrep, Array]:
         """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
         like = next(iter(features.values()))
+        shares = None
+        if self.shared is not None:
+            shares = channels.species_shares(self, self.num_species, self.shared, like)
         weights = {
-            power: self._weight(power, paths, like)
+            power: self._weight(power, paths, like, shares)
             for power, paths in couplings.powers(features, self.channels, self.correlation).items()
         }
         powers = symmetric_contraction(
@@ -45,8 +50,12 @@ class ProductBasis(nn.Module):
         )
         return channels.Linear(self.channels, name="linear")(powers)
 
-    def _weight(self, power: couplings.Power, paths: int, like: Array) -> Array:
-        shape = (self.num_species, paths, like.shape[-1])
-        name = f"order_{power.order}_{power.out}"
-        weight = self.param(name, nn.initializers.normal(1.0), shape, like.dtype)
-        return jnp.asarray(weight / paths)
+    def _weight(
+        self, power: couplings.Power, paths: int, like: Array, shares: Array | None
+    ) -> Float[Array, "species paths channels"]:
+        name, count = f"order_{power.order}_{power.out}", self.num_species
+        if shares is not None:
+            name, count = f"shared_{name}", shares.shape[1]
+        shape = (count, paths, like.shape[-1])
+        weight = self.param(name, nn.initializers.normal(1.0), shape, like.dtype) / paths
+        return jnp.asarray(weight if shares is None else jnp.tensordot(shares, weight, axes=1))

@@ -56,7 +56,7 @@ class Config:
         the other layers are linear.
       gate: Activation in the last readout: silu or tanh.
       shared_matrices: Number of matrices and of products' weights that those of all species are
-        sums of; by default each species has its own.
+        sums of; 0: each species has its own; by default 8 where training has more than 8 species.
     """
 
     cutoff: float = 5.0
@@ -140,7 +140,7 @@ class Interaction(nn.Module):
       num_species: Number of species.
       avg_num_neighbors: Mean number of neighbors.
       directed: Whether an edge carries a message to its receiver only.
-      shared_matrices: Number of matrices that those of all species are sums of; none for matrices
+      shared_matrices: Number of matrices that those of all species are sums of; 0 for matrices
         of each species.
     """
 
@@ -151,7 +151,7 @@ class Interaction(nn.Module):
     num_species: int
     avg_num_neighbors: float
     directed: bool
-    shared_matrices: int | None = None
+    shared_matrices: int = 0
 
     @nn.compact
     def __call__(
@@ -266,12 +266,12 @@ class Model(nn.Module):
                 self.context.num_species,
                 self.context.avg_num_neighbors,
                 self.context.directed,
-                config.shared_matrices,
+                config.shared_matrices or 0,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
             number = self.context.num_species
             product = many_body.ProductBasis(
-                hidden, number, order, config.shared_matrices, name=f"product_{i}"
+                hidden, number, order, config.shared_matrices or 0, name=f"product_{i}"
             )
             features = channels.add(product(summed, species), skip)
             energies.append(self._readout(features[SCALAR], i, config.readout_width * last))

@@ -44,8 +44,8 @@ class Config:
         as there are scalars.
       trainable_bessel: Whether the frequencies of the Bessel functions are parameters.
       species_norm: Whether what an atom sends is multiplied by a parameter of its species.
-      shared_matrices: Number of matrices that the self-connections of all species are sums of; by
-        default each species has matrices of its own.
+      shared_matrices: Number of matrices that the self-connections of all species are sums of; 0:
+        each species has matrices of its own; by default 8 where training has more than 8 species.
     """
 
     cutoff: float = 5.0
@@ -106,7 +106,7 @@ class Interaction(nn.Module):
       avg_num_neighbors: Mean number of neighbors; the sum over neighbors is divided by its root.
       directed: Whether an edge carries a message to its receiver only.
       species_norm: Whether what an atom sends is multiplied by a parameter of its species.
-      shared_matrices: Number of matrices that self-connections are sums of; none for matrices of
+      shared_matrices: Number of matrices that self-connections are sums of; 0 for matrices of
         each species.
     """
 
@@ -116,7 +116,7 @@ class Interaction(nn.Module):
     avg_num_neighbors: float
     directed: bool
     species_norm: bool = False
-    shared_matrices: int | None = None
+    shared_matrices: int = 0
 
     @nn.compact
     def __call__(
@@ -223,7 +223,7 @@ class Model(nn.Module):
                 self.context.avg_num_neighbors,
                 self.context.directed,
                 config.species_norm,
-                config.shared_matrices,
+                config.shared_matrices or 0,
                 name=f"interaction_{i}",
             )(features, species, basis, edge_sh, senders, receivers, exchange if i else pairs.keep)
         return output.finish(self, self._readout(features[SCALAR][:, 0, :]), features)

@@ -3,6 +3,7 @@
 So does a module that another package offers as an entry point of the group ``equipot.models``.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from equipot import config, errors
 from equipot.models.context import ModelContext
 
 ENTRY_POINTS = "equipot.models"
+_SHARED = "shared_matrices"
+_FEW_SPECIES = 8
 _NOT_MODELS = ("context", "edges", "output", "registry", "settings")
 
 
@@ -44,6 +47,17 @@ def config_from_mapping(mapping: Mapping[str, Any], where: str = "model") -> tup
     rest = {key: value for key, value in mapping.items() if key != "name"}
     name = mapping["name"]
     return name, config.from_mapping(config_class(name), rest, f"{where}.{name}")
+
+
+def for_species(model_config: Any, num_species: int) -> Any:
+    """The settings with what depends on the number of species, where that is left open.
+
+    With more than eight, those of a model that can share matrices among species say that they do.
+    """
+    is_open = getattr(model_config, _SHARED, 0) is None
+    if not is_open or num_species <= _FEW_SPECIES:
+        return model_config
+    return dataclasses.replace(model_config, **{_SHARED: _FEW_SPECIES})
 
 
 def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Module:

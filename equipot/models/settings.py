@@ -32,8 +32,8 @@ def check_settings(config: Any, most: dict[str, int] | None = None, **least: int
             _check(min(value, default=1) >= 1, name, "positive widths", value)
     for name, smallest in least.items():
         _check(values[name] >= smallest, name, f"at least {smallest}", values[name])
-    shared = values.get("shared_matrices")
-    _check(shared is None or shared >= 1, "shared_matrices", "at least 1, or none", shared)
+    shared = values.get("shared_matrices") or 0
+    _check(shared >= 0, "shared_matrices", "at least 0", shared)
     for name, largest in (_MOST | (most or {})).items():
         _check(values.get(name, 0) <= largest, name, f"at most {largest}", values.get(name))
     _check(config.cutoff > 0, "cutoff", "a positive length", config.cutoff)

@@ -18,7 +18,9 @@ class PotentialConfig:
         ``config_type=IsolatedAtom``, "least_squares" fits one energy per element to the training
         set, "none" takes zero, a mapping ``{H: -13.6, O: -432.0}`` gives them in eV; "auto" is
         "isolated" where all elements have such a frame and "least_squares" elsewhere.
-      scale: Unit of the model's output in eV; "forces_rms" takes the root mean square of the
+      scale: Unit of the model's output in eV; "forces_mean" takes the deviation of normally
+        distributed force components whose mean length is that of the training forces, which a few
+        very large ones do not set; "forces_rms" takes the root mean square of the
         training forces.
       train_shift: Whether the mean binding energy per element, first fitted by least squares, is
         trained further.
@@ -36,7 +38,7 @@ class PotentialConfig:
     reference_energies: (
         Literal["auto", "isolated", "least_squares", "none"] | Mapping[str, float]
     ) = "auto"
-    scale: Literal["forces_rms"] | float = "forces_rms"
+    scale: Literal["forces_mean", "forces_rms"] | float = "forces_mean"
     train_shift: bool = False
     shift: Literal["constant", "bonds", "neighbors"] = "constant"
     matmul_precision: Literal["highest", "high", "default"] = "highest"
@@ -45,6 +47,6 @@ class PotentialConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:
             raise errors.ConfigError(
-                f"potential.scale: expected forces_rms or a positive number of eV, received"
-                f" {self.scale!r}"
+                "potential.scale: expected forces_mean, forces_rms or a positive number of eV,"
+                f" received {self.scale!r}"
             )

@@ -4,6 +4,7 @@ NumPy only; everything is in float64.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -17,6 +18,7 @@ from equipot.potential.config import PotentialConfig
 UNIT = "Unit of the model's output"
 """How the note on the scale begins."""
 
+_MEAN_LENGTH = 2 * math.sqrt(2 / math.pi)  # of a vector with components from N(0, 1)
 _RANK = 1e-8  # singular values of the compositions below this share of the largest are zero
 _FREE = 1e-6  # of a direction that the compositions leave open, an element's part
 
@@ -252,14 +254,18 @@ def _compositions(structures: Sequence[Structure], species_table: Sequence[int])
 
 
 def _scale(structures: Sequence[Structure], setting: str | float) -> float:
-    """Root mean square of the training forces, or the number given; 1 eV without either."""
+    """The usual force component of the training set, or the number given; 1 eV without either."""
     if not isinstance(setting, str):
         return setting
-    squares = [np.square(s.forces) for s in structures if s.forces_weight > 0]
-    if not squares:
+    labelled = [s.forces for s in structures if s.forces_weight > 0]
+    if not labelled:
         return 1.0
-    rms = float(np.sqrt(np.mean(np.concatenate(squares))))
-    return rms if rms > 0 else 1.0
+    forces = np.concatenate(labelled)
+    if setting == "forces_rms":
+        usual = float(np.sqrt(np.mean(np.square(forces))))
+    else:
+        usual = float(np.mean(np.linalg.norm(forces, axis=1))) / _MEAN_LENGTH
+    return usual if usual > 0 else 1.0
 
 
 def _describe(title: str, species_table: Sequence[int], energies: np.ndarray) -> str:

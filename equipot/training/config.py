@@ -17,6 +17,7 @@ def _check(holds: bool, key: str, expected: str, received: Any) -> None:
         raise errors.ConfigError(f"{key}: expected {expected}, received {received!r}")
 
 
+_STRESS = 10.0  # Å³
 _LONGEST_NAME = 200  # bytes; file systems take 255, and endings are added
 
 
@@ -26,20 +27,21 @@ class LossConfig:
 
     Attributes:
       kind: How an error is counted: mse (its square), mae (its magnitude), huber, or norm (the
-        length of the whole vector or matrix), default mse.
+        length of the whole vector or matrix), default norm.
       energy: Weight of the energy per atom (errors in eV/atom), default 1.
       forces: Weight of the force components (errors in eV/Å), default 1.
-      stress: Weight of the stress components (errors in eV/Å³), default 0.
+      stress: Weight of the stress components (errors in eV/Å³); null for 10, about the volume of
+        an atom, where the training data have stresses, and 0 elsewhere, default null.
       quantities: Weights of the quantities that ``data.quantities`` declares (errors in their
         units), by name; 1 for one that is not named.
       huber_delta: Where huber goes from square to magnitude, in the units of the error,
         default 0.01.
     """
 
-    kind: Literal["mse", "mae", "huber", "norm"] = "mse"
+    kind: Literal["mse", "mae", "huber", "norm"] = "norm"
     energy: float = 1.0
     forces: float = 1.0
-    stress: float = 0.0
+    stress: float | None = None
     quantities: Mapping[str, float] = dataclasses.field(default_factory=dict)
     huber_delta: float = 0.01
 
@@ -51,8 +53,18 @@ class LossConfig:
 
     @property
     def terms(self) -> dict[str, float]:
-        """The weights of all terms by name."""
-        return {name: getattr(self, name) for name in DERIVED} | dict(self.quantities)
+        """The weights of all terms by name; 0 for one that is left open."""
+        return {name: getattr(self, name) or 0.0 for name in DERIVED} | dict(self.quantities)
+
+    def with_stress(self, is_labelled: bool) -> "LossConfig":
+        """With a weight of the stress, where that is open.
+
+        Args:
+          is_labelled: Whether the training data have stresses.
+        """
+        if self.stress is not None:
+            return self
+        return dataclasses.replace(self, stress=_STRESS if is_labelled else 0.0)
 
     def completed(self, declared: Iterable[str]) -> "LossConfig":
         """With a weight for each declared quantity.
@@ -134,30 +146,31 @@ class OptimizerConfig:
       name: adam, amsgrad, adamw, muon (momenta of matrices made orthogonal), soap (Adam in the
         eigenbases of the moments of each matrix), or schedule_free (Adam with an average of all
         parameters so far instead of a falling rate, which is what is validated and kept), default
-        amsgrad.
-      learning_rate: Largest learning rate, default 0.01.
+        muon.
+      learning_rate: Largest learning rate, default 0.02.
       schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
         validation loss stops falling) or constant, default cosine.
-      warmup_steps: Steps over which the rate rises linearly from 0, default 0.
+      warmup_steps: Steps over which the rate rises linearly from 0; null for 100, or for a tenth
+        of a shorter run, default null.
       final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
       weight_decay: Decay of adamw, soap and schedule_free per unit of learning rate; acts on the
         model's matrices alone, default 0.
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
       ema_decay: Decay per step of the moving average of the parameters, which is what is validated
-        and kept; null for none, default 0.99.
+        and kept; null for none, default 0.999.
       plateau_factor: What plateau multiplies the rate with, default 0.5.
       plateau_patience: Validations without a better loss before plateau does so, default 10.
       soap: Settings of soap.
     """
 
-    name: _Name = "amsgrad"
-    learning_rate: float = 0.01
+    name: _Name = "muon"
+    learning_rate: float = 0.02
     schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    warmup_steps: int = 0
+    warmup_steps: int | None = None
     final_fraction: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float | None = None
-    ema_decay: float | None = 0.99
+    ema_decay: float | None = 0.999
     plateau_factor: float = 0.5
     plateau_patience: int = 10
     soap: SoapConfig = dataclasses.field(default_factory=SoapConfig)
@@ -170,7 +183,7 @@ class OptimizerConfig:
             _check(value > 0, f"optimizer.{key}", "a positive number", value)
         for key in ("warmup_steps", "weight_decay"):
             value = getattr(self, key)
-            _check(value >= 0, f"optimizer.{key}", "a number of at least 0", value)
+            _check(value is None or value >= 0, f"optimizer.{key}", "a number of at least 0", value)
         fractions = {
             "final_fraction": self.final_fraction,
             "plateau_factor": self.plateau_factor,

@@ -5,16 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipot.potential.config import PotentialConfig
 from equipot.training import folder
 from equipot.training.config import TrainConfig
+
+_FORMER: Mapping[str, Mapping[str, Any]] = {
+    "potential": {"shift": "neighbors", "scale": "forces_rms"},
+    "optimizer": {"warmup_steps": 0},
+    "loss": {"stress": 0.0},
+}
+"""Defaults of before that mean something else than those of today, by group."""
 
 
 def as_begun(config: TrainConfig) -> TrainConfig:
     """The configuration of a run that goes on, where a default has changed since it began.
 
-    A run of an earlier version whose shift is switched by neighbors keeps that switch, and one of
-    100 epochs in batches of four, which were the defaults, keeps these.
+    A run of an earlier version keeps the former defaults: a shift that is switched by neighbors, a
+    scale from squared forces, no stress, no warm-up, matrices of each species, and 100 epochs in
+    batches of four.
 
     Raises:
       CheckpointError: If the configuration in the folder cannot be read.
@@ -24,12 +31,20 @@ def as_begun(config: TrainConfig) -> TrainConfig:
         return config
     before: Mapping[str, Any] = folder.read_config(place)
     changes: dict[str, Any] = {}
-    potential, trainer = before.get("potential"), before.get("trainer")
-    is_default = config.potential.shift == PotentialConfig().shift
-    if is_default and isinstance(potential, dict) and potential.get("shift") == "neighbors":
-        changes["potential"] = dataclasses.replace(config.potential, shift="neighbors")
+    trainer = before.get("trainer")
+    for group, former in _FORMER.items():
+        now, then = getattr(config, group), before.get(group)
+        kept = {
+            key: value
+            for key, value in former.items()
+            if isinstance(then, dict)
+            and then.get(key) == value
+            and getattr(now, key) == getattr(type(now)(), key)
+        }
+        if kept:
+            changes[group] = dataclasses.replace(now, **kept)
     if isinstance(trainer, dict) and "minutes" not in trainer:  # of an earlier version
-        given, kept = config.trainer, dict[str, Any]()
+        given, kept = config.trainer, {}
         if given.batch_size is None and trainer.get("batch_size") == 4:
             kept["batch_size"] = 4
         lengths = (given.num_steps, given.num_epochs, given.minutes)
@@ -39,4 +54,8 @@ def as_begun(config: TrainConfig) -> TrainConfig:
             kept["num_epochs"] = 100  # which counted for nothing
         if kept:
             changes["trainer"] = dataclasses.replace(given, **kept)
+    model = before.get("model")
+    if isinstance(model, dict) and model.get("shared_matrices") == 0:
+        if config.model.get("shared_matrices") is None and config.model["name"] == model["name"]:
+            changes["model"] = {**config.model, "shared_matrices": 0}
     return dataclasses.replace(config, **changes) if changes else config

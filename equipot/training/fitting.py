@@ -59,8 +59,9 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         checkpoint has been written.
     """
     began = time.monotonic()
-    model = registry.config_from_mapping(config.model)
+    registry.config_from_mapping(config.model)  # a wrong setting is said first
     config = earlier.as_begun(config)
+    model = registry.config_from_mapping(config.model)
     place = folder.find_folder(config)
     if place.is_finished:
         if process.is_first:
@@ -71,7 +72,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         compiled = stack.enter_context(compilations.Compilations())
         mesh = sharding.make_mesh(config.trainer.num_devices)
         dataset = datasets.read_dataset(config.data)
-        report = audit.audit(dataset, config.loss.terms)
+        report = audit.audit(dataset, preparation.loss_of(config, dataset).terms)
         length = lengths.begun(config, place, dataset, mesh.size)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))

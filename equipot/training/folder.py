@@ -350,8 +350,15 @@ def read_config(folder: RunFolder) -> Mapping[str, Any]:
     return _renamed(before)
 
 
+_OWN_MATRICES = ("mace", "nequip")
+
+
 def _renamed(before: dict[str, Any]) -> dict[str, Any]:
     """Settings of earlier versions under their names of today."""
+    data, model = before.get("data"), before.get("model")
+    if isinstance(data, dict) and "split_file" not in data and isinstance(model, dict):
+        if model.get("name") in _OWN_MATRICES:  # those of each species, however many
+            before = {**before, "model": {"shared_matrices": 0, **model}}
     potential = before.get("potential")
     if not isinstance(potential, dict) or "anchor_isolated" not in potential:
         return before

@@ -15,6 +15,7 @@ from equipot.training.config import OPTIMIZERS, SCHEDULE_FREE, OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
+_WARMUP, _WARMUP_SHARE = 100, 0.1
 Schedule: TypeAlias = Callable[..., Float[Array, ""]]
 
 
@@ -87,20 +88,21 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
     Its second argument, where there is one, takes the place of ``num_steps``: a run that is timed
     knows its length after it was compiled.
 
-    Linear from 0 over ``warmup_steps``; then, with x the share of the remaining steps that is done
-    and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for cosine and 1 for the others.
+    Linear from 0 over ``warmup_steps``, or over 100 steps or a tenth of all; then, with x the share
+    of the remaining steps that is done and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for
+    cosine and 1 for the others.
     """
-    warmup, final = config.warmup_steps, config.final_fraction
+    final = config.final_fraction
 
     def schedule(step: Int[Array, ""], length: Int[Array, ""] | None = None) -> Float[Array, ""]:
-        if length is None:
-            remaining = max(num_steps - warmup, 1)
+        steps = jnp.asarray(num_steps if length is None else length, jnp.float32)
+        if config.warmup_steps is None:
+            warmup = jnp.minimum(_WARMUP, jnp.floor(_WARMUP_SHARE * steps))
         else:
-            remaining = jnp.maximum(length - warmup, 1).astype(jnp.float32)
+            warmup = jnp.asarray(config.warmup_steps, jnp.float32)
+        remaining = jnp.maximum(steps - warmup, 1)
         step = step.astype(jnp.float32)
-        rise = (
-            jnp.minimum((step + 1) / max(warmup, 1), 1.0) if warmup else jnp.ones((), jnp.float32)
-        )
+        rise = jnp.minimum((step + 1) / jnp.maximum(warmup, 1), 1.0)
         if config.schedule != "cosine":
             return config.learning_rate * rise
         done = jnp.clip((step - warmup) / remaining, 0.0, 1.0)

@@ -21,7 +21,7 @@ from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.training import length as lengths
 from equipot.training import optimizer, starting_point
-from equipot.training.config import SCHEDULE_FREE, TrainConfig
+from equipot.training.config import SCHEDULE_FREE, LossConfig, TrainConfig
 from equipot.typing import PyTree
 
 
@@ -39,6 +39,7 @@ class Preparation:
       length: Size of batches, and what is known of the number of steps and of validations.
       num_steps: Length of the run; 0 where it is to be timed.
       updates: Optimizer and schedule.
+      loss: Terms of the loss, none of them open.
       facts: What goes into dataset.json.
       notes: Sentences for the user.
     """
@@ -52,6 +53,7 @@ class Preparation:
     length: lengths.Length
     num_steps: int
     updates: optimizer.Updates
+    loss: LossConfig
     facts: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -116,9 +118,27 @@ def prepare(
         length=length,
         num_steps=num_steps,
         updates=optimizer.Updates.of(config.optimizer, num_steps),
+        loss=loss_of(config, dataset),
         facts=_facts(dataset, spec, point, loaders, num_devices),
-        notes=(*fitted.notes, *_notes(spec, params, loaders), *_choices(config, length)),
+        notes=(
+            *fitted.notes,
+            *_notes(spec, params, loaders),
+            *_choices(config, length),
+            *_about_stress(config, dataset),
+        ),
     )
+
+
+def loss_of(config: TrainConfig, dataset: Dataset) -> LossConfig:
+    """The terms of the loss, with the stress where it is open and the training split has it."""
+    return config.loss.with_stress(any(s.stress_weight > 0 for s in dataset.train))
+
+
+def _about_stress(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
+    weight = loss_of(config, dataset).stress
+    if config.loss.stress is None and weight:
+        return (f"The data have stresses: trained with weight {weight:g} (set by loss.stress)",)
+    return ()
 
 
 def _potential(

@@ -71,7 +71,7 @@ def find(
     table, heads = statistics.species_table(dataset.train), statistics.heads(dataset.train)
     return StartingPoint(
         model_name=name,
-        model_config=model_config,
+        model_config=registry.for_species(model_config, len(table)),
         species_table=table,
         references=_fit(dataset.train, dataset, table, heads, config),
         heads=heads,

@@ -71,12 +71,12 @@ class Trainer:
         self._structures_per_step = len(parts.train.graphs) / per_epoch
         predict = potentials.make_predict(parts.spec, platform=mesh.devices.flat[0].platform)
         self._train_step = jax.jit(
-            step.make_train_step(predict, config.loss, parts.updates, mesh, parts.quantities),
+            step.make_train_step(predict, parts.loss, parts.updates, mesh, parts.quantities),
             donate_argnums=0,
         )
-        self._eval_step = jax.jit(step.make_eval_step(predict, config.loss, mesh, parts.quantities))
+        self._eval_step = jax.jit(step.make_eval_step(predict, parts.loss, mesh, parts.quantities))
         self.state = sharding.replicate(initial, mesh)
-        nothing = step.empty_tally(config.loss, parts.spec.dtype, parts.quantities)
+        nothing = step.empty_tally(parts.loss, parts.spec.dtype, parts.quantities)
         self._nothing = sharding.replicate(nothing, mesh)
         self._tally = sharding.replicate(nothing.plus(progress.counted), mesh)
         self._in_flight = deque()
@@ -261,7 +261,7 @@ class Trainer:
 
     def _weighted(self, terms: metrics.Sums) -> dict[str, float]:
         """The contribution of each term to the loss."""
-        weights = self.config.loss.terms
+        weights = self.parts.loss.terms
         return {name: weights[name] * metrics.mean(term) for name, term in terms.items()}
 
     def _invalid(self, batches: Sequence[Mapping[str, float]]) -> errors.NonFiniteError:

@@ -15,7 +15,7 @@ from equipot.potential import artefact
 def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.CaptureFixture):
     main.main(["info", potential])
     shown = capsys.readouterr().out
-    assert "name: nequip" in shown
+    assert "name: mace" in shown
     assert "Cu: " in shown
     assert "num_steps: 2" in shown
     assert re.search(

@@ -84,7 +84,7 @@ def test_folders_of_a_sweep_are_named_after_the_swept_keys_alone():
     [
         (["model=schnet", "model.correlation=2"], "model.schnet: unknown key 'correlation'"),
         (["model=mace,nequip", "model.correlation=2"], "model.nequip: unknown key 'correlation'"),
-        (["model.correlation=2"], "model.nequip: unknown key 'correlation'"),
+        (["model.readout_widths=[8]"], "model.mace: unknown key 'readout_widths'"),
     ],
 )
 def test_a_key_of_another_model_is_refused(arguments: list[str], message: str):

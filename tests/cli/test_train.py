@@ -39,7 +39,7 @@ def test_a_misspelt_key_of_the_model_behind_a_plus_is_refused_before_data_are_re
     tmp_path: pathlib.Path,
 ):
     done = run_train(tmp_path, "data.train=not_there.xyz", "+model.lmaxx=1", code=2)
-    assert "model.nequip: unknown key 'lmaxx'. Did you mean 'lmax'?" in done.stderr
+    assert "model.mace: unknown key 'lmaxx'. Did you mean 'lmax'?" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

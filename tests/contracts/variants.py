@@ -25,11 +25,13 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "soft": {"distance_transform": "soft", "interaction": "agnostic", "readout_width": 0},
         "gaussians": {"radial_basis": "gaussian", "gate": "tanh"},
+        "shared": {"shared_matrices": 3},
         "heads": {"heads": ("first", "second")},
         "parity": {"parity": True},
     },
     "nequip": {
         "trained": {"trainable_bessel": True, "species_norm": True, "readout_widths": (6,)},
+        "shared": {"shared_matrices": 3},
         "parity": {"parity": True},
     },
 }

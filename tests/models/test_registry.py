@@ -86,6 +86,8 @@ def shapes(name, config, species_table):
         ("allegro", {"species_norm": True}),
         ("mace", {"interaction": "agnostic"}),
         ("mace", {"interaction": "density", "first_interaction": "density"}),
+        ("mace", {"interaction": "agnostic", "shared_matrices": 4}),
+        ("nequip", {"shared_matrices": 4}),
     ],
 )
 def test_a_model_names_the_parameters_that_have_a_row_for_each_species(name, settings):
@@ -160,3 +162,19 @@ def test_a_model_of_another_package_is_found_by_its_entry_point(package):
     assert registry.available().count("schnet") == 1
     with pytest.raises(errors.ConfigError, match=r"theirs_nothing, which .* it lacks Model"):
         registry.config_class("nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "num_species", "expected"),
+    [("mace", None, 8, None), ("mace", None, 9, 8), ("nequip", 0, 90, 0), ("nequip", 3, 90, 3)],
+)
+def test_many_species_share_matrices_unless_the_settings_say_otherwise(
+    name, given, num_species, expected
+):
+    config = registry.config_class(name)(shared_matrices=given)
+    assert registry.for_species(config, num_species).shared_matrices == expected
+
+
+def test_a_model_that_cannot_share_stays_as_it_is():
+    config = registry.config_class("schnet")()
+    assert registry.for_species(config, 90) is config

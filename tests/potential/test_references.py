@@ -74,10 +74,22 @@ def test_structures_without_energies_take_no_part_in_the_fit():
     np.testing.assert_allclose(found.atomic_energies, [-15.1, -434.5], atol=1e-9)
 
 
-def test_scale_is_the_root_mean_square_of_all_force_components():
+def test_scale_is_that_of_the_length_of_forces_or_their_root_mean_square():
     forces = [[3.0, 0.0, 0.0], [0.0, -4.0, 0.0]]
-    found = compute([molecule([1, 1], -30.0, forces), *WATERS])
+    structures = [molecule([1, 1], -30.0, forces), *WATERS]
+    np.testing.assert_allclose(compute(structures).scale, 3.5 * np.sqrt(np.pi / 8))
+    found = compute(structures, scale="forces_rms")
     np.testing.assert_allclose(found.scale, np.sqrt(25 / 6))
+
+
+def test_scale_of_normally_distributed_forces_is_their_deviation_and_outliers_hardly_matter():
+    forces = 0.7 * np.random.default_rng(0).standard_normal((20_000, 3))
+    alike = [molecule([1] * 100, -30.0, part) for part in np.split(forces, 200)]
+    np.testing.assert_allclose(compute(alike).scale, 0.7, rtol=0.01)
+    forces[:2] = 60.0
+    far = [molecule([1] * 100, -30.0, part) for part in np.split(forces, 200)]
+    np.testing.assert_allclose(compute(far).scale, 0.7, rtol=0.02)
+    assert np.all(compute(far, scale="forces_rms").scale > 0.9)
 
 
 def test_scale_is_the_number_given_or_one_without_forces():

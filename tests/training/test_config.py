@@ -37,7 +37,10 @@ def test_a_declared_quantity_weighs_one_unless_it_is_given():
         ({"optimizer": {"learning_rate": -1.0}}, "optimizer.learning_rate: expected a positive"),
         ({"optimizer": {"ema_decay": 1.0}}, "optimizer.ema_decay: expected a number from 0 to"),
         ({"optimizer": {"weight_decay": 0.1}}, "use optimizer.name=adamw"),
-        ({"potential": {"scale": 0}}, "potential.scale: expected forces_rms or a positive number"),
+        (
+            {"potential": {"scale": 0}},
+            "potential.scale: expected forces_mean, forces_rms or a positive number",
+        ),
         ({"loss": {"energy": 0, "forces": 0}}, "one term with a weight above 0"),
         ({"loss": {"forces": -1.0}}, "loss.forces: expected a weight of at least 0"),
         ({"loss": {"quantities": {"dipol": 1}}}, "unknown quantity 'dipol'. Declared in .*: none"),

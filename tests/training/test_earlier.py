@@ -49,3 +49,29 @@ def test_a_run_of_an_earlier_version_is_not_given_minutes(tmp_path):
     timed = earlier.as_begun(configured(tmp_path / "run", trainer={"minutes": 2.0}))
     with pytest.raises(errors.CheckpointError, match=r"minutes=None, now it is 2\.0"):
         folder.find_folder(timed)
+
+
+def test_a_run_of_an_earlier_version_keeps_its_scale_and_its_loss(tmp_path):
+    place = begin(tmp_path / "run")
+    older = yaml.safe_load(place.config.read_text())
+    older["potential"]["scale"] = "forces_rms"
+    older["optimizer"]["warmup_steps"] = 0
+    older["loss"]["stress"] = 0.0
+    place.config.write_text(yaml.safe_dump(older))
+    found = earlier.as_begun(configured(tmp_path / "run"))
+    folder.find_folder(found)
+    assert found.potential.scale == "forces_rms" and found.loss.stress == 0.0
+    assert found.optimizer.warmup_steps == 0
+    given = earlier.as_begun(configured(tmp_path / "run", optimizer={"warmup_steps": 9}))
+    with pytest.raises(errors.CheckpointError, match="warmup_steps=0, now it is 9"):
+        folder.find_folder(given)
+
+
+def test_a_run_of_an_earlier_version_keeps_the_matrices_of_each_species(tmp_path):
+    place = begin(tmp_path / "run")
+    older = yaml.safe_load(place.config.read_text())
+    del older["data"]["split_file"]
+    place.config.write_text(yaml.safe_dump(older))
+    found = earlier.as_begun(configured(tmp_path / "run"))
+    assert found.model["shared_matrices"] == 0
+    folder.find_folder(found)

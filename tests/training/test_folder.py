@@ -201,7 +201,7 @@ def test_another_rate_is_refused_in_the_folder_and_taken_under_another_name(tmp_
     """What is advised after a loss that is not finite."""
     begin(tmp_path / "run")
     slower = {"optimizer": {"learning_rate": 1e-4}}
-    with pytest.raises(errors.CheckpointError, match=r"learning_rate=0.01, now it is 0.0001"):
+    with pytest.raises(errors.CheckpointError, match=r"learning_rate=0.02, now it is 0.0001"):
         folder.find_folder(configured(tmp_path / "run", **slower))
     assert folder.find_folder(configured(tmp_path / "slower", **slower)).path.name == "slower"
 

@@ -72,8 +72,8 @@ def test_momentum_looks_ahead():
 
 def test_matrices_of_an_absent_element_stay_however_long_it_is_absent():
     """Their momentum fades to numbers whose squares are zero, and is not followed meanwhile."""
-    first = {"model": {"of_species": random(2, 8, 8), "embedding": random(5, 8)}}
-    second = {"of_species": first["model"]["of_species"].at[1].set(0)}
+    first = {"model": {"skip": random(2, 8, 8), "embedding": random(5, 8)}}
+    second = {"skip": first["model"]["skip"].at[1].set(0)}
     second["embedding"] = first["model"]["embedding"].at[1].set(0)
     transformation = optimizer.make_optimizer(OptimizerConfig(name="muon"))
 
@@ -89,8 +89,8 @@ def test_matrices_of_an_absent_element_stay_however_long_it_is_absent():
 
     _, state = transformation.update(first, transformation.init(first), first)
     moved = train(state)
-    assert np.all(np.isfinite(moved["of_species"]))
-    assert not np.any(moved["of_species"][1]) and np.abs(moved["of_species"][0]).max() > 100
+    assert np.all(np.isfinite(moved["skip"]))
+    assert not np.any(moved["skip"][1]) and np.abs(moved["skip"][0]).max() > 100
     assert np.abs(moved["embedding"][1]).max() < 20  # as Adam's, whose mean fades
 
 

@@ -30,10 +30,10 @@ def test_statistics_come_from_the_training_split_alone(parts, lennard_jones):
     np.testing.assert_array_equal(again.params["scale"], parts.params["scale"])
 
 
-def test_scale_is_the_root_mean_square_of_the_forces(parts, lennard_jones):
+def test_scale_is_that_of_the_length_of_the_forces(parts, lennard_jones):
     forces = np.concatenate([s.forces for s in lennard_jones[:20]])
-    rms = np.sqrt(np.mean(forces**2))
-    np.testing.assert_allclose(parts.params["scale"], [rms, rms], rtol=1e-6)
+    scale = np.linalg.norm(forces, axis=1).mean() * np.sqrt(np.pi / 8)
+    np.testing.assert_allclose(parts.params["scale"], [scale, scale], rtol=1e-6)
 
 
 def test_every_structure_is_in_an_epoch_once_on_every_device_count(parts):
@@ -77,7 +77,7 @@ def test_graphs_are_built_once_for_all(parts, lennard_jones, make_potential, mon
 
 def test_the_run_has_the_length_that_is_asked_for(parts):
     assert parts.num_steps == 100 * parts.train.num_batches(0)
-    rate = parts.updates.schedule(jnp.zeros((), jnp.int32))
+    rate = parts.updates.schedule(jnp.full((), parts.num_steps // 10 - 1, jnp.int32))
     assert float(rate) == pytest.approx(CONFIG.optimizer.learning_rate, rel=1e-6)
 
 

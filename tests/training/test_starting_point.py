@@ -144,3 +144,14 @@ def test_a_file_that_is_not_there_is_named(frames):
 def test_what_the_potential_does_not_have_is_not_added_silently(saved, frames, setting, message):
     with pytest.raises(errors.ConfigError, match=message):
         starting_point.find(settings(init_from=str(saved[0]), potential=setting), frames)
+
+
+def test_many_elements_share_matrices_and_the_potential_says_so(lennard_jones):
+    many = [
+        dataclasses.replace(s, atomic_numbers=np.arange(4) + 4 * (i % 3) + 1)
+        for i, s in enumerate(lennard_jones[:4])
+    ]
+    parts = preparation.prepare(settings(model=MODEL), made_of(many[:3], many[3:]), 1)
+    assert parts.spec.model_config.shared_matrices == 8
+    shapes = jax.tree.map(np.shape, parts.params["model"]["interaction_0"])
+    assert shapes["shared_self_connection"]["of_species"] == (12, 8)

@@ -139,9 +139,9 @@ class SharedLinear(nn.Module):
 BySpecies: TypeAlias = SpeciesLinear | SharedLinear
 
 
-def by_species(channels: Channels, num_species: int, shared: int | None, name: str) -> BySpecies:
+def by_species(channels: Channels, num_species: int, shared: int, name: str) -> BySpecies:
     """Matrices of each species, or sums of so many shared ones, under a name that says which."""
-    if shared is None:
+    if not shared:
         return SpeciesLinear(channels, num_species, name=name)
     return SharedLinear(channels, num_species, shared, name=f"shared_{name}")
 

@@ -22,7 +22,7 @@ class ProductBasis(nn.Module):
       channels: Channels of the output per irrep; irreps without any coupling are left out.
       num_species: Number of species.
       correlation: Highest order, at least 1.
-      shared: Number of weights that those of every species are sums of; None: each has its own.
+      shared: Number of weights that those of every species are sums of; 0: each has its own.
 
     Reference: Batatia et al. 2022 (MACE), eq. 10 and 11. arXiv:2206.07697
     """
@@ -30,7 +30,7 @@ class ProductBasis(nn.Module):
     channels: channels.Channels
     num_species: int
     correlation: int
-    shared: int | None = None
+    shared: int = 0
 
     @nn.compact
     def __call__(
@@ -39,7 +39,7 @@ class ProductBasis(nn.Module):
         """Maps ``{irrep: [nodes, 2l+1, in]}`` to ``{irrep: [nodes, 2l+1, out]}``."""
         like = next(iter(features.values()))
         shares = None
-        if self.shared is not None:
+        if self.shared:
             shares = channels.species_shares(self, self.num_species, self.shared, like)
         weights = {
             power: self._weight(power, paths, like, shares)

@@ -111,6 +111,27 @@ def test_species_linear_gives_each_atom_the_matrix_of_its_species(num_species):
         testing.assert_close(y[VECTOR], expected, testing.F64_EXACT, "every atom")
 
 
+def test_shared_linear_commutes_with_rotations_and_inversion():
+    with jax.enable_x64(True):
+        species = jnp.asarray([0, 2, 1, 1, 0, 2], jnp.int32)
+        layer = channels.SharedLinear({SCALAR: 3, PSEUDO: 2, VECTOR: 5}, 20, 4)
+        params = random_variables(layer, features(MIXED), species)
+        assert_equivariant(lambda x: layer.apply(params, x, species), features(MIXED))
+
+
+def test_shared_linear_gives_each_atom_its_sum_of_the_shared_matrices():
+    with jax.enable_x64(True):
+        species = jnp.asarray([0, 2, 1, 1, 0, 2], jnp.int32)
+        x = features({VECTOR: 4})
+        layer = channels.SharedLinear({VECTOR: 3}, 5, 2)
+        y, params = jax.jit(layer.init_with_output)(jax.random.key(2), x, species)
+        weights = params["params"]
+        assert weights["of_species"].shape == (5, 2) and weights["1o"].shape == (2, 4, 3)
+        own = np.tensordot(weights["of_species"][species], weights["1o"], axes=1)
+        expected = np.asarray(x[VECTOR]) @ own / np.sqrt(2 * 4)
+        testing.assert_close(y[VECTOR], expected, testing.F64_EXACT, "every atom")
+
+
 def test_gate_commutes_with_rotations_and_inversion():
     with jax.enable_x64(True):
         widths = channels.gate_channels(MIXED)
@@ -170,6 +191,7 @@ def test_variance_is_one_after_linear_layers_when_made():
         for layer, *inputs in (
             (channels.Linear(wide), x),
             (channels.SpeciesLinear(wide, 3), x, species),
+            (channels.SharedLinear(wide, 3, 64), x, species),
             (channels.PathLinear({SCALAR: 128, VECTOR: 128}), messages(PATHS, nodes=64)),
         ):
             y, _ = jax.jit(layer.init_with_output)(jax.random.key(0), *inputs)
@@ -207,6 +229,6 @@ def test_what_would_be_cut_or_repeated_silently_is_refused():
     with pytest.raises(ValueError, match=r"terms of 1o of one shape, .* \(6, 3, 1\)"):
         channels.add(x, {VECTOR: x[VECTOR][..., :1]})
     for num_species in (3, 20):
-        layer = channels.SpeciesLinear({VECTOR: 2}, num_species)
+        layer = channels.by_species({VECTOR: 2}, num_species, 0, "own")
         with pytest.raises(ValueError, match=r"expected 6 species, one per node, received \(1,\)"):
             layer.init(jax.random.key(0), x, jnp.zeros(1, jnp.int32))

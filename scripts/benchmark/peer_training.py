@@ -51,7 +51,7 @@ class Job:
       minutes: Of its epochs.
       folder: Where the data are, and where it works.
       python: Folder of the programs of its environment.
-      config: What equipot would train with: cutoff, data, whether on stress.
+      config: What equipot would train with: data and cutoff.
     """
 
     program: str
@@ -182,7 +182,7 @@ def train_mace(
         "batch_size": _batch(job.set),
         "valid_batch_size": 10,
     }
-    if job.config.loss.stress:
+    if _has_stress(data):
         settings |= {
             "loss": "universal",
             "compute_stress": True,
@@ -264,10 +264,10 @@ def train_nequip(
         f"data.train_dataloader.batch_size={_batch(job.set)}",
         "hydra.run.dir=.",
     ]
-    if job.config.loss.stress:
+    if _has_stress(data):
         words += [
             "training_module.loss._target_=nequip.train.EnergyForceStressLoss",
-            f"+training_module.loss.coeffs.stress={job.config.loss.stress}",
+            "+training_module.loss.coeffs.stress=100",
             "training_module.val_metrics._target_=nequip.train.EnergyForceStressMetrics",
             "+training_module.val_metrics.coeffs.stress_mae=null",
         ]
@@ -291,6 +291,10 @@ def train_nequip(
 
 def _last(rows: Sequence[Mapping[str, str]], key: str) -> float:
     return float([row[key] for row in rows if row.get(key)][-1])
+
+
+def _has_stress(data: Dataset) -> bool:
+    return any(s.stress_weight > 0 for s in data.train)
 
 
 def _batch(name: str) -> int:

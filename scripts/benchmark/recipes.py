@@ -6,11 +6,10 @@ of a run. All sets but the shipped water lie in ``$EQUIPOT_REFERENCE_DATA``.
 
 from collections.abc import Mapping, Sequence
 
-_STRESS = "loss=energy_forces_stress"
 _BOTNET = "equipot://reference/botnet_ethanol"
 
 SETS: Mapping[str, Sequence[str]] = {
-    "water": ("data=water", _STRESS, "model.cutoff=4.5"),
+    "water": ("data=water",),
     "ethanol": ("data=rmd17_ethanol",),
     "aspirin": ("data=rmd17_aspirin",),
     "botnet_ethanol": (
@@ -19,33 +18,27 @@ SETS: Mapping[str, Sequence[str]] = {
         f"data.test={_BOTNET}/test_MD.xyz.xz",
         "data.num_valid=50",
     ),
-    "si": ("data=si_nequip", _STRESS),
+    "si": ("data=si_nequip",),
     "water_revpbe0d3": ("data=water_revpbe0d3",),
-    "mptrj": ("data=mptrj_sample", _STRESS),
+    "mptrj": ("data=mptrj_sample",),
 }
-"""By name; those with stress are trained on it."""
+"""By name; nothing but the data is given."""
 
 RECIPES: Mapping[str, Sequence[str]] = {
     "default": (),
-    "amsgrad_norm": ("loss.kind=norm",),
-    "muon_norm": ("optimizer=muon", "loss.kind=norm", "optimizer.ema_decay=0.999"),
-    "soap_norm": ("optimizer=soap", "loss.kind=norm", "optimizer.ema_decay=0.999"),
-    "soap_all_norm": (
-        "optimizer=soap",
-        "optimizer.soap.acts_on=all",
-        "loss.kind=norm",
-        "optimizer.ema_decay=0.999",
+    "former_default": (
+        "model=nequip",
+        "optimizer=amsgrad",
+        "loss.kind=mse",
+        "potential.scale=forces_rms",
     ),
-    "schedule_free_norm": ("optimizer=schedule_free", "loss.kind=norm"),
-    "mace_muon_norm": (
-        "model=mace",
-        "model.num_channels=32",
-        "model.message_lmax=2",
-        "model.radial_widths=[32,32]",
-        "optimizer=muon",
-        "loss.kind=norm",
-        "optimizer.ema_decay=0.999",
-    ),
+    "amsgrad": ("optimizer=amsgrad",),
+    "soap": ("optimizer=soap",),
+    "soap_all": ("optimizer=soap", "optimizer.soap.acts_on=all"),
+    "schedule_free": ("optimizer=schedule_free",),
+    "nequip": ("model=nequip",),
+    "nequip_degree_2": ("model=nequip", "model.lmax=2"),
+    "mace_degree_3": ("model.lmax=3", "model.message_lmax=2"),
 }
 """By name; ``--also "NAME=OVERRIDE OVERRIDE"`` adds one without an edit."""
 

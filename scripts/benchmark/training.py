@@ -5,7 +5,7 @@ again, one that was killed is resumed, and a folder that another recipe of the s
 refused. Errors of the test split are read with `--test` alone. With `--halving` all recipes run
 first; the better half of them is trained anew for twice the minutes, until one is left.
 
-    python -m scripts.benchmark training --sets ethanol --recipes default soap_norm --minutes 5
+    python -m scripts.benchmark training --sets ethanol --recipes default soap --minutes 5
     python -m scripts.benchmark training --sets ethanol water mptrj --halving --minutes 5 --jobs 2
 """
 

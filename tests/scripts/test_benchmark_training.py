@@ -33,7 +33,7 @@ def asked(monkeypatch):
     def run(program, stdout, stderr, check):
         words = dict(word.split("=", 1) for word in program[3:])
         words_of_runs.append(words)
-        if words.get("optimizer") == "muon":
+        if words.get("optimizer") == "soap":
             stdout.write("equipot-train: too bad\n")
             return argparse.Namespace(returncode=2)
         folder = pathlib.Path(words["run_dir"])
@@ -59,7 +59,7 @@ def arguments(output, *words):
 
 
 def test_runs_are_made_once_and_their_results_put_together(tmp_path, asked, capsys):
-    words = ("--recipes", "default", "muon_norm", "--minutes", "3", "--jobs", "2")
+    words = ("--recipes", "default", "soap", "--minutes", "3", "--jobs", "2")
     first = training.run(arguments(tmp_path, *words))
     assert len(asked) == 2 and all(each["trainer.minutes"] == "3" for each in asked)
     again = training.run(arguments(tmp_path, *words))
@@ -80,7 +80,7 @@ def test_runs_are_made_once_and_their_results_put_together(tmp_path, asked, caps
 
 
 def test_halving_trains_what_is_left_for_twice_the_minutes(tmp_path, asked):
-    words = ("--recipes", "default", "amsgrad_norm", "soap_norm", "mine", "--halving")
+    words = ("--recipes", "default", "amsgrad", "nequip", "mine", "--halving")
     found = training.run(
         arguments(tmp_path, *words, "--minutes", "1", "--also", "mine=seed=3 a=[1,2]")
     )

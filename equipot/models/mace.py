@@ -61,9 +61,9 @@ class Config:
 
     cutoff: float = 5.0
     num_layers: int = 2
-    lmax: int = 3
+    lmax: int = 2
     message_lmax: int = 1
-    num_channels: int = 64
+    num_channels: int = 32
     parity: bool = False
     correlation: int | tuple[int, ...] = 3
     interaction: Kind = "residual"
@@ -72,7 +72,7 @@ class Config:
     num_radial_basis: int = 8
     distance_transform: Literal["none", "agnesi", "soft"] = "none"
     polynomial_cutoff: int = 5
-    radial_widths: tuple[int, ...] = (64, 64, 64)
+    radial_widths: tuple[int, ...] = (32, 32)
     readout_width: int = 16
     gate: Gate = "silu"
     shared_matrices: int | None = None

@@ -62,7 +62,7 @@ class Config:
     cutoff: float = 5.0
     num_layers: int = 2
     lmax: int = 2
-    message_lmax: int = 1
+    message_lmax: int = 2
     num_channels: int = 32
     parity: bool = False
     correlation: int | tuple[int, ...] = 3

@@ -21,7 +21,14 @@ GIVEN = {
 }
 SETTINGS = {
     "nequip": {"num_layers": 2, "lmax": 2, "parity": True, "num_channels": 2},
-    "mace": {"num_layers": 2, "lmax": 2, "parity": True, "correlation": 2, "num_channels": 2},
+    "mace": {
+        "num_layers": 2,
+        "lmax": 2,
+        "message_lmax": 1,
+        "parity": True,
+        "correlation": 2,
+        "num_channels": 2,
+    },
     "allegro": {"num_layers": 1, "lmax": 2, "num_channels": 2, "num_scalars": 4},
     "painn": {"num_layers": 2},
     "schnet": {"num_layers": 2},

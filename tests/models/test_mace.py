@@ -18,6 +18,7 @@ SMALL = mace.Config(
     cutoff=3.0,
     num_layers=2,
     lmax=1,
+    message_lmax=1,
     num_channels=3,
     correlation=2,
     num_radial_basis=3,

@@ -31,7 +31,7 @@ class DataConfig:
       split: Whether frames are set aside at random, or in file order: training, validation, test.
       split_seed: Seed of the random split.
       split_file: JSON file with lists ``train``, ``valid`` and ``test`` of frames of ``train``,
-        counted from 0 without isolated atoms; numbers, fractions and ``split`` do not matter then.
+        counted from 0 without isolated atoms; fractions and ``split`` do not matter then.
       format: An ASE format, ``"npz"`` or ``"deepmd"``; None guesses from the name.
       energy_key: Key of the energies; None looks for the usual names, ``"none"`` ignores them.
       forces_key: Likewise of the forces.

@@ -54,6 +54,12 @@ def choose(
       DataError: If the pool is too small, or the file that names the frames cannot be followed.
     """
     if config.split_file is not None:
+        for name in _NAMES:
+            if name not in own_files and getattr(config, f"num_{name}") is not None:
+                raise errors.DataError(
+                    f"data.num_{name}: has no effect beside data.split_file, which names the"
+                    " frames; leave one of them out"
+                )
         return _listed(config.split_file, len(structures), own_files)
     counts = plan_counts(
         len(structures),

@@ -43,6 +43,7 @@ RECIPES: Mapping[str, Sequence[str]] = {
 """By name; ``--also "NAME=OVERRIDE OVERRIDE"`` adds one without an edit."""
 
 TINY: Sequence[str] = (
+    "data.split_file=null",
     "data.num_train=8",
     "data.num_valid=4",
     "data.num_test=4",

@@ -121,9 +121,12 @@ def test_a_split_with_its_own_files_can_be_cut():
 def test_a_file_names_the_frames_of_each_split(tmp_path):
     path = tmp_path / "split.json"
     path.write_text('{"train": [4, 0, 2], "test": [3]}')
-    config = DataConfig(train="a", split_file=str(path), num_train=1)
+    config = DataConfig(train="a", split_file=str(path), num_valid=1)
     pool = _pool(*[[1, 8]] * 5)
-    assert splits.choose(pool, config, []) == {"train": [0, 2, 4], "valid": [], "test": [3]}
+    expected = {"train": [0, 2, 4], "valid": [], "test": [3]}
+    assert splits.choose(pool, config, ["valid"]) == expected  # the number is that of its own file
+    with pytest.raises(errors.DataError, match=r"num_valid: has no effect beside"):
+        splits.choose(pool, config, [])
 
 
 @pytest.mark.parametrize(

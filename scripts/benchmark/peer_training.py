@@ -18,7 +18,7 @@ import math
 import os
 import re
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ _ROOT = Path(__file__).parents[2]
 _SETTINGS = _ROOT / "scripts" / "peers"
 _EPOCH = re.compile(r"^(\S+ \S+) INFO: Epoch (\d+): ", re.MULTILINE)
 _STAGE_TWO = 4  # epochs that are worth two stages
+_PROBED = 10  # one structure in so many is in the epochs that are timed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,7 @@ def train(job: Job, core: int | None, *, with_test: bool) -> dict[str, Any]:
         job.folder.mkdir(parents=True, exist_ok=True)
         data = datasets.read_dataset(job.config.data)
         energies = energies_of_atoms(data, job.config)
-        write_splits(data, job.folder)
+        write_splits(data.splits, job.folder)
         files.write(done, json.dumps(PROGRAMS[job.program](job, data, energies, core), indent=1))
     found = json.loads(done.read_text(encoding="utf-8"))
     facts = {"set": job.set, "program": job.program, "minutes": job.minutes}
@@ -152,9 +153,11 @@ def energies_of_atoms(data: Dataset, config: TrainConfig) -> dict[str, float]:
     return dict(zip(symbols, map(float, energies), strict=True))
 
 
-def write_splits(data: Dataset, folder: Path) -> None:
+def write_splits(
+    splits: Mapping[str, Sequence[structure.Structure]], folder: Path, prefix: str = ""
+) -> None:
     """Writes extended xyz in eV and Å, with labels under names that begin with ``REF_``."""
-    for name, structures in data.splits.items():
+    for name, structures in splits.items():
         frames = []
         for s in structures:
             atoms = ase.Atoms(s.atomic_numbers, s.positions, cell=s.cell, pbc=s.pbc)
@@ -164,13 +167,13 @@ def write_splits(data: Dataset, folder: Path) -> None:
                 atoms.info["REF_stress"] = s.stress.ravel()
             frames.append(atoms)
         if frames:
-            ase.io.write(folder / f"{name}.xyz", frames, format="extxyz")
+            ase.io.write(folder / f"{prefix}{name}.xyz", frames, format="extxyz")
 
 
 def train_mace(
     job: Job, data: Dataset, energies: Mapping[str, float], core: int | None
 ) -> dict[str, Any]:
-    """Times two epochs, then trains as many as the minutes hold, the last quarter as stage two."""
+    """Times epochs of a tenth, then trains as many as the minutes hold, a quarter as stage two."""
     numbers = {str(structure.atomic_number(symbol)): e for symbol, e in energies.items()}
     files.write(job.folder / "energies.json", json.dumps(numbers))
     settings: dict[str, Any] = yaml.safe_load((_SETTINGS / "mace.yaml").read_text(encoding="utf-8"))
@@ -178,6 +181,7 @@ def train_mace(
         "train_file": "train.xyz",
         "valid_file": "valid.xyz",
         "E0s": "energies.json",
+        "atomic_numbers": str([int(number) for number in numbers]),
         "r_max": job.config.model["cutoff"],
         "batch_size": _batch(job.set),
         "valid_batch_size": 10,
@@ -192,18 +196,21 @@ def train_mace(
     else:
         settings |= {"energy_weight": 1.0, "forces_weight": 100.0}
 
-    def epochs(name: str, count: int) -> float:
+    def epochs(name: str, count: int, **files_of_probe: str) -> None:
         own = {**settings, "name": name, "max_num_epochs": count, "work_dir": name}
+        own |= files_of_probe
         if count >= _STAGE_TWO:
             own |= {"swa": True, "start_swa": count - count // 4}
         files.write(job.folder / f"{name}.yaml", yaml.safe_dump(own))
         job.call(["mace_run_train", "--config", f"{name}.yaml"], core, f"{name}.output")
-        log = "".join(p.read_text() for p in (job.folder / name / "logs").glob("*.log"))
-        times = [datetime.datetime.fromisoformat(text) for text, _ in _EPOCH.findall(log)]
-        return (times[-1] - times[0]).total_seconds() / (len(times) - 1)
 
-    pace = epochs("probe", 2)
-    count = max(2, int(60 * job.minutes / pace))
+    probe = {split: data.splits[split][::_PROBED] for split in ("train", "valid")}
+    write_splits(probe, job.folder, "probe_")
+    epochs("probe", 3, train_file="probe_train.xyz", valid_file="probe_valid.xyz")
+    logs = (job.folder / "probe" / "logs").glob("*.log")
+    pace = seconds_of_an_epoch(path.read_text(encoding="utf-8") for path in logs)
+    pace *= _atoms(data.train) / _atoms(probe["train"])
+    count = max(1, int(60 * job.minutes / pace))
     epochs("run", count)
     model = next(
         path
@@ -220,6 +227,17 @@ def train_mace(
             job.call(["mace_eval_configs", *words], core, f"{split}.output")
             found[split] = errors(data.splits[split], ase.io.read(output, ":", format="extxyz"))
     return found
+
+
+def seconds_of_an_epoch(logs: Iterable[str]) -> float:
+    """From the times at which mace-torch has ended its epochs, those of all but the first.
+
+    Args:
+      logs: Texts of its log and of its detailed log, which have the same lines.
+    """
+    found = sorted({(int(epoch), text) for log in logs for text, epoch in _EPOCH.findall(log)})
+    times = [datetime.datetime.fromisoformat(text) for _, text in found[min(1, len(found) - 2) :]]
+    return (times[-1] - times[0]).total_seconds() / (len(times) - 1)
 
 
 def errors(structures: Sequence[structure.Structure], frames: Any) -> dict[str, Any]:
@@ -291,6 +309,10 @@ def train_nequip(
 
 def _last(rows: Sequence[Mapping[str, str]], key: str) -> float:
     return float([row[key] for row in rows if row.get(key)][-1])
+
+
+def _atoms(structures: Sequence[structure.Structure]) -> int:
+    return sum(len(s.positions) for s in structures)
 
 
 def _has_stress(data: Dataset) -> bool:

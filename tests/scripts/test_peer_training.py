@@ -30,7 +30,7 @@ def data(tmp_path_factory) -> Dataset:
 
 
 def test_other_programs_get_the_same_frames_and_labels(data, tmp_path):
-    peer_training.write_splits(data, tmp_path)
+    peer_training.write_splits(data.splits, tmp_path)
     for name, structures in data.splits.items():
         keys = {f"{q}_key": f"REF_{q}" for q in ("energy", "forces", "stress")}
         config = DataConfig(train="x", cache=False, **keys)
@@ -49,6 +49,18 @@ def test_energies_of_atoms_are_those_of_equipot(data):
     assert list(energies) == ["H", "O"]
     mean = np.mean([s.energy for s in data.train])
     assert 4 * energies["H"] + 2 * energies["O"] == pytest.approx(mean)
+
+
+def test_an_epoch_takes_the_time_between_two_ends():
+    log = """
+2026-11-28 22:40:00.250 INFO: Initial: head: Default, loss=0.9
+2026-11-28 22:40:40.500 INFO: Epoch 0: head: Default, loss=0.2
+2026-11-28 22:41:10.500 INFO: Epoch 1: head: Default, loss=0.1
+2026-11-28 22:41:41.000 INFO: Epoch 2: head: Default, loss=0.1
+"""
+    detailed = log.replace("INFO: Initial", "DEBUG: something\nInitial")
+    assert peer_training.seconds_of_an_epoch([log]) == pytest.approx(30.5)
+    assert peer_training.seconds_of_an_epoch([log, detailed]) == pytest.approx(30.5)
 
 
 def test_errors_are_per_atom_and_per_component(data):

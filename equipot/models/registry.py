@@ -18,7 +18,9 @@ from equipot.models.context import ModelContext
 
 ENTRY_POINTS = "equipot.models"
 _SHARED = "shared_matrices"
-_FEW_SPECIES = 8
+FEW_SPECIES = 8
+"""With more, species share what is learnt."""
+
 _NOT_MODELS = ("context", "edges", "output", "registry", "settings")
 
 
@@ -55,9 +57,9 @@ def for_species(model_config: Any, num_species: int) -> Any:
     With more than eight, those of a model that can share matrices among species say that they do.
     """
     is_open = getattr(model_config, _SHARED, 0) is None
-    if not is_open or num_species <= _FEW_SPECIES:
+    if not is_open or num_species <= FEW_SPECIES:
         return model_config
-    return dataclasses.replace(model_config, **{_SHARED: _FEW_SPECIES})
+    return dataclasses.replace(model_config, **{_SHARED: FEW_SPECIES})
 
 
 def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Module:
@@ -80,11 +82,21 @@ def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Modul
     return model(config=model_config, context=context)
 
 
-def is_species_table(model: nn.Module, path: Sequence[str]) -> bool:
+def model_class(name: str) -> type[nn.Module]:
+    """The class of a model's modules.
+
+    Raises:
+      ConfigError: If there is no such model.
+    """
+    model: type[nn.Module] = _module(name).Model
+    return model
+
+
+def is_species_table(model: nn.Module | type[nn.Module], path: Sequence[str]) -> bool:
     """Whether a parameter has a row for each species, along its first axis.
 
     Args:
-      model: The module, which names such tables in ``species_tables``.
+      model: The module or its class, which names such tables in ``species_tables``.
       path: Names that lead to the parameter; after "_" one may say which of several it is.
     """
     tables = getattr(model, "species_tables", ())

@@ -12,6 +12,7 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import symbol
 from equipot.graphs import loader
+from equipot.models import registry
 from equipot.potential import binding, repulsion, scales
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
@@ -19,8 +20,8 @@ from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
 from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
+from equipot.training import alike, optimizer, starting_point
 from equipot.training import length as lengths
-from equipot.training import optimizer, starting_point
 from equipot.training.config import SCHEDULE_FREE, LossConfig, TrainConfig
 from equipot.typing import PyTree
 
@@ -154,7 +155,9 @@ def _potential(
     scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
     own = scales.quantity_scales(dataset.train, spec.quantities, spec.species_table)
     key = jax.random.key(config.seed)
-    return spec, potentials.init_params(spec, key, scale, shift, quantity_scales=own)
+    params = potentials.init_params(spec, key, scale, shift, quantity_scales=own)
+    model = registry.model_class(spec.model_name)
+    return spec, {**params, "model": alike.alike(params["model"], model, spec.species_table)}
 
 
 def _loaders(

@@ -74,6 +74,7 @@ class Case:
       atoms: Atoms of the box, three times a cube.
       task: One of ``TASKS``.
       dtype: Precision of the model.
+      species: Elements that the potential knows: H and O alone if 2, else the first of the table.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Case:
     atoms: int
     task: str
     dtype: str = "float32"
+    species: int = 2
 
 
 class Program(NamedTuple):
@@ -105,14 +107,17 @@ def water_structure(num_molecules: int) -> Structure:
     )
 
 
-def water_spec(model: str, dtype: str = "float32", **settings: object) -> potential.PotentialSpec:
-    """A potential for hydrogen and oxygen with the settings of a model."""
+def water_spec(
+    model: str, dtype: str = "float32", species: int = 2, **settings: object
+) -> potential.PotentialSpec:
+    """A potential for H and O, or for the first elements of the table, with a model's settings."""
     name, config = registry.config_from_mapping({"name": model, **settings})
+    table = (1, 8) if species == 2 else tuple(range(1, species + 1))
     return potential.PotentialSpec(
         model_name=name,
-        model_config=config,
-        species_table=(1, 8),
-        atomic_energies=(0.0, 0.0),
+        model_config=registry.for_species(config, species),
+        species_table=table,
+        atomic_energies=(0.0,) * species,
         avg_num_neighbors=AVG_NUM_NEIGHBORS,
         dtype=dtype,
     )
@@ -142,7 +147,8 @@ def build_programs(spec: potential.PotentialSpec, structure: Structure) -> dict[
     budget = graphs.plan_budget([host], 1)
     batch = graphs.collate([host], budget, spec.cutoff, dtype=spec.dtype)
     graph = jax.tree.map(jnp.asarray, batch)
-    params = potential.init_params(spec, jax.random.key(0), jnp.ones(2), jnp.zeros(2))
+    each = np.ones(len(spec.species_table), np.float32)
+    params = potential.init_params(spec, jax.random.key(0), jnp.asarray(each), jnp.zeros_like(each))
     predict = potential.make_predict(spec)
     optimizer = optax.adam(1e-3)
     step = make_step(predict, optimizer)
@@ -166,7 +172,7 @@ def build(case: Case) -> Program:
             f"expected atoms of whole molecules, a multiple of {ATOMS_PER_MOLECULE}, received"
             f" {case.atoms}"
         )
-    spec = water_spec(case.model, case.dtype, **case.settings)
+    spec = water_spec(case.model, case.dtype, case.species, **case.settings)
     return build_programs(spec, water_structure(molecules))[case.task]
 
 
@@ -191,6 +197,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--task", choices=TASKS, help="by default both")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument(
+        "--species", nargs="*", type=int, default=[2], help="elements that a potential knows: 2, 89"
+    )
 
 
 def cases(arguments: argparse.Namespace) -> list[Case]:
@@ -207,8 +216,10 @@ def cases(arguments: argparse.Namespace) -> list[Case]:
             atoms=atoms,
             task=task,
             dtype=arguments.dtype,
+            species=species,
         )
         for atoms in arguments.atoms
         for name in names
+        for species in arguments.species
         for task in ([arguments.task] if arguments.task else TASKS)
     ]

@@ -185,7 +185,7 @@ def report(row: dict[str, Any]) -> str:
     peak = row["device_peak_bytes"] or row["peak_rss_bytes"]
     where = "device" if row["device_peak_bytes"] else "process"
     return (
-        f"{row['model']:8} {row['task']:16} {row['median']:.4f} s"
+        f"{row['model']:8} {row['task']:16} {row['species']:2} species {row['median']:.4f} s"
         f" ({row['minimum']:.4f}-{row['maximum']:.4f}),"
         f" {row['microseconds_per_atom']:.0f} µs/atom, {100 * row['share_of_limit']:.0f} % of the"
         f" limit ({row['flops'] * 1e-9:.3g} GFLOP, {row['memory_bytes'] * 1e-9:.3g} GB);"

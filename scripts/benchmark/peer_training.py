@@ -110,7 +110,10 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             _environment(program),
             runs.configured(recipes.SETS[name]),
         )
-        return train(job, core, with_test=arguments.test)
+        try:
+            return train(job, core, with_test=arguments.test)
+        except RuntimeError as error:  # the others are trained all the same
+            return {"set": name, "program": program, "failed": str(error)}
 
     results = []
     for result in runs.spread(one, asked, arguments.jobs):

@@ -90,3 +90,18 @@ def test_a_training_that_is_done_is_not_made_again(tmp_path, monkeypatch):
     assert found == {"set": "water", "program": "mace", "minutes": 2.0, "valid": errors}
     (found,) = peer_training.run(parser.parse_args([*words, "--test"]))
     assert found["test"] == errors
+
+
+def test_a_program_that_fails_does_not_keep_the_others_from_training(tmp_path, monkeypatch):
+    def train(job, core, with_test):
+        if job.program == "mace":
+            raise RuntimeError("run.output: mace_run_train ended with code 1")
+        return {"set": job.set, "program": job.program}
+
+    monkeypatch.setattr(peer_training, "train", train)
+    parser = argparse.ArgumentParser()
+    peer_training.add_arguments(parser)
+    words = ["--programs", "mace", "nequip", "--output", str(tmp_path)]
+    failed, trained = peer_training.run(parser.parse_args(words))
+    assert failed["failed"] == "run.output: mace_run_train ended with code 1"
+    assert trained == {"set": "water", "program": "nequip"}

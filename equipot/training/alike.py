@@ -35,8 +35,8 @@ def alike(params: PyTree, model: type[nn.Module], species_table: Sequence[int]) 
     factor = np.linalg.cholesky(elements.similarity(species_table))
 
     def correlated(path: tuple, leaf: Array) -> Array:
-        drawn = bool(np.any(np.ptp(np.asarray(leaf), axis=0) > 0)) if leaf.ndim else False
-        if not drawn or not registry.is_species_table(model, [part.key for part in path]):
+        is_table = registry.is_species_table(model, [part.key for part in path])
+        if not is_table or not np.ptp(np.asarray(leaf), axis=0).any():
             return leaf
         return jnp.tensordot(jnp.asarray(factor, leaf.dtype), leaf, axes=1)
 

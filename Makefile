@@ -3,7 +3,7 @@
 #   make test    the environment, then the tests
 #   make test-newest   a fast part of the tests on the newest Python that is supported and here
 #   make reference   compares with other programs; makes an environment for each, of gigabytes
-.PHONY: water test test-newest lint reference reference-mace reference-nequip docs bench
+.PHONY: water test test-newest lint reference reference-mace reference-nequip reference-foundation docs bench
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -16,6 +16,7 @@ RUN := runs/water
 SPREAD := --dist loadfile --no-loadscope-reorder
 TORCH_TESTS := tests/convert tests/potential
 TORCH ?= torch==2.13.0
+NEQUIX_NEEDS := equinox cloudpickle h5py matscipy tqdm ase-db-backends wandb-osh
 
 water: .venv/.water
 	$(BIN)/equipot-train +experiment=water
@@ -50,7 +51,7 @@ lint: .venv/.test
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-reference: .venv/.reference reference-mace reference-nequip
+reference: .venv/.reference reference-mace reference-nequip reference-foundation
 	$(BIN)/python -m pytest -q -m reference
 
 # mace-torch and nequip need different versions of e3nn.
@@ -59,6 +60,11 @@ reference-mace: .venv-mace/.made
 
 reference-nequip: .venv-nequip/.made
 	.venv-nequip/bin/python -m pytest -q -m reference $(TORCH_TESTS)
+
+# Published potentials beside the programs that wrote them; those of Nequix are looked for in
+# EQUIPOT_FOUNDATION, those of SevenNet in its package.
+reference-foundation: .venv-foundation/.made
+	.venv-foundation/bin/python -m pytest -q -m reference tests/convert/foundation
 
 docs: .venv/.docs
 	$(BIN)/mkdocs build --strict
@@ -96,6 +102,14 @@ bench: .venv/.test
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
 	  -e ".[test,convert]" $(TORCH) $(PROGRAMS)
+	@touch $@
+
+# What nequix says it needs would bring a jax that computes wrong numbers.
+.venv-foundation/.made: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+	  -e ".[test,reference]" $(TORCH) sevenn==0.13.0 $(NEQUIX_NEEDS)
+	$(@D)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps nequix==0.4.5
 	@touch $@
 
 .venv/.docs: pyproject.toml | .venv/.made

@@ -1,4 +1,4 @@
-"""``equipot convert``: a potential of mace-torch or nequip, written as an artefact."""
+"""``equipot convert``: a potential of another program, written as an artefact."""
 
 import argparse
 from pathlib import Path
@@ -7,18 +7,19 @@ from typing import Any
 from equipot import errors
 
 _SUFFIX = ".equipot"
-_ENDINGS = ".nequip.zip", ".zip", ".ckpt", ".model", ".pth", ".pt"
+_ENDINGS = ".nequip.zip", ".zip", ".ckpt", ".model", ".pth", ".pt", ".nqx"
 
 
 def add_parser(commands: Any) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "convert",
-        help="bring over a potential of mace-torch or nequip",
-        description="Reads a model of mace-torch (.model), or a checkpoint (.ckpt) or package"
-        " (.nequip.zip) of nequip, GNN or Allegro, and writes a potential with the same energies,"
-        " which then needs neither. Opening such files takes torch and the program that wrote them"
-        " and runs code in them.",
+        help="bring over a potential of Nequix, SevenNet, mace-torch or nequip",
+        description="Reads a model of Nequix (.nqx), a checkpoint of SevenNet (.pth), a model of"
+        " mace-torch (.model), or a checkpoint (.ckpt) or package (.nequip.zip) of nequip, GNN or"
+        " Allegro, and writes a potential with the same energies, which then needs none of them."
+        " Opening files of mace-torch and nequip takes torch and the program that wrote them and"
+        " runs code in them; those of Nequix and SevenNet are read without.",
     )
     parser.add_argument("model", help="the file to read")
     parser.add_argument(
@@ -30,7 +31,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--trust",
         action="store_true",
-        help="run the code inside the file; needed, and wise only if you know where it comes from",
+        help="run the code inside the file; needed for mace-torch and nequip, and wise only if you"
+        " know where it comes from",
     )
     parser.add_argument(
         "--head", metavar="NAME", help="which one, where a file holds several heads or models"
@@ -52,7 +54,10 @@ def run(options: argparse.Namespace) -> None:
     artefact.save(target, found.potential)
     spec = found.potential.spec
     print(f"{target}: {spec.model_name}, {len(spec.species_table)} elements, {spec.dtype}")
-    print(f"largest differences from the original in float64: {found.differences}")
+    if found.differences is None:
+        print("read number by number, without the program that wrote it: docs/foundation.md")
+    else:
+        print(f"largest differences from the original in float64: {found.differences}")
 
 
 def _target(options: argparse.Namespace) -> Path:

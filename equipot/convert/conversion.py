@@ -13,6 +13,9 @@ from equipot.potential import evaluate
 from equipot.potential.evaluate import HostPrediction
 from equipot.potential.potential import Potential
 
+_READ_DIRECTLY = {files.NEQUIX: "nequix", files.SEVENNET: "sevennet"}
+"""Modules of ``foundation`` by the program whose files they read without it."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Conversion:
@@ -20,21 +23,23 @@ class Conversion:
 
     Attributes:
       potential: With its provenance, in the precision asked for.
-      differences: Between the original and the potential, both in float64.
+      differences: Between the original and the potential, both in float64; None where the file was
+        read without the program that wrote it.
     """
 
     potential: Potential
-    differences: check.Differences
+    differences: check.Differences | None
 
 
 def convert(
     path: str | Path, *, trust: bool, head: str | None = None, dtype: str | None = None
 ) -> Conversion:
-    """Reads a file of mace-torch or nequip and compares what came out with the original.
+    """Reads a file of another program and, where that is opened too, compares with the original.
 
     Args:
       path: The file.
-      trust: Whether the code inside the file may be run, without which it cannot be opened.
+      trust: Whether the code inside a file of mace-torch or nequip may be run, without which it
+        cannot be opened.
       head: Which head of a model of mace-torch, or which model of a file of nequip that holds
         several; needed only there.
       dtype: Precision of the potential, float32 or float64; by default the model's.
@@ -44,6 +49,8 @@ def convert(
         out differs from the original.
     """
     source = files.recognise(path)
+    if source.program in _READ_DIRECTLY:
+        return _convert_directly(source, head, dtype)
     files.check_trust(source, trust)
     is_mace = source.program == files.MACE
     module = files.open_model(source, None if is_mace else head)
@@ -59,6 +66,21 @@ def convert(
     potential = evaluate.cast(potential, dtype or own_dtype)
     return Conversion(
         potential=dataclasses.replace(potential, provenance=provenance), differences=differences
+    )
+
+
+def _convert_directly(source: files.Source, head: str | None, dtype: str | None) -> Conversion:
+    """From a file that holds settings and numbers alone."""
+    if head is not None:
+        raise errors.ConversionError(
+            f"{source.path}: holds one head; leave --head out, received {head!r}"
+        )
+    reader = importlib.import_module(f"equipot.convert.foundation.{_READ_DIRECTLY[source.program]}")
+    potential: Potential = reader.read(source.path)
+    potential = evaluate.cast(potential, dtype or "float32")
+    provenance = _provenance(source, None, "float32", None)
+    return Conversion(
+        potential=dataclasses.replace(potential, provenance=provenance), differences=None
     )
 
 
@@ -106,7 +128,7 @@ def evaluate_original(
 
 
 def _provenance(
-    source: files.Source, head: str | None, dtype: str, differences: check.Differences
+    source: files.Source, head: str | None, dtype: str, differences: check.Differences | None
 ) -> dict[str, Any]:
     return {
         "converted_from": {
@@ -115,7 +137,7 @@ def _provenance(
             "kind": f"{source.kind} of {source.program}",
             "head": head,
             "dtype": dtype,
-            "opened_with": files.versions(source),
+            "opened_with": {} if differences is None else files.versions(source),
         },
-        "largest_differences": dataclasses.asdict(differences),
+        "largest_differences": dataclasses.asdict(differences) if differences else None,
     }

@@ -3,7 +3,8 @@
 What torch saves is a pickle, and a package of nequip is Python source beside one: both are
 programs, and opening them runs them. So a file is first looked at from outside – the names of the
 classes that its pickle asks for stand there in plain text – and opened only for users who say that
-they trust it.
+they trust it. Files of Nequix and SevenNet hold settings and numbers alone; these are read without
+the program (``foundation``), and no trust is asked for.
 """
 
 import dataclasses
@@ -21,6 +22,7 @@ from typing import Any
 from equipot import errors
 
 MACE, NEQUIP, ALLEGRO = "mace-torch", "nequip", "nequip-allegro"
+NEQUIX, SEVENNET = "nequix", "sevenn"
 _REQUIREMENTS = {
     "torch": "torch",
     "mace": MACE,
@@ -30,6 +32,9 @@ _REQUIREMENTS = {
 }
 _COMPILED = "model.so", "model.pt2", "aotinductor"
 _LIGHTNING = "pytorch-lightning_version"
+_SEVENNET = {"model_state_dict", "config", "onehot_to_feature_x.linear.weight"}
+_NEQUIX = b"radial_polynomial_p", b"hidden_irreps"
+_HEADER = 2**20  # bytes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,7 +43,7 @@ class Source:
 
     Attributes:
       path: The file.
-      program: What wrote it: ``mace-torch`` or ``nequip``.
+      program: What wrote it: ``mace-torch``, ``nequip``, ``nequix`` or ``sevenn``.
       kind: What it is, in words: ``model``, ``checkpoint`` or ``package``.
       sha256: Checksum of the file.
     """
@@ -58,15 +63,18 @@ def recognise(path: str | Path) -> Source:
     path = Path(path)
     if not path.is_file():
         raise errors.ConversionError(f"{path}: there is no such file")
+    if _is_nequix(path):
+        return Source(path=path, program=NEQUIX, kind="model", sha256=sha256(path))
     if not zipfile.is_zipfile(path):
         raise errors.ConversionError(
-            f"{path}: expected a model of mace-torch, or a checkpoint or package of nequip, which"
-            " are zip archives; this file is none, or was saved by a torch before 1.6: open it with"
-            " the program that wrote it and save it again with torch.save"
+            f"{path}: expected a model of Nequix (.nqx), or one of mace-torch, or a checkpoint or"
+            " package of nequip, or a checkpoint of SevenNet, which are zip archives; this file is"
+            " none, is cut short, or was saved by a torch before 1.6: open it with the program"
+            " that wrote it and save it again with torch.save"
         )
     with zipfile.ZipFile(path) as archive:
         program, kind = _classify(archive, path)
-    return Source(path=path, program=program, kind=kind, sha256=_sha256(path))
+    return Source(path=path, program=program, kind=kind, sha256=sha256(path))
 
 
 def check_trust(source: Source, trust: bool) -> None:
@@ -136,6 +144,13 @@ def versions(source: Source) -> dict[str, str]:
     return found
 
 
+def _is_nequix(path: Path) -> bool:
+    """Whether the first line is that of a model of Nequix."""
+    with path.open("rb") as file:
+        line = file.readline(_HEADER)
+    return line.startswith(b"{") and any(word in line for word in _NEQUIX)
+
+
 def _classify(archive: zipfile.ZipFile, path: Path) -> tuple[str, str]:
     """Program and kind of an archive, from the names of its parts and of the classes it holds."""
     parts = archive.namelist()
@@ -159,14 +174,17 @@ def _classify(archive: zipfile.ZipFile, path: Path) -> tuple[str, str]:
         return NEQUIP, "checkpoint"
     if any(name.startswith("mace.modules.models.") for name in classes):
         return MACE, "model"
+    if _SEVENNET <= set(names):
+        return SEVENNET, "checkpoint"
     if {"model", "optimizer"} <= set(names):
         raise errors.ConversionError(
             f"{path}: this looks like a checkpoint of mace-torch, which holds weights without the"
             " model they belong to: give the .model file that mace_run_train wrote at its end"
         )
     raise errors.ConversionError(
-        f"{path}: expected a model of mace-torch (.model), or a checkpoint (.ckpt) or package"
-        f" (.nequip.zip) of nequip; found {', '.join(classes[:3]) or 'no pickle'}"
+        f"{path}: expected a model of mace-torch (.model), a checkpoint (.ckpt) or package"
+        f" (.nequip.zip) of nequip, or a checkpoint of SevenNet (.pth); found"
+        f" {', '.join(classes[:3]) or 'no pickle'}"
     )
 
 
@@ -180,7 +198,8 @@ def _names(data: bytes, path: Path) -> list[str]:
         ) from error
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -8,18 +8,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
-from equipot.convert import gnn_layers, torch_modules
+from equipot.convert import gnn_layers, parameters, torch_modules
 from equipot.convert import nequip_layers as layers
 from equipot.convert.nequip import Body, ReadBody, whole
 from equipot.e3.arrays.irreps import Irrep
-from equipot.e3.functions import activations
 from equipot.models import nequip as model
-from equipot.models.context import ModelContext
 from equipot.typing import PyTree
 
 _INPUTS = "type_embed", "spharm", "bessel_encode", "factor"
@@ -49,7 +45,7 @@ def read(body: Body) -> ReadBody:
     by_species = len(norms[0]) > 1
     config = _read_config(body, found, by_species)
     average = 1.0 if by_species else float(norms[0][0] ** -2)
-    params = _zeros(config, len(body.types), average)
+    params = parameters.zeros(model.Model, config, len(body.types), average)
     _fill(params, config, body, found, norms[0])
     return ReadBody(model_name="nequip", config=config, params=params, avg_num_neighbors=average)
 
@@ -120,17 +116,7 @@ def _fill_readout(params: PyTree, readout: layers.Perceptron, scale: float) -> N
         target = params[name]["0e"]
         rows = matrix.shape[0]
         target[:rows] = matrix * scale * math.sqrt(len(target))
-        scale = math.sqrt(activations.second_moment(jax.nn.silu))
-
-
-def _zeros(config: model.Config, num_species: int, average: float) -> PyTree:
-    """Parameters of our model, all zero, float64."""
-    table = tuple(range(1, num_species + 1))  # which they are does not matter here
-    context = ModelContext(species_table=table, avg_num_neighbors=average)
-    ours = model.Model(config=config, context=context)
-    index, vectors = jnp.zeros(2, jnp.int32), jnp.ones((2, 3))
-    shapes = jax.eval_shape(ours.init, jax.random.key(0), vectors, index, index, index)["params"]
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes)
+        scale = 1.0 / parameters.silu_constant()
 
 
 def _embedding(body: Body) -> np.ndarray:

@@ -16,13 +16,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
 from equipot.convert import nequip_layers as layers
-from equipot.convert import torch_modules
+from equipot.convert import parameters, torch_modules
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import activations
 from equipot.typing import PyTree
@@ -122,7 +121,7 @@ def fill(
 def _gate_scale(gate: Any, irreps: Mapping[Irrep, int], place: str) -> dict[Irrep, float]:
     """Constants of their activations over those of ours."""
     own = {
-        "silu": activations.second_moment(jax.nn.silu) ** -0.5,
+        "silu": parameters.silu_constant(),
         "tanh": activations.second_moment(jnp.tanh) ** -0.5,
     }
     scale = {}
@@ -167,12 +166,8 @@ def _fill_convolution(
     target: PyTree, layer: Layer, basis_ratio: float, columns: Mapping[Irrep, np.ndarray]
 ) -> None:
     """The radial network and the linear map after the sum, path by path."""
-    silu = math.sqrt(activations.second_moment(jax.nn.silu))
-    factor = basis_ratio
-    for i, matrix in enumerate(layer.radial.matrices[:-1]):
-        target["radial"][f"hidden_{i}"][...] = matrix * factor * math.sqrt(len(matrix))
-        factor = silu
-    last = layer.radial.matrices[-1] * factor * math.sqrt(len(layer.radial.matrices[-1]))
+    place = f"{layer.place}.conv.edge_mlp"
+    last = parameters.fill_hidden(target["radial"], layer.radial.matrices, basis_ratio, place)
     fan_in: dict[str, int] = {}
     for name, weight in target["linear_down"].items():
         end = name.rpartition("_")[2]

@@ -55,23 +55,29 @@ def bessel_basis(
     exponent: int,
     *,
     trainable: bool = False,
+    xplor_start: float | None = None,
 ) -> Float[Array, "edges basis"]:
-    """Bessel functions of the distance times the polynomial envelope, zero beyond the cutoff.
+    """Bessel functions of the distance times an envelope, zero beyond the cutoff.
 
     Args:
       module: The model; where they are trainable it gets the parameter ``bessel_roots``.
       lengths: Å.
       number: How many functions.
       cutoff: Å.
-      exponent: Exponent p of the envelope.
+      exponent: Exponent p of the polynomial envelope.
       trainable: Whether the frequencies are parameters.
+      xplor_start: Å; where the envelope of XPLOR begins to fall, which then takes its place.
     """
     if trainable:
         roots = module.param("bessel_roots", radial.whole_numbers, (number,), lengths.dtype)
         basis = radial.bessel_with_roots(lengths, roots, cutoff)
     else:
         basis = radial.bessel(lengths, number, cutoff)
-    return basis * radial.polynomial_cutoff(lengths, cutoff, exponent)[:, None]
+    if xplor_start is None:
+        envelope = radial.polynomial_cutoff(lengths, cutoff, exponent)
+    else:
+        envelope = radial.xplor_cutoff(lengths, cutoff, xplor_start)
+    return basis * envelope[:, None]
 
 
 def embedding(

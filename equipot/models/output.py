@@ -123,6 +123,8 @@ def check_irreps(module: nn.Module, name: str, irreps: str, known: Mapping[Irrep
 
 def _advice(config: Any, irrep: Irrep) -> str:
     """What to set, from the settings that models have by custom."""
+    if getattr(config, "symmetry", "o3") == "so3":
+        return "model.symmetry=so3 knows no parity: leave it out"
     if irrep.p != (-1) ** irrep.l:
         return (
             "such have nequip and mace with model.parity=true and enough layers"

@@ -56,7 +56,8 @@ def for_species(model_config: Any, num_species: int) -> Any:
 
     With more than eight, those of a model that can share matrices among species say that they do.
     """
-    is_open = getattr(model_config, _SHARED, 0) is None
+    mixed = getattr(model_config, "self_connection", "by_species") == "by_species"
+    is_open = getattr(model_config, _SHARED, 0) is None and mixed
     if not is_open or num_species <= FEW_SPECIES:
         return model_config
     return dataclasses.replace(model_config, **{_SHARED: FEW_SPECIES})

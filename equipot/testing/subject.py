@@ -48,6 +48,7 @@ class Subject:
       cutoff: Å.
       species_table: Atomic numbers.
       anchored: Whether an atom without neighbors is promised to have its reference energy exactly.
+      inverts: Whether mirror images are promised the same energy.
       quantities: What it predicts beside energy, forces and stress.
       directed_atoms: ``directed_energy`` with the values of the quantities, as
         ``potential.make_atoms`` gives both; needed where there are any.
@@ -62,6 +63,7 @@ class Subject:
     cutoff: float
     species_table: tuple[int, ...] = SPECIES_TABLE
     anchored: bool = False
+    inverts: bool = True
     quantities: tuple[Quantity, ...] = ()
     directed_atoms: Callable[..., Any] | None = None
     optimize: bool = True
@@ -274,6 +276,7 @@ def subject_of(
         cutoff=spec.cutoff,
         species_table=spec.species_table,
         anchored=spec.anchor_isolated,
+        inverts=getattr(model_config, "symmetry", "o3") == "o3",
     )
 
 

@@ -33,6 +33,10 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "trained": {"trainable_bessel": True, "species_norm": True, "readout_widths": (6,)},
         "shared": {"shared_matrices": 3},
         "parity": {"parity": True},
+        "norm": {"norm": "rms", "self_connection": "common"},
+        "rotations": {"symmetry": "so3", "lmax": 1, "num_layers": 3},
+        "xplor": {"xplor_start": 2.4},
+        "heads": {"heads": ("first", "second")},
     },
 }
 """Changed settings, by model and name; ``heads`` are levels of theory, not the model's own."""

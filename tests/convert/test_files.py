@@ -57,7 +57,7 @@ def test_other_archives_are_refused(parts: dict[str, bytes], message: str, tmp_p
 def test_what_is_no_archive_is_refused(tmp_path: pathlib.Path):
     path = tmp_path / "old.model"
     path.write_bytes(MACE)
-    with pytest.raises(errors.ConversionError, match=r"which are zip archives; this file is none"):
+    with pytest.raises(errors.ConversionError, match="which are zip archives; this file is none"):
         files.recognise(path)
     with pytest.raises(errors.ConversionError, match="there is no such file"):
         files.recognise(tmp_path / "none.model")

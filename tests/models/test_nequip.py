@@ -9,7 +9,8 @@ import pytest
 
 from equipot import errors, testing
 from equipot.e3.arrays.irreps import Irrep
-from equipot.models import nequip
+from equipot.e3.nn.channel_norm import ChannelNorm
+from equipot.models import nequip, registry
 from tests.models import molecules
 from tests.models.molecules import (
     POSITIONS,
@@ -43,6 +44,15 @@ def initialise(config, dtype="float32", avg_num_neighbors=2.0):
         ({"num_channels": (8, 4), "lmax": 2}, r"expected one number, or 3 for the degrees 0 to 2"),
         ({"num_channels": (8, 0), "lmax": 1}, r"num_channels: expected positive numbers"),
         ({"embedding_channels": 0}, r"model\.embedding_channels: expected at least 1, or none"),
+        ({"parity": True, "symmetry": "so3"}, r"model\.parity: expected false with .*symmetry=so3"),
+        (
+            {"self_connection": "common", "shared_matrices": 3},
+            "no species has a say",
+        ),
+        (
+            {"xplor_start": 5.0},
+            r"xplor_start: expected a distance from 0 to below the cutoff",
+        ),
     ],
 )
 def test_wrong_setting_is_explained(wrong, message):
@@ -57,6 +67,33 @@ def test_hidden_irreps_follow_degree_and_parity():
     assert set(both) == {Irrep("0e"), Irrep("0o"), Irrep("1o"), Irrep("1e")}
 
 
+def test_without_parity_all_irreps_are_even():
+    found = nequip.Config(lmax=2, num_channels=(8, 4, 2), symmetry="so3").irreps
+    assert found == {Irrep("0e"): 8, Irrep("1e"): 4, Irrep("2e"): 2}
+
+
+def test_many_species_leave_common_matrices_alone():
+    common = nequip.Config(self_connection="common")
+    assert registry.for_species(common, 89) == common
+    assert registry.for_species(nequip.Config(), 89).shared_matrices == registry.FEW_SPECIES
+
+
+def test_the_norm_leaves_features_of_mean_square_one():
+    rng = np.random.default_rng(0)
+    features = {
+        Irrep("0e"): jnp.asarray(3.0 * rng.normal(size=(5, 1, 8)), jnp.float32),
+        Irrep("1o"): jnp.asarray(0.2 * rng.normal(size=(5, 3, 2)), jnp.float32),
+    }
+    norm = ChannelNorm()
+    params = norm.init(jax.random.key(0), features)
+    found = norm.apply(params, features)
+    squares = [np.mean(np.square(x), axis=(1, 2)) for x in found.values()]
+    testing.assert_close(np.mean(squares, axis=0), np.ones(5), testing.F32, "mean square")
+    zero = jax.tree.map(jnp.zeros_like, features)
+    slope = jax.grad(lambda f: sum(jnp.sum(x) for x in norm.apply(params, f).values()))(zero)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(slope))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -64,6 +101,7 @@ def test_hidden_irreps_follow_degree_and_parity():
         {"lmax": 0},
         {"num_layers": 1},
         {"num_channels": (4, 2), "readout_widths": (6,)},
+        {"norm": "rms", "self_connection": "common", "xplor_start": 2.0},
     ],
     ids=str,
 )

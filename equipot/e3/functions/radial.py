@@ -120,6 +120,24 @@ def polynomial_cutoff(r: Distances, cutoff: int | float, p: int = 6) -> Float[Ar
     return poly_envelope(p - 1, 2, cutoff)(r)
 
 
+def xplor_cutoff(r: Distances, cutoff: int | float, start: int | float) -> Float[Array, "*batch"]:
+    """Envelope u(r) that is 1 up to a distance and falls to 0 at the cutoff c.
+
+    u(r) = (c² - r²)² (c² + 2r² - 3s²) / (c² - s²)³ from s = ``start`` to c. Value and slope are
+    continuous at both ends; the curvature jumps there.
+
+    Args:
+      r: Distances, non-negative.
+      cutoff: Distance beyond which the envelope is zero, positive.
+      start: Distance up to which it is one, below the cutoff.
+
+    Reference: Brooks et al. 1983 (CHARMM), J. Comput. Chem. 4, 187. DOI 10.1002/jcc.540040211
+    """
+    c, s = float(cutoff) ** 2, float(start) ** 2
+    square = jnp.clip(floats(r) ** 2, s, c)
+    return (c - square) ** 2 * (c + 2.0 * square - 3.0 * s) * (1.0 / (c - s) ** 3)
+
+
 @also_named(x_max="cutoff")
 def poly_envelope(
     n0: int, n1: int, cutoff: int | float = 1.0

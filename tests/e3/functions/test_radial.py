@@ -252,3 +252,20 @@ def test_distances_may_be_plain_numbers():
         expected = function(jnp.array(1.0))
         for r in (1.0, 1, np.float32(1.0), np.ones((), np.int32)):
             np.testing.assert_allclose(function(r), expected, rtol=1e-6)
+
+
+def test_xplor_cutoff_is_flat_then_falls_with_continuous_slope():
+    with jax.enable_x64(True):
+        start, cutoff = 4.5, 5.0
+
+        def u(r):
+            return radial.xplor_cutoff(r, cutoff, start)
+
+        ends = np.array([0.0, 3.0, start, cutoff, 6.0])
+        np.testing.assert_allclose(u(ends), [1.0, 1.0, 1.0, 0.0, 0.0], atol=1e-15)
+        np.testing.assert_allclose(jax.vmap(jax.grad(u))(ends), 0.0, atol=1e-14)
+        r = np.linspace(start, cutoff, 50)
+        c, s, q = cutoff**2, start**2, r**2
+        expected = (c - q) ** 2 * (c + 2 * q - 3 * s) / (c - s) ** 3
+        np.testing.assert_allclose(u(r), expected, atol=1e-14)
+        assert np.all(np.diff(u(r)) < 0)

@@ -1,0 +1,1 @@
+"""Published foundation potentials, read without the programs that wrote them."""

@@ -36,6 +36,10 @@ class ConversionError(EquipotError, ValueError):
     """A potential of another program cannot be read, or not exactly."""
 
 
+class DownloadError(EquipotError):
+    """A file could not be fetched, or is another one than was asked for."""
+
+
 class NonFiniteError(EquipotError, ArithmeticError):
     """Training met a loss or a gradient that is not finite."""
 

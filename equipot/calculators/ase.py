@@ -71,7 +71,8 @@ class EquipotCalculator(Calculator):
         """Reads the potential and puts its parameters on the device.
 
         Args:
-          potential: A ``.equipot`` file, or a potential in memory. The probe stored in a file is
+          potential: A ``.equipot`` file, the name of a published potential that ``equipot
+            download`` fetched, or a potential in memory. The probe stored in a file is
             checked after the first calculation, in the program compiled for it.
           dtype: "float32" or "float64"; None for the potential's own.
           skin: Width in Å by which the neighbor list exceeds the cutoff: a wider list has more

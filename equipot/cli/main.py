@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import console, convert, evaluate, info, md, relax
+from equipot.cli import console, convert, download, evaluate, info, md, relax
 
 PROGRAM = "equipot"
 EPILOG = """\
@@ -15,6 +15,7 @@ examples:
   equipot md water.equipot start.xyz --temperature 300 --time 10
   equipot relax water.equipot start.xyz --output relaxed.extxyz
   equipot convert MACE.model --trust
+  equipot download nequix-mp-1
 
 A potential is trained by equipot-train; in Python, and in anything ASE drives, it is
   from equipot import EquipotCalculator
@@ -43,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, md, relax, convert):
+    for command in (info, evaluate, md, relax, convert, download):
         command.add_parser(commands)
     return parser

@@ -28,14 +28,14 @@ from equipot import config, errors
 from equipot.data.distance_range import DistanceRange
 from equipot.data.structure import Structure
 from equipot.models import registry
-from equipot.potential import archive, arrays, checks, evaluate, probe
+from equipot.potential import archive, arrays, checks, evaluate, known, probe
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.store import host_graph
 from equipot.typing import PyTree
 
 KIND = "equipot potential"
 FORMAT_VERSION = 1
-SUFFIX = ".equipot"
+SUFFIX = known.SUFFIX
 DISTANCE_RANGE = "distance_range.json"
 UNITS = {
     "length": "Å",
@@ -120,7 +120,7 @@ def load(path: str | Path, verify: bool = True) -> Potential:
     """Reads a potential and checks it.
 
     Args:
-      path: Name of the file.
+      path: Name of the file, or of a published potential that was fetched.
       verify: Whether the stored probe is evaluated and compared, which compiles a small program
         (some seconds); checksums are always checked. ``EquipotCalculator`` does it in its own
         program, at no cost.
@@ -143,7 +143,7 @@ def read(path: str | Path) -> Artefact:
       ArtefactError: If the file is missing, foreign, damaged, of a newer format, or of an unknown
         model.
     """
-    path = Path(path)
+    path = known.resolve(path)
     version, parts = archive.read_archive(path, KIND, FORMAT_VERSION)
     unknown = [name for name in parts if name not in _PARTS and not name.startswith(_FOLDERS)]
     if unknown:

@@ -285,8 +285,9 @@ class TrainConfig:
       name: Name of the run and of its potential, ``<name>.equipot``, default run.
       seed: Seed of the initial parameters and of the order of the structures, default 0.
       run_dir: Folder of the run; null for ``runs/<name>``, default null.
-      init_from: A potential (``*.equipot``) whose model and parameters training starts from; null
-        to draw parameters at random, default null.
+      init_from: A potential (``*.equipot``, or the name of one that ``equipot download`` fetched)
+        whose model and parameters training starts from; null to draw parameters at random, default
+        null.
       data: Where the structures come from.
       model: Name of the architecture and its own keys.
       potential: What every model shares: precision, reference energies, scale.

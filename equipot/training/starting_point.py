@@ -12,7 +12,7 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
 from equipot.models import registry
-from equipot.potential import artefact, binding, evaluate, references
+from equipot.potential import artefact, binding, evaluate, known, references
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.quantities import DERIVED, Quantity
@@ -66,7 +66,7 @@ def find(
     """
     name, model_config = model or registry.config_from_mapping(config.model)
     if config.init_from is not None:
-        path = Path(config.init_from).expanduser()
+        path = known.resolve(config.init_from)
         return _from_potential(config, dataset, (name, model_config), path)
     table, heads = statistics.species_table(dataset.train), statistics.heads(dataset.train)
     return StartingPoint(

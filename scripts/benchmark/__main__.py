@@ -8,6 +8,7 @@
     python -m scripts.benchmark optimizers
     python -m scripts.benchmark training --sets ethanol water --minutes 5
     python -m scripts.benchmark peer_training --sets ethanol water --minutes 20
+    python -m scripts.benchmark foundation --atoms 96 960
 
 Parameters are random, which does not change the time. Times are medians with their extremes, each
 after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
@@ -27,7 +28,16 @@ import jax
 from equipot import files
 from equipot.cli import console
 from equipot.training import folder
-from scripts.benchmark import degrees, layers, models, optimizers, peer_training, profile, training
+from scripts.benchmark import (
+    degrees,
+    foundation,
+    layers,
+    models,
+    optimizers,
+    peer_training,
+    profile,
+    training,
+)
 
 COMMANDS = {
     "models": models,
@@ -37,6 +47,7 @@ COMMANDS = {
     "optimizers": optimizers,
     "training": training,
     "peer_training": peer_training,
+    "foundation": foundation,
 }
 
 

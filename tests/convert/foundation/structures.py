@@ -20,7 +20,7 @@ def compared() -> dict[str, Atoms]:
     perovskite = ase.spacegroup.crystal(
         ("Ba", "Ti", "O"),
         [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0)],
-        221,
+        spacegroup=221,
         cellpar=[4.0] * 3 + [90] * 3,
     )
     oxide = ase.build.bulk("MgO", "rocksalt", 4.3, cubic=True)

@@ -36,14 +36,20 @@ def directed(
     return pairs.both_ways(edge_vectors, senders, receivers)
 
 
-def harmonics(edge_vectors: Float[Array, "edges 3"], lmax: int) -> dict[Irrep, Components]:
+def harmonics(
+    edge_vectors: Float[Array, "edges 3"], lmax: int, *, solid: bool = False
+) -> dict[Irrep, Components]:
     """Spherical harmonics of the directions up to a degree, 0e, 1o, 2e and on.
 
     Args:
       edge_vectors: Å.
       lmax: Highest degree.
+      solid: Whether those of degree l are multiplied by the length in Å to the power of l.
     """
     degrees: Any = spherical_harmonics_components(radial.safe_normalize(edge_vectors), lmax)
+    if solid:
+        lengths = radial.safe_norm(edge_vectors)
+        degrees = [[lengths**l * y for y in components] for l, components in enumerate(degrees)]
     return {Irrep(l, (-1) ** l): components for l, components in enumerate(degrees)}
 
 

@@ -38,6 +38,7 @@ class Config:
         equivariant under inversion.
       symmetry: "o3" for rotations and inversion; "so3" for rotations alone: features have no
         parity, so that vectors multiply to vectors, and mirror images may have different energies.
+      solid_harmonics: Whether harmonics of degree l grow with the l-th power of the distance.
       num_radial_basis: Number of Bessel functions.
       polynomial_cutoff: Exponent p of the envelope.
       xplor_start: Distance in Å from which messages fade out; in the place of the polynomial, which
@@ -62,6 +63,7 @@ class Config:
     num_channels: int | tuple[int, ...] = 32
     parity: bool = False
     symmetry: Literal["o3", "so3"] = "o3"
+    solid_harmonics: bool = False
     num_radial_basis: int = 8
     polynomial_cutoff: int = 6
     xplor_start: float | None = None
@@ -247,7 +249,7 @@ class Model(nn.Module):
             trainable=config.trainable_bessel,
             xplor_start=config.xplor_start,
         )
-        edge_sh = edges.harmonics(edge_vectors, config.lmax)
+        edge_sh = edges.harmonics(edge_vectors, config.lmax, solid=config.solid_harmonics)
         if config.symmetry == "so3":
             edge_sh = {Irrep(irrep.l, 1): sh for irrep, sh in edge_sh.items()}
         width = config.embedding_channels or config.widths[0]

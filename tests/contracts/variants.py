@@ -35,7 +35,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "parity": {"parity": True},
         "norm": {"norm": "rms", "self_connection": "common"},
         "rotations": {"symmetry": "so3", "lmax": 1, "num_layers": 3},
-        "xplor": {"xplor_start": 2.4},
+        "xplor": {"xplor_start": 2.4, "solid_harmonics": True},
         "heads": {"heads": ("first", "second")},
     },
 }

@@ -196,7 +196,7 @@ def test_a_file_inside_a_package_is_fetched_by_pip(
     with pytest.raises(errors.DownloadError, match=r"has no weights/large\.nqx"):
         download.download(other)
     gone = dataclasses.replace(packed, package="weights-of-tests==2.0")
-    with pytest.raises(errors.DownloadError, match="pip says: .*No matching distribution"):
+    with pytest.raises(errors.DownloadError, match=r"pip says: .*No matching distribution"):
         download.download(gone)
 
 

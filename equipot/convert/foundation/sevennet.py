@@ -37,7 +37,6 @@ _SETTINGS = {  # what our model has no other form of
     "act_radial": "silu",
     "act_scalar": {"e": "silu", "o": "tanh"},
     "act_gate": {"e": "silu", "o": "tanh"},
-    "_normalize_sph": True,
 }
 _SORTED_SINCE = (0, 11)  # version that sorts radial weights by output
 _FORMER_NAMES = {
@@ -189,6 +188,7 @@ class _Checkpoint:
             lmax=lmax,
             num_channels=widths[0] if len(set(widths)) == 1 else widths,
             symmetry="so3",
+            solid_harmonics=not settings.get("_normalize_sph", _is_late(settings)),
             num_radial_basis=int(basis.get("bessel_basis_num", 8)),
             polynomial_cutoff=6 if is_xplor else int(envelope.get("poly_cut_p_value", 6)),
             xplor_start=float(envelope["cutoff_on"]) if is_xplor else None,
@@ -238,8 +238,7 @@ class _Checkpoint:
         for i, shape in enumerate(itertools.pairwise(widths)):
             matrix = self._array(f"{index}_convolution.weight_nn.layer{i}.weight", shape)
             found.append(matrix / math.sqrt(shape[0]) * (_SILU if i else 1.0))
-        version = tuple(int(part) for part in str(self._settings["version"]).split(".")[:2])
-        order = by_output if version >= _SORTED_SINCE else couplings
+        order = by_output if _version(self._settings) >= _SORTED_SINCE else couplings
         starts, start = {}, 0
         for path in order:
             starts[path] = start
@@ -289,6 +288,15 @@ class _Checkpoint:
     def _array(self, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
         """Weights of a name, in float64."""
         return parameters.numbers(self._state.get(name), shape, f"{self._path}, {name}")
+
+
+def _is_late(settings: Mapping[str, Any]) -> bool:
+    """Whether the version is one that has unit vectors where nothing is said of them."""
+    return _version(settings) >= (0, 10)
+
+
+def _version(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(settings["version"]).split(".")[:2])
 
 
 def _current_name(name: str) -> str:

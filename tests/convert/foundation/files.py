@@ -193,6 +193,7 @@ def sevennet_state(settings: Mapping[str, Any] = SETTINGS, seed: int = 0) -> dic
 def write_sevennet(path: Path, state: Any = None, extra: Any = None, **changes: Any) -> Path:
     """Writes a checkpoint as ``torch.save`` does; weights are random by default."""
     settings = {**SETTINGS, **changes}
+    settings = {name: value for name, value in settings.items() if value is not None}
     found = sevennet_state(settings) if state is None else state
     checkpoint = {"model_state_dict": OrderedDict(found), "config": settings, "epoch": 3}
     write_torch(path, checkpoint if extra is None else {**checkpoint, "extra": extra})

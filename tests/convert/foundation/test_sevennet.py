@@ -82,7 +82,7 @@ def test_the_command_needs_no_trust(
         ({"lmax_edge": 3}, "expected lmax_edge and lmax_node: 2"),
         ({"_type_map": {14: 0, 1: 1, 8: 3}}, "expected _type_map: an index"),
         ({"num_convolution_layer": 4}, "expected irreps_manual: irreps for 4 layers"),
-        ({"cutoff": None}, "its settings are not those of the versions"),
+        ({"cutoff": "far"}, "its settings are not those of the versions"),
         ({"weight_nn_hidden_neurons": [6, 7]}, "layer1.weight: expected numbers of shape (6, 7)"),
     ],
 )

@@ -288,6 +288,8 @@ class TrainConfig:
       init_from: A potential (``*.equipot``, or the name of one that ``equipot download`` fetched)
         whose model and parameters training starts from; null to draw parameters at random, default
         null.
+      init_elements: Which elements the potential knows that training starts from ``init_from``: all
+        that it knew and those of the data, or those of the data alone, default all.
       data: Where the structures come from.
       model: Name of the architecture and its own keys.
       potential: What every model shares: precision, reference energies, scale.
@@ -301,6 +303,7 @@ class TrainConfig:
     seed: int = 0
     run_dir: str | None = None
     init_from: str | None = None
+    init_elements: Literal["all", "data"] = "all"
     data: data_config.DataConfig
     model: Mapping[str, Any]
     potential: potential_config.PotentialConfig = dataclasses.field(

@@ -12,7 +12,7 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
 from equipot.models import registry
-from equipot.potential import artefact, binding, evaluate, known, references
+from equipot.potential import artefact, binding, evaluate, known, references, species
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.quantities import DERIVED, Quantity
@@ -20,6 +20,11 @@ from equipot.store import statistics
 from equipot.store.graph_store import GraphStore
 from equipot.store.host_graph import ONE_HEAD
 from equipot.training.config import TrainConfig
+
+DEFAULT_MODEL = "mace"
+"""The one that ``configs/train.yaml`` chooses."""
+
+_MOST_BINDING = 15.0  # eV per atom; no solid or molecule is bound by more
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,18 +106,16 @@ def _from_potential(
     config: TrainConfig, dataset: Dataset, model: tuple[str, Any], path: Path
 ) -> StartingPoint:
     potential = evaluate.cast(artefact.load(path), config.potential.dtype)
+    of_model = _check_model(model, potential.spec, path)
+    _check_added(config.potential, potential.spec, path)
+    untrained = _check_quantities(config.data.declared, potential.spec, path)
+    potential, new, of_elements = _with_elements(config, dataset, potential)
     spec = potential.spec
-    _check_model(model, spec.model_name, spec.model_config, path)
-    _check_added(config.potential, spec, path)
-    untrained = _check_quantities(config.data.declared, spec, path)
-    unknown = sorted(set(statistics.species_table(dataset.train)) - set(spec.species_table))
-    if unknown:
-        raise errors.DataError(
-            f"init_from: {path} does not know {', '.join(map(symbol, unknown))} of the training"
-            f" split, only {', '.join(map(symbol, spec.species_table))}; remove those structures,"
-            " or train a new potential"
-        )
+    if new and config.potential.reference_energies == "auto":
+        fitted = dataclasses.replace(config.potential, reference_energies="least_squares")
+        config = dataclasses.replace(config, potential=fitted)
     energies, shift, graphs, notes = _adapted(config, dataset, potential)
+    _check_energies(dataset, spec, energies, path)
     return StartingPoint(
         model_name=spec.model_name,
         model_config=spec.model_config,
@@ -123,6 +126,8 @@ def _from_potential(
             scale=np.asarray(potential.params["scale"]),
             notes=(
                 f"Training starts from {path}, with its parameters and settings",
+                *of_model,
+                *of_elements,
                 *untrained,
                 *notes,
             ),
@@ -143,15 +148,64 @@ def _from_potential(
     )
 
 
-def _check_model(given: tuple[str, Any], name: str, model_config: Any, path: Path) -> None:
-    """Refuses settings of the model that are neither those of the potential nor the defaults."""
+def _with_elements(
+    config: TrainConfig, dataset: Dataset, potential: Potential
+) -> tuple[Potential, bool, tuple[str, ...]]:
+    """The potential for the elements that are wanted of it, whether some are new, and sentences."""
+    known, there = potential.spec.species_table, statistics.species_table(dataset.train)
+    wanted = there if config.init_elements == "data" else tuple(sorted({*known, *there}))
+    if wanted == known:
+        return potential, False, ()
+    potential, sources = species.with_species(potential, wanted)
+    notes = [
+        f"{symbol(new)} is new to it and begins as {symbol(source)}, the most similar it knows"
+        for new, source in sources.items()
+    ]
+    if left := len(set(known) - set(wanted)):
+        names = ", ".join(map(symbol, wanted))
+        notes.append(f"It keeps the elements of the training split, {names}, and loses {left}")
+    if sources and config.potential.reference_energies == "auto":
+        notes.append(
+            "Reference energies are fitted by least squares, since those of new elements are not"
+            " known; potential.reference_energies=isolated takes them from isolated atoms"
+        )
+    return potential, bool(sources), tuple(notes)
+
+
+def _check_energies(
+    dataset: Dataset, spec: PotentialSpec, energies: np.ndarray, path: Path
+) -> None:
+    """Refuses labels that no binding explains: of another program, or with other references."""
+    table = np.asarray(energies, np.float64).reshape(len(spec.heads), -1)
+    each = []
+    for s in dataset.train:
+        if s.energy_weight > 0:
+            head = spec.heads.index(s.head) if len(spec.heads) > 1 else 0
+            atoms = np.searchsorted(spec.species_table, s.atomic_numbers)
+            each.append((s.energy - table[head][atoms].sum()) / len(atoms))
+    if each and abs(np.median(each)) > _MOST_BINDING:
+        raise errors.DataError(
+            f"data.train: energies differ from the reference energies of init_from={path} by"
+            f" {np.median(each):.1f} eV per atom (median), more than any binding; the labels are of"
+            " another level of theory or program. Set potential.reference_energies=least_squares,"
+            " or isolated where there are isolated atoms"
+        )
+
+
+def _check_model(given: tuple[str, Any], spec: PotentialSpec, path: Path) -> tuple[str, ...]:
+    """Refuses settings of the model that are neither those of the potential nor the defaults.
+
+    A model that nobody chose gives way to that of the potential, which is said.
+    """
     given_name, wanted = given
+    name, model_config, defaults = spec.model_name, spec.model_config, type(wanted)()
     if given_name != name:
+        if given_name == DEFAULT_MODEL and wanted == defaults:
+            return (f"The model is that of the potential, {name}, not {given_name}",)
         raise errors.ConfigError(
             f"model: init_from={path} is a potential of model {name}, received {given_name}; set"
             f" model={name}"
         )
-    defaults = type(wanted)()
     for field in dataclasses.fields(wanted):
         value, stored = getattr(wanted, field.name), getattr(model_config, field.name)
         if value not in (stored, getattr(defaults, field.name)):
@@ -159,6 +213,7 @@ def _check_model(given: tuple[str, Any], name: str, model_config: Any, path: Pat
                 f"model.{field.name}: init_from={path} has {stored}, received {value}; leave the"
                 " model's settings out, they are those of the potential"
             )
+    return ()
 
 
 def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> None:
@@ -248,5 +303,5 @@ def _adapted(
 def _references(structure: Structure, spec: PotentialSpec) -> float:
     """The sum of the potential's reference energies of a structure's atoms."""
     head = spec.heads.index(structure.head) if len(spec.heads) > 1 else 0
-    species = np.searchsorted(spec.species_table, structure.atomic_numbers)
-    return float(spec.references[head][species].sum())
+    atoms = np.searchsorted(spec.species_table, structure.atomic_numbers)
+    return float(spec.references[head][atoms].sum())

@@ -121,11 +121,64 @@ def test_a_setting_that_is_not_the_files_is_refused(saved, frames):
         starting_point.find(other, frames)
 
 
-def test_an_element_that_the_file_does_not_know_is_named(saved, frames, lennard_jones):
-    numbers = np.full(len(lennard_jones[0].atomic_numbers), 10)
-    strange = dataclasses.replace(lennard_jones[0], atomic_numbers=numbers)
-    with pytest.raises(errors.DataError, match=r"does not know Ne .* only Ar, Kr"):
-        starting_point.find(settings(init_from=str(saved[0])), made_of([strange], frames.valid))
+def test_a_new_element_begins_as_the_most_similar_one(saved, frames):
+    """Xenon as krypton, and what it is bound by is fitted."""
+    path, first = saved
+    krypton = [np.where(s.atomic_numbers == 36, 54, s.atomic_numbers) for s in frames.train]
+    xenon = [
+        dataclasses.replace(s, atomic_numbers=z) for s, z in zip(frames.train, krypton, strict=True)
+    ]
+    begun = starting_point.find(settings(init_from=str(path)), made_of(xenon, frames.valid))
+    assert begun.species_table == (18, 36, 54)
+    notes = " ".join(begun.references.notes)
+    assert "Xe is new to it and begins as Kr" in notes and "fitted by least squares" in notes
+    embedding = begun.potential.params["model"]["embedding"]
+    np.testing.assert_array_equal(embedding[2], embedding[1])
+    np.testing.assert_array_equal(embedding[:2], first.params["model"]["embedding"])
+    known = evaluate.evaluate(artefact.load(path), frames.valid)
+    again = evaluate.evaluate(begun.potential, frames.valid)
+    for a, b in zip(known, again, strict=True):
+        np.testing.assert_allclose(a.forces, b.forces, rtol=1e-5, atol=1e-6)
+
+
+def test_the_potential_may_be_cut_to_the_elements_of_the_data(saved, frames):
+    path, first = saved
+    argon = [
+        dataclasses.replace(s, atomic_numbers=np.full(len(s.atomic_numbers), 18))
+        for s in frames.train
+    ]
+    all_of_it = starting_point.find(settings(init_from=str(path)), made_of(argon, argon))
+    assert all_of_it.species_table == (18, 36)
+    chosen = settings(init_from=str(path), init_elements="data")
+    cut = starting_point.find(chosen, made_of(argon, argon))
+    assert cut.species_table == (18,)
+    assert any("elements of the training split, Ar, and loses 1" in n for n in cut.references.notes)
+    whole, less = (evaluate.evaluate(p, argon) for p in (artefact.load(path), cut.potential))
+    for a, b in zip(whole, less, strict=True):
+        assert a.energy == pytest.approx(b.energy, abs=1e-5)
+        np.testing.assert_allclose(a.forces, b.forces, rtol=1e-5, atol=1e-6)
+
+
+def test_labels_far_from_the_reference_energies_are_refused(saved, frames):
+    far = [
+        dataclasses.replace(s, energy=s.energy - 100.0 * len(s.atomic_numbers))
+        for s in frames.train
+    ]
+    given = made_of(far, frames.valid)
+    with pytest.raises(errors.DataError, match=r"by -100\.\d eV per atom .*=least_squares"):
+        starting_point.find(settings(init_from=str(saved[0])), given)
+    fitted = settings(init_from=str(saved[0]), potential={"reference_energies": "least_squares"})
+    assert starting_point.find(fitted, given).potential is not None
+
+
+def test_a_model_that_nobody_chose_is_that_of_the_file(saved, frames):
+    path = str(saved[0])
+    begun = starting_point.find(settings(init_from=path, model={"name": "mace"}), frames)
+    assert begun.model_name == "nequip"
+    assert any("that of the potential, nequip, not mace" in note for note in begun.references.notes)
+    chosen = settings(init_from=path, model={"name": "mace", "lmax": 1})
+    with pytest.raises(errors.ConfigError, match="set model=nequip"):
+        starting_point.find(chosen, frames)
 
 
 def test_a_file_that_is_not_there_is_named(frames):

@@ -160,6 +160,9 @@ class OptimizerConfig:
         and kept; null for none, default 0.999.
       plateau_factor: What plateau multiplies the rate with, default 0.5.
       plateau_patience: Validations without a better loss before plateau does so, default 10.
+      freeze: Groups of parameters that stay as they are, by names of the model's parameters or how
+        these begin: embedding, radial, interaction_0, readout, …; with ``init_from`` alone, default
+        none.
       soap: Settings of soap.
     """
 
@@ -173,6 +176,7 @@ class OptimizerConfig:
     ema_decay: float | None = 0.999
     plateau_factor: float = 0.5
     plateau_patience: int = 10
+    freeze: tuple[str, ...] = ()
     soap: SoapConfig = dataclasses.field(default_factory=SoapConfig)
 
     def __post_init__(self) -> None:
@@ -321,6 +325,11 @@ class TrainConfig:
         _check(usable, "name", expected, self.name[:_LONGEST_NAME])
         _check(self.seed >= 0, "seed", "a number of at least 0", self.seed)
         _check("name" in self.model, "model", "the key 'name'", dict(self.model))
+        if self.optimizer.freeze and self.init_from is None:
+            raise errors.ConfigError(
+                f"optimizer.freeze: expected none without init_from, received"
+                f" {list(self.optimizer.freeze)}: parameters at random would stay so"
+            )
         object.__setattr__(self, "loss", self.loss.completed(self.data.quantities))
 
     @property

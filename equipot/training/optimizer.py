@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import jax
@@ -51,15 +51,21 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 
     Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW, SOAP),
-    which acts on the matrices of the model and never on biases, scale or shift.
+    which acts on the matrices of the model and never on biases, scale or shift. What is frozen has
+    no part in any of it.
     """
-    parts = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    frozen = (
+        [optax.masked(optax.set_to_zero(), frozen_mask(config.freeze))] if config.freeze else []
+    )
+    parts = [*frozen]
+    if config.clip_norm:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
     make, own = pkgutil.resolve_name(OPTIMIZERS[config.name]), getattr(config, config.name, None)
     betas = (0.0, _BETAS[1]) if config.name == SCHEDULE_FREE else _BETAS
     parts.append(make(*betas) if own is None else make(own))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_matrix))
-    return _promoting(optax.chain(*parts, optax.scale(-1.0)))
+    return _promoting(optax.chain(*parts, *frozen, optax.scale(-1.0)))
 
 
 def _promoting(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -80,6 +86,20 @@ def _is_matrix(params: PyTree) -> PyTree:
     """True for the leaves that weight decay acts on."""
     nothing = jax.tree.map(lambda _: False, params)
     return {**nothing, "model": jax.tree.map(lambda leaf: leaf.ndim >= 2, params["model"])}
+
+
+def frozen_mask(names: Sequence[str]) -> Callable[[PyTree], PyTree]:
+    """Returns what tells of each parameter whether it belongs to one of the groups.
+
+    Args:
+      names: Names in the tree of parameters, or how these begin, up to an underscore.
+    """
+
+    def is_frozen(path: tuple, _: PyTree) -> bool:
+        own = [f"{part.key}_" for part in path]
+        return any(part.startswith(f"{name}_") for part in own for name in names)
+
+    return lambda params: jax.tree_util.tree_map_with_path(is_frozen, params)
 
 
 def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:

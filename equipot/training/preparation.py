@@ -126,6 +126,7 @@ def prepare(
             *_notes(spec, params, loaders),
             *_choices(config, length),
             *_about_stress(config, dataset),
+            *_frozen(config, params),
         ),
     )
 
@@ -140,6 +141,34 @@ def _about_stress(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
     if config.loss.stress is None and weight:
         return (f"The data have stresses: trained with weight {weight:g} (set by loss.stress)",)
     return ()
+
+
+def _frozen(config: TrainConfig, params: PyTree) -> tuple[str, ...]:
+    """What stays as it is.
+
+    Raises:
+      ConfigError: If a name is that of no parameters.
+    """
+    if not config.optimizer.freeze:
+        return ()
+    leaves = jax.tree.leaves(params)
+    total = count_parameters(params)
+    for name in config.optimizer.freeze:
+        if not any(jax.tree.leaves(optimizer.frozen_mask([name])(params["model"]))):
+            flat = jax.tree_util.tree_flatten_with_path(params["model"])[0]
+            names = sorted({part.key for path, _ in flat for part in path[:2]})
+            raise errors.ConfigError(
+                f"optimizer.freeze: no parameters are named '{name}'."
+                f"{errors.did_you_mean(name, names)} Known: {', '.join(names)}"
+            )
+    mask = jax.tree.leaves(optimizer.frozen_mask(config.optimizer.freeze)(params))
+    kept = sum(leaf.size for leaf, is_kept in zip(leaves, mask, strict=True) if is_kept)
+    if kept >= total:
+        raise errors.ConfigError(
+            f"optimizer.freeze: expected some parameters to be trained, received"
+            f" {list(config.optimizer.freeze)}, which are all"
+        )
+    return (f"Frozen: {', '.join(config.optimizer.freeze)}, {kept:,} of {total:,} parameters",)
 
 
 def _potential(

@@ -93,3 +93,38 @@ def test_plateau_rests_under_other_schedules():
 def test_the_average_forgets_the_start_early_and_then_decays_as_configured():
     decays = [float(optimizer.ema_decay(jnp.asarray(t, jnp.int32), 0.99)) for t in (0, 8, 10_000)]
     np.testing.assert_allclose(decays, [0.1, 0.5, 0.99], rtol=1e-6)
+
+
+def test_frozen_groups_stay_and_the_others_do_what_they_did():
+    """Also where weights decay, and gradients are clipped by the norm of the others alone."""
+    params = {
+        "model": {
+            "embedding": jnp.ones((2, 3)),
+            "interaction_0": {"radial": {"hidden_0": jnp.ones((3, 3))}, "up": jnp.ones((3, 2))},
+        },
+        "scale": jnp.ones(2),
+    }
+    gradient = jax.tree.map(lambda x: 5.0 * jnp.arange(1.0, 1.0 + x.size).reshape(x.shape), params)
+    gradient["scale"] = jnp.zeros(2)
+    for name, decay in (("adamw", 0.1), ("muon", 0.0), ("soap", 0.1)):
+        config = OptimizerConfig(name=name, weight_decay=decay, clip_norm=1.0)
+        frozen = dataclasses.replace(config, freeze=("embedding", "radial"))
+        found = _updates(frozen, params, gradient)
+        assert not np.any(found["model"]["embedding"])
+        assert not np.any(found["model"]["interaction_0"]["radial"]["hidden_0"])
+        less = {
+            "model": {"interaction_0": {"up": params["model"]["interaction_0"]["up"]}},
+            "scale": params["scale"],
+        }
+        own = {
+            "model": {"interaction_0": {"up": gradient["model"]["interaction_0"]["up"]}},
+            "scale": gradient["scale"],
+        }
+        expected = _updates(config, less, own)["model"]["interaction_0"]["up"]
+        np.testing.assert_allclose(found["model"]["interaction_0"]["up"], expected, rtol=1e-5)
+        assert np.any(expected)
+
+
+def _updates(config, params, gradient):
+    transformation = optimizer.make_optimizer(config)
+    return transformation.update(gradient, transformation.init(params), params)[0]

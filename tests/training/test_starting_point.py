@@ -142,7 +142,7 @@ def test_a_new_element_begins_as_the_most_similar_one(saved, frames):
 
 
 def test_the_potential_may_be_cut_to_the_elements_of_the_data(saved, frames):
-    path, first = saved
+    path = saved[0]
     argon = [
         dataclasses.replace(s, atomic_numbers=np.full(len(s.atomic_numbers), 18))
         for s in frames.train
@@ -208,3 +208,20 @@ def test_many_elements_share_matrices_and_the_potential_says_so(lennard_jones):
     assert parts.spec.model_config.shared_matrices == 8
     shapes = jax.tree.map(np.shape, parts.params["model"]["interaction_0"])
     assert shapes["shared_self_connection"]["of_species"] == (12, 8)
+
+
+def test_what_is_frozen_is_counted_and_unknown_names_are_told(saved, frames):
+    path = str(saved[0])
+    chosen = settings(init_from=path, optimizer={"freeze": ["embedding", "radial"]})
+    notes = preparation.prepare(chosen, frames, 1).notes
+    assert any(note.startswith("Frozen: embedding, radial, ") for note in notes)
+    wrong = settings(init_from=path, optimizer={"freeze": ["embeding"]})
+    with pytest.raises(errors.ConfigError, match=r"named 'embeding'\. Did you mean 'embedding'"):
+        preparation.prepare(wrong, frames, 1)
+    everything = settings(
+        init_from=path, optimizer={"freeze": ["embedding", "interaction", "readout"]}
+    )
+    with pytest.raises(errors.ConfigError, match="expected some parameters to be trained"):
+        preparation.prepare(everything, frames, 1)
+    with pytest.raises(errors.ConfigError, match="expected none without init_from"):
+        settings(optimizer={"freeze": ["embedding"]})

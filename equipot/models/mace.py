@@ -63,7 +63,7 @@ class Config:
     num_layers: int = 2
     lmax: int = 2
     message_lmax: int = 2
-    num_channels: int = 32
+    num_channels: int = 64
     parity: bool = False
     correlation: int | tuple[int, ...] = 3
     interaction: Kind = "residual"

@@ -78,7 +78,7 @@ def build_model(name: str, model_config: Any, context: ModelContext) -> nn.Modul
     if context.num_heads > 1 and not getattr(model, "has_heads", False):
         raise errors.ConfigError(
             f"model: {name} has one head, but the data have {context.num_heads} levels of theory;"
-            " leave data.head_key out, or choose a model with several heads, as mace"
+            " leave data.head_key out, or choose a model with several heads, as mace or nequip"
         )
     return model(config=model_config, context=context)
 

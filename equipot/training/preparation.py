@@ -123,7 +123,7 @@ def prepare(
         facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(
             *fitted.notes,
-            *_notes(spec, params, loaders),
+            *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
             *_choices(config, length),
             *_about_stress(config, dataset),
             *_frozen(config, params),
@@ -275,11 +275,16 @@ def _facts(
 
 
 def _notes(
-    spec: PotentialSpec, params: PyTree, loaders: dict[str, loader.Loader]
+    spec: PotentialSpec,
+    params: PyTree,
+    loaders: dict[str, loader.Loader],
+    neighbors: float,
 ) -> tuple[str, ...]:
     budgets = [own.budget for own in loaders.values()]
+    average = spec.avg_num_neighbors
+    other = "" if average == neighbors else f" (the potential was made for {average:.1f})"
     return (
-        f"Neighbors per atom within {spec.cutoff:g} Å: {spec.avg_num_neighbors:.1f}",
+        f"Neighbors per atom within {spec.cutoff:g} Å: {neighbors:.1f}{other}",
         f"Model {spec.model_name} with {count_parameters(params):,} parameters in {spec.dtype}",
         *(
             f"Batches of {name}: {own.num_batches(0)} an epoch on {own.num_devices} device(s),"

@@ -3,12 +3,16 @@
 .venv-foundation/bin/python -m tests.convert.foundation.make_values
 """
 
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ase.calculators.calculator import Calculator
 
+from equipot.convert import conversion
+from equipot.potential import evaluate
 from tests.convert.foundation import files, programs, structures
 
 
@@ -24,6 +28,34 @@ def main() -> None:
             show(name, calculator)
 
 
+def compare() -> None:
+    """Prints, for each published file that is here, the largest differences on all structures."""
+    nequix = {name: files.published_nequix(name) for name in files.NEQUIX}
+    sevennet = {name: files.published_sevennet(name) for name in files.SEVENNET}
+    for found, make in (
+        (nequix, programs.nequix_calculator),
+        (sevennet, programs.sevennet_calculator),
+    ):
+        for name, path in found.items():
+            if path.is_file():
+                _compare(name, path, make)
+
+
+def _compare(name: str, path: Path, make: Callable[[Path], Calculator]) -> None:
+    potential = conversion.convert(path, trust=False, dtype="float64").potential
+    compared, calculator = structures.compared(), make(path)
+    ours = evaluate.evaluate(potential, [structures.structure(a) for a in compared.values()])
+    differences = []
+    for atoms, found in zip(compared.values(), ours, strict=True):
+        atoms.calc = calculator
+        energy = abs(found.energy - atoms.get_potential_energy()) / len(atoms)
+        forces = np.abs(found.forces - atoms.get_forces()).max()
+        stress = np.abs(found.stress - atoms.get_stress(voigt=False)).max()
+        differences.append((energy, forces, stress))
+    energy, forces, stress = np.max(differences, axis=0)
+    print(f"{name}: {energy:.1e} eV/atom, {forces:.1e} eV/Å, {stress:.1e} eV/Å³", flush=True)
+
+
 def show(name: str, calculator: Calculator) -> None:
     atoms = structures.quartz_like()
     atoms.calc = calculator
@@ -35,4 +67,4 @@ def show(name: str, calculator: Calculator) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    compare() if "published" in sys.argv[1:] else main()

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from equipot import compilations, errors
@@ -35,6 +36,7 @@ from equipot.training import (
 )
 from equipot.training import length as lengths
 from equipot.training.config import TrainConfig
+from equipot.typing import PyTree
 
 _TIMING = 0.03  # share of the minutes that timing may take, unless three steps take longer
 
@@ -80,16 +82,19 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
             lengths.write(place, length)
 
         stop = stop or stack.enter_context(stopping.Stop(process=process))
+        first = None if config.init_from is None else jax.device_get(parts.params)
         run = _begin(config, parts, mesh, place, process, stack, began, report.lines)
         run.save()  # before anything is compiled, if it is a new run
         if config.trainer.minutes is not None:
             _take_time(run, config.trainer.minutes, place, process)
+        if config.init_from is not None:
+            run.look_at_start()
         run.log.start_bar(run.num_steps, run.progress.step)
         _train(run, stop)
         run.log.stop_bar()
         best = _best(run, dataset)
         if process.is_first:
-            _finish(run, best, dataset, place, compiled)
+            _finish(run, best, first, dataset, place, compiled)
     return place.path
 
 
@@ -196,23 +201,45 @@ def _best(run: trainer.Trainer, dataset: datasets.Dataset) -> potentials.Potenti
 def _finish(
     run: trainer.Trainer,
     best: potentials.Potential,
+    first: PyTree,
     dataset: datasets.Dataset,
     place: folder.RunFolder,
     compiled: compilations.Compilations,
 ) -> None:
-    """Saves the best potential, measures it on all splits, and writes tables and pictures."""
+    """Saves the best potential, measures it on all splits, and writes tables and pictures.
+
+    The first parameters are measured too, where there are any that somebody gave.
+    """
     artefact.save(place.artefact, best)
     evaluated = _evaluate(best, run.parts.graphs, dataset, run.batch_size)
     known = run.parts.quantities
     table = {name: reports.split_errors(*own, known) for name, own in evaluated.items()}
     plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL, known)
     text = reports.error_table(table, known)
+    before = _errors_before(run, first, dataset)
+    if before:
+        text += f"\nBefore training, of {run.config.init_from}:\n"
+        text += reports.error_table(before, known)
     folder.write_text(place.table, text + "\n")
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
     run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")
     empty = dict.fromkeys(dataset.splits)
-    found = {name: errors_.to_json() for name, errors_ in table.items()}
+    found: dict[str, Any] = {name: errors_.to_json() for name, errors_ in table.items()}
+    if before:
+        found["before"] = {name: errors_.to_json() for name, errors_ in before.items()}
     folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
+
+
+def _errors_before(
+    run: trainer.Trainer, first: PyTree, dataset: datasets.Dataset
+) -> dict[str, reports.SplitErrors]:
+    """Errors of the given first parameters on all splits."""
+    if first is None:
+        return {}
+    potential = potentials.Potential(spec=run.parts.spec, params=first)
+    evaluated = _evaluate(potential, run.parts.graphs, dataset, run.batch_size)
+    known = run.parts.quantities
+    return {name: reports.split_errors(*own, known) for name, own in evaluated.items()}
 
 
 def _evaluate(

@@ -22,7 +22,7 @@ from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.training import alike, optimizer, starting_point
 from equipot.training import length as lengths
-from equipot.training.config import SCHEDULE_FREE, LossConfig, TrainConfig
+from equipot.training.config import SCHEDULE_FREE, LossConfig, OptimizerConfig, TrainConfig
 from equipot.typing import PyTree
 
 
@@ -126,6 +126,7 @@ def prepare(
             *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
             *_choices(config, length),
             *_about_stress(config, dataset),
+            *_about_rate(config),
             *_frozen(config, params),
         ),
     )
@@ -141,6 +142,17 @@ def _about_stress(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
     if config.loss.stress is None and weight:
         return (f"The data have stresses: trained with weight {weight:g} (set by loss.stress)",)
     return ()
+
+
+def _about_rate(config: TrainConfig) -> tuple[str, ...]:
+    own, usual = config.optimizer, OptimizerConfig()
+    same = (own.name, own.learning_rate) == (usual.name, usual.learning_rate)
+    if config.init_from is None or not same:
+        return ()
+    return (
+        f"The learning rate of {own.learning_rate:g} is that of training from scratch, and what the"
+        " potential knows may be lost; optimizer=fine_tuning has a tenth of it",
+    )
 
 
 def _frozen(config: TrainConfig, params: PyTree) -> tuple[str, ...]:

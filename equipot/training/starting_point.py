@@ -13,6 +13,7 @@ from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
 from equipot.models import registry
 from equipot.potential import artefact, binding, evaluate, known, references, species
+from equipot.potential import heads as several
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.quantities import DERIVED, Quantity
@@ -109,6 +110,7 @@ def _from_potential(
     of_model = _check_model(model, potential.spec, path)
     _check_added(config.potential, potential.spec, path)
     untrained = _check_quantities(config.data.declared, potential.spec, path)
+    potential, of_heads = _with_heads(dataset, potential)
     potential, new, of_elements = _with_elements(config, dataset, potential)
     spec = potential.spec
     if new and config.potential.reference_energies == "auto":
@@ -127,6 +129,7 @@ def _from_potential(
             notes=(
                 f"Training starts from {path}, with its parameters and settings",
                 *of_model,
+                *of_heads,
                 *of_elements,
                 *untrained,
                 *notes,
@@ -146,6 +149,15 @@ def _from_potential(
         heads=spec.heads,
         graphs=graphs,
     )
+
+
+def _with_heads(dataset: Dataset, potential: Potential) -> tuple[Potential, tuple[str, ...]]:
+    """The potential with a head for each level of theory of the data, and a sentence on that."""
+    there = statistics.heads(dataset.train)
+    if len(there) < 2 or potential.spec.heads != ONE_HEAD:
+        return potential, ()
+    note = f"It gets a head for each of {', '.join(there)}, which all begin as the one it has"
+    return several.with_heads(potential, there), (note,)
 
 
 def _with_elements(

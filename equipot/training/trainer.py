@@ -156,6 +156,11 @@ class Trainer:
             self._in_flight.popleft().block_until_ready()
         self.log.advance(self.progress.step)
 
+    def look_at_start(self) -> None:
+        """Validates before the first step what training starts from, which may stay the best."""
+        if self.progress.step == 0:
+            self._validate()
+
     def look_around(self) -> None:
         """Logs, validates and saves if it is time to; all three are functions of the step alone."""
         done = self.progress.step

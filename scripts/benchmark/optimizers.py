@@ -17,7 +17,10 @@ from equipot.training import config as training_config
 from equipot.training import preparation, sharding, state, step
 from scripts.benchmark import runs, timing
 
-_FEW = ("data.num_train=16", "data.num_valid=4", "data.valid=null", "data.test=null")
+_FEW = (
+    *("data.num_train=16", "data.num_valid=4", "data.valid=null", "data.test=null"),
+    *("trainer.minutes=null", "trainer.num_steps=1000"),
+)
 _BETWEEN = (
     training_config.SoapConfig().precondition_every
 )  # steps from one refreshment of the bases to the next

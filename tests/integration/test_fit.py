@@ -5,6 +5,7 @@ import json
 import re
 import signal
 
+import jax
 import numpy as np
 import pytest
 
@@ -237,3 +238,30 @@ def test_float64_is_trained_without_the_global_switch(tmp_path, lennard_jones_fi
     )
     potential = artefact.load(fitting.fit(double) / "argon.equipot")
     assert potential.params["model"]["embedding"].dtype == np.float64
+
+
+def test_what_training_starts_from_is_measured_and_kept_where_nothing_is_better(
+    finished, tmp_path, lennard_jones_file
+):
+    """Steps that do harm leave the potential as it was given, and both tables are the same."""
+    start = finished / "argon.equipot"
+    again = settings(
+        tmp_path / "again",
+        lennard_jones_file,
+        init_from=str(start),
+        optimizer={"learning_rate": 3.0, "schedule": "constant", "ema_decay": None},
+        trainer={"num_steps": 2, "valid_every": 1},
+    )
+    folder = fitting.fit(again)
+    first, kept = (artefact.load(p / "argon.equipot", verify=False) for p in (finished, folder))
+    for a, b in zip(_leaves(first), _leaves(kept), strict=True):
+        np.testing.assert_array_equal(a, b)
+    found = json.loads((folder / "metrics.json").read_text())
+    assert found["before"]["test"]["forces"] == found["test"]["forces"]
+    said = (folder / "train.log").read_text()
+    assert re.search(r"^step 0/2 .*\(best\)", said, re.MULTILINE)
+    assert f"Before training, of {start}:" in (folder / "errors.txt").read_text()
+
+
+def _leaves(potential):
+    return [np.asarray(x) for x in jax.tree.leaves(potential.params)]

@@ -8,6 +8,7 @@ import pathlib
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import ase.build
 import ase.io
@@ -15,7 +16,10 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
+from equipot.convert import conversion
+from equipot.potential import artefact, known
 from tests import docs_blocks
+from tests.convert.foundation import files as foundation
 
 README = docs_blocks.ROOT / "README.md"
 COMMANDS = docs_blocks.commands(README)
@@ -29,6 +33,9 @@ TINY = {
     "trainer.valid_every": "2",
     "trainer.num_devices": "1",
 }
+
+TRAINER = {key: value for key, value in TINY.items() if key.startswith("trainer")}
+FETCHED = "nequix-mp-1"
 
 
 def labelled_copper(seed: int, count: int) -> list[ase.Atoms]:
@@ -47,15 +54,26 @@ def labelled_copper(seed: int, count: int) -> list[ase.Atoms]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder with the files of the README, in which its first training command was run."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
+    """A folder with the files of the README, in which its first training command was run.
+
+    In the place of the published potential that it fetches stands a small one of random numbers.
+    """
     folder = tmp_path_factory.mktemp("readme")
+    small = foundation.write_nequix(
+        folder / "small.nqx", atomic_numbers=[1, 8, 29], n_layers=1, lmax=0, hidden_irreps="4x0e"
+    )
     for name in ("my", "more"):
         ase.io.write(folder / f"{name}.extxyz", labelled_copper(0, 12))
     ase.io.write(folder / "test.extxyz", labelled_copper(1, 3))
     ase.io.write(folder / "start.xyz", labelled_copper(2, 1))
-    run(folder, next(words for words in COMMANDS if words[0] == "equipot-train"))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQUIPOT_CACHE", str(folder / "cache"))
+        path = known.find("nequix-mp-1").path
+        path.parent.mkdir(parents=True)
+        artefact.save(path, conversion.convert(small, trust=False).potential)
+        run(folder, next(words for words in COMMANDS if words[0] == "equipot-train"))
+        yield folder
 
 
 def shrunk(words: list[str]) -> list[str]:
@@ -63,7 +81,8 @@ def shrunk(words: list[str]) -> list[str]:
     if words[0] == "equipot-train":
         swept = {"model.lmax": "0,1", "seed": "0"} if "-m" in words else {}
         given = dict(word.split("=", 1) for word in words[1:] if "=" in word and word[0] != "+")
-        small = {**given, **TINY, **{key: swept[key] for key in swept if key in given}}
+        own = TINY if given.get("init_from") != FETCHED else TRAINER  # its model is its own
+        small = {**given, **own, **{key: swept[key] for key in swept if key in given}}
         flags = [word for word in words[1:] if "=" not in word or word[0] == "+"]
         return [words[0], *flags, *(f"{key}={value}" for key, value in small.items())]
     if words[1] == "relax":
@@ -135,7 +154,8 @@ def test_commands_of_make_water_have_valid_settings_and_options():
 
 def test_own_data_go_from_training_to_simulation_as_the_readme_says(place: pathlib.Path):
     assert (place / "runs" / "my" / "my.equipot").is_file()
-    commands = [words for words in COMMANDS if words[0] == "equipot" and words[1] != "convert"]
+    own = [words for words in COMMANDS if not {FETCHED, "convert"} & set(words)]
+    commands = [w for w in own if w[0] == "equipot" and "tuned" not in w[2]]
     shown = {words[1]: run(place, words) for words in commands}
     assert set(shown) == {"evaluate", "relax", "md"}
     assert "forces on Cu" in shown["evaluate"]
@@ -143,6 +163,15 @@ def test_own_data_go_from_training_to_simulation_as_the_readme_says(place: pathl
     assert ase.io.read(place / "relaxed.extxyz", ":")
     assert "10 steps of 0.5 fs" in shown["md"]
     assert (place / "nvt.csv").is_file()
+
+
+def test_a_published_potential_is_fetched_tuned_and_run_in_three_lines(place: pathlib.Path):
+    start = COMMANDS.index(["equipot", "download", FETCHED])
+    fetched, trained, moved = COMMANDS[start : start + 3]
+    assert "nequix-mp-1 is there already" in run(place, fetched)
+    assert f"Training starts from {place / 'cache'}" in run(place, trained)
+    assert (place / "runs" / "tuned" / "tuned.equipot").is_file()
+    assert "10 steps of 0.5 fs" in run(place, moved)
 
 
 @pytest.mark.slow

@@ -225,3 +225,27 @@ def test_what_is_frozen_is_counted_and_unknown_names_are_told(saved, frames):
         preparation.prepare(everything, frames, 1)
     with pytest.raises(errors.ConfigError, match="expected none without init_from"):
         settings(optimizer={"freeze": ["embedding"]})
+
+
+def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames):
+    """What one of them is off by is fitted for that one alone."""
+    path, first = saved
+    said = evaluate.evaluate(artefact.load(path), frames.train)
+    both = [
+        dataclasses.replace(
+            s, head=head, energy=p.energy + offset * len(s.atomic_numbers), forces=p.forces
+        )
+        for s, p in zip(frames.train, said, strict=True)
+        for head, offset in (("new", -20.0), ("old", 0.0))
+    ]
+    valid = [dataclasses.replace(s, head="old") for s in frames.valid]
+    chosen = settings(init_from=str(path), potential={"reference_energies": "least_squares"})
+    begun = starting_point.find(chosen, made_of(both, valid))
+    assert begun.heads == begun.potential.spec.heads == ("new", "old")
+    change = begun.potential.spec.references - first.spec.references
+    np.testing.assert_allclose(change, [[-20.0, -20.0], [0.0, 0.0]], atol=1e-3)
+    assert any("a head for each of new, old" in note for note in begun.references.notes)
+    again = evaluate.evaluate(begun.potential, valid)
+    known = evaluate.evaluate(artefact.load(path), frames.valid)
+    for a, b in zip(again, known, strict=True):
+        np.testing.assert_allclose(a.forces, b.forces, rtol=1e-5, atol=1e-6)

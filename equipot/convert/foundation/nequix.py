@@ -21,6 +21,7 @@ import numpy as np
 from equipot import errors
 from equipot.convert import parameters
 from equipot.convert.foundation import layers
+from equipot.data.formats import npy
 from equipot.data.structure import chemical_symbols
 from equipot.e3.arrays.irreps import Irrep, Irreps
 from equipot.e3.kernels import convolution
@@ -226,13 +227,14 @@ def _arrays(stream: bytes, path: Path) -> Iterator[np.ndarray]:
         if not data.read(16).strip():
             return
         data.seek(start)
+        where = f"{path}, byte {start} of its arrays"
         try:
-            array = np.load(data, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise errors.ConversionError(
-                f"{path}: what follows byte {start} of its arrays is none ({errors.brief(error)});"
-                " the file is damaged, fetch it again"
-            ) from error
+            array = npy.read(data, len(stream), where, alone=False)
+        except errors.DataError as error:
+            said = str(error).replace(npy.AGAIN, "fetch it again")
+            raise errors.ConversionError(said) from error
+        if array is None:
+            raise errors.ConversionError(f"{where}: expected numbers, found objects of Python")
         if array.ndim:
             yield array
 

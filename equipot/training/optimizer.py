@@ -57,7 +57,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     frozen = (
         [optax.masked(optax.set_to_zero(), frozen_mask(config.freeze))] if config.freeze else []
     )
-    parts = [*frozen]
+    parts: list[optax.GradientTransformation] = [*frozen]
     if config.clip_norm:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
     make, own = pkgutil.resolve_name(OPTIMIZERS[config.name]), getattr(config, config.name, None)

@@ -6,6 +6,8 @@ import numpy as np
 from ase import Atoms
 
 from equipot.data.structure import Structure
+from equipot.potential import evaluate
+from equipot.potential.potential import Potential
 
 
 def distorted(atoms: Atoms, seed: int = 0) -> Atoms:
@@ -65,3 +67,11 @@ def structure(atoms: Atoms) -> Structure:
         pbc=atoms.pbc,
         source="compared",
     )
+
+
+def summary(potential: Potential) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
+    """What ``make_values`` prints of the programs: energy, some forces, some of the stress."""
+    found = evaluate.evaluate(potential, [structure(quartz_like())])[0]
+    forces = *found.forces[0], np.linalg.norm(found.forces)
+    stress = *np.diag(found.stress), np.linalg.norm(found.stress)
+    return found.energy, forces, stress

@@ -14,6 +14,7 @@ import importlib.metadata
 import pickle
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +36,16 @@ _LIGHTNING = "pytorch-lightning_version"
 _SEVENNET = {"model_state_dict", "config", "onehot_to_feature_x.linear.weight"}
 _NEQUIX = b"radial_polynomial_p", b"hidden_irreps"
 _HEADER = 2**20  # bytes
+
+DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    UnicodeDecodeError,
+    NotImplementedError,  # of compression that zipfile does not know
+    RuntimeError,  # of encryption
+)
+"""What zipfile raises where an archive is damaged."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,8 +83,13 @@ def recognise(path: str | Path) -> Source:
             " none, is cut short, or was saved by a torch before 1.6: open it with the program"
             " that wrote it and save it again with torch.save"
         )
-    with zipfile.ZipFile(path) as archive:
-        program, kind = _classify(archive, path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            program, kind = _classify(archive, path)
+    except DAMAGES as error:
+        raise errors.ConversionError(
+            f"{path}: the archive is damaged ({errors.brief(error)}); fetch it again"
+        ) from error
     return Source(path=path, program=program, kind=kind, sha256=sha256(path))
 
 

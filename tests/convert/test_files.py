@@ -1,5 +1,7 @@
+import contextlib
 import pathlib
 import pickle
+import random
 import sys
 import types
 import zipfile
@@ -52,6 +54,20 @@ def test_files_are_known_by_the_names_in_them(
 def test_other_archives_are_refused(parts: dict[str, bytes], message: str, tmp_path: pathlib.Path):
     with pytest.raises(errors.ConversionError, match=message):
         files.recognise(_archive(tmp_path / "file", parts))
+
+
+def test_damaged_archives_get_a_sentence(tmp_path: pathlib.Path):
+    whole = _archive(tmp_path / "whole", {"x/data.pkl": MACE * 40, "x/version": b"3"}).read_bytes()
+    rng, path = random.Random(0), tmp_path / "damaged"
+    for _ in range(300):
+        data = bytearray(whole)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        with contextlib.suppress(errors.ConversionError):
+            files.recognise(path)
+    path.write_bytes(whole.replace(MACE * 40, MACE * 39 + b"?" * len(MACE)))
+    with pytest.raises(errors.ConversionError, match=r"the archive is damaged .*Bad CRC-32"):
+        files.recognise(path)
 
 
 def test_what_is_no_archive_is_refused(tmp_path: pathlib.Path):

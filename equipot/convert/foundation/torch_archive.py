@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from equipot import errors
+from equipot.convert import files
 
 _KINDS = {
     "DoubleStorage": "<f8",
@@ -30,9 +31,8 @@ _KINDS = {
 _MAX_PICKLE = 64 * 2**20  # bytes; those of published models have a thousandth of it
 
 _DAMAGE = (  # what an unpickler meets with bytes that are none of a pickle's
-    zipfile.BadZipFile,
+    *files.DAMAGES,
     pickle.UnpicklingError,
-    EOFError,
     ValueError,
     LookupError,
     TypeError,

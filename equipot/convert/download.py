@@ -47,24 +47,28 @@ def download(
       DownloadError: If it cannot be fetched, or is another file than the table says.
       ConversionError: If it cannot be read.
     """
-    original = known.original
-    was_there = original.is_file()
-    if not was_there:
-        with files.whole(original, errors.DownloadError) as draft:
-            if known.package is not None:
-                _fetch_package(known, draft)
-            else:
-                _fetch_address(known, draft, silence, on_progress)
-            _verify(known, draft)
-    _verify(known, original)
-    found = conversion.convert(original, trust=False).potential
+    if known.original.is_file():  # put there by hand, and left there
+        _verify(known, known.original)
+        return _convert(known)
+    with files.whole(known.original, errors.DownloadError) as draft:
+        if known.package is not None:
+            _fetch_package(known, draft)
+        else:
+            _fetch_address(known, draft, silence, on_progress)
+        _verify(known, draft)
+    try:
+        return _convert(known)
+    finally:
+        known.original.unlink()
+
+
+def _convert(known: Known) -> Path:
+    """Writes the potential under its name."""
+    found = conversion.convert(known.original, trust=False).potential
     names = "name", "license", "theory", "reference", "source"
     facts = {name: getattr(known, name) for name in names}
     provenance = {**found.provenance, "published": facts}
-    artefact.save(known.path, dataclasses.replace(found, provenance=provenance))
-    if not was_there:
-        original.unlink()
-    return known.path
+    return artefact.save(known.path, dataclasses.replace(found, provenance=provenance))
 
 
 def _fetch_address(

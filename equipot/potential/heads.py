@@ -14,10 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
-from equipot.models import registry
-from equipot.models.context import ModelContext
-from equipot.potential import outputs
-from equipot.potential.potential import Potential
+from equipot.potential.potential import Potential, init_params
 from equipot.store.host_graph import ONE_HEAD
 
 _OF_HEAD = re.compile(r"_head_\d+$")  # how models name a parameter of one head
@@ -40,21 +37,15 @@ def with_heads(potential: Potential, names: Sequence[str]) -> Potential:
             f" {', '.join(spec.heads)}"
         )
     count = len(names)
-    context = ModelContext(
-        species_table=spec.species_table,
-        avg_num_neighbors=spec.avg_num_neighbors,
-        num_heads=count,
-        outputs=outputs.layout(spec.quantities),
-    )
-    model = registry.build_model(spec.model_name, spec.model_config, context)
-    index, vectors = jnp.zeros(2, jnp.int32), jnp.ones((2, 3))
-    shapes = jax.eval_shape(model.init, jax.random.key(0), vectors, index, index, index)["params"]
-    params = dict(potential.params)
-    params["model"] = _repeated(shapes, params["model"])
-    params |= {name: np.tile(np.asarray(params[name]), (count, 1)) for name in ("scale", "shift")}
     changed = dataclasses.replace(
         spec, heads=tuple(names), atomic_energies=spec.atomic_energies * count
     )
+    single = dataclasses.replace(changed, dtype="float32")  # shapes do not depend on it
+    ones = jnp.ones(single.table_shape)
+    shapes = jax.eval_shape(lambda key: init_params(single, key, ones, ones), jax.random.key(0))
+    params = dict(potential.params)
+    params["model"] = _repeated(shapes["model"], params["model"])
+    params |= {name: np.tile(np.asarray(params[name]), (count, 1)) for name in ("scale", "shift")}
     return dataclasses.replace(potential, spec=changed, params=params)
 
 

@@ -124,9 +124,7 @@ def prepare(
         notes=(
             *fitted.notes,
             *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
-            *_choices(config, length),
-            *_about_stress(config, dataset),
-            *_about_rate(config),
+            *_choices(config, dataset, length),
             *_frozen(config, params),
         ),
     )
@@ -250,9 +248,13 @@ def _spec(
     )
 
 
-def _choices(config: TrainConfig, length: lengths.Length) -> tuple[str, ...]:
+def _choices(config: TrainConfig, dataset: Dataset, length: lengths.Length) -> tuple[str, ...]:
     """What was chosen for the user, and where the moving average is not what is validated."""
-    notes = [lengths.sentence(config.trainer, length)]
+    notes = [
+        lengths.sentence(config.trainer, length),
+        *_about_stress(config, dataset),
+        *_about_rate(config),
+    ]
     if config.optimizer.name == SCHEDULE_FREE:
         notes.append("Schedule-free: the optimizer's own average is what is validated and kept")
     return tuple(filter(None, notes))

@@ -117,7 +117,7 @@ def _from_potential(
         fitted = dataclasses.replace(config.potential, reference_energies="least_squares")
         config = dataclasses.replace(config, potential=fitted)
     energies, shift, graphs, notes = _adapted(config, dataset, potential)
-    _check_energies(dataset, spec, energies, path)
+    _check_energies(dataset, spec, energies + shift, path)
     return StartingPoint(
         model_name=spec.model_name,
         model_config=spec.model_config,
@@ -187,7 +187,10 @@ def _with_elements(
 def _check_energies(
     dataset: Dataset, spec: PotentialSpec, energies: np.ndarray, path: Path
 ) -> None:
-    """Refuses labels that no binding explains: of another program, or with other references."""
+    """Refuses labels that no binding explains: of another program, or with other references.
+
+    Reference energies and shift together count: where one is zero the other holds it all.
+    """
     table = np.asarray(energies, np.float64).reshape(len(spec.heads), -1)
     each = []
     for s in dataset.train:
@@ -197,7 +200,7 @@ def _check_energies(
             each.append((s.energy - table[head][atoms].sum()) / len(atoms))
     if each and abs(np.median(each)) > _MOST_BINDING:
         raise errors.DataError(
-            f"data.train: energies differ from the reference energies of init_from={path} by"
+            f"data.train: energies differ from those that init_from={path} gives the atoms by"
             f" {np.median(each):.1f} eV per atom (median), more than any binding; the labels are of"
             " another level of theory or program. Set potential.reference_energies=least_squares,"
             " or isolated where there are isolated atoms"

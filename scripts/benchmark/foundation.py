@@ -28,13 +28,10 @@ from ase.spacegroup import crystal
 
 from equipot import EquipotCalculator
 from equipot.convert import conversion
-from equipot.potential import artefact
+from equipot.potential import artefact, known
 
 _FOLDER = Path(os.environ.get("EQUIPOT_FOUNDATION", "../shared/foundation"))
-_SEVENNET = {
-    "SevenNet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
-    "SevenNet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
-}
+_SEVENNET = ("sevennet-0", "sevennet-l3i5")
 _MOVE = 0.01  # Å, in each direction before each call
 
 
@@ -82,10 +79,11 @@ def models() -> list[Model]:
         found.append(Model(name="nequix-mp-1", path=nequix, program="nequix", load=_nequix))
     spec = importlib.util.find_spec("sevenn")
     if spec and spec.origin:
-        folder = Path(spec.origin).parent / "pretrained_potentials"
+        folder = Path(spec.origin).parents[1]
+        rows = [known.find(name) for name in _SEVENNET]
         found += [
-            Model(name=name, path=folder / path, program="sevenn", load=_sevennet)
-            for name, path in _SEVENNET.items()
+            Model(name=r.name, path=folder / str(r.member), program="sevenn", load=_sevennet)
+            for r in rows
         ]
     return found
 

@@ -153,6 +153,16 @@ def test_a_bad_server_gets_a_sentence_and_nothing_is_kept(
     assert list(known.folder().iterdir()) == []
 
 
+def test_a_page_in_the_place_of_a_file_without_a_checksum_is_not_kept(
+    original: Path, row: known.Known, monkeypatch: pytest.MonkeyPatch
+):
+    with serve(page, original.read_bytes()) as address:
+        moved = dataclasses.replace(at(row, address, monkeypatch), sha256=None)
+        with pytest.raises(errors.ConversionError, match="expected a model of Nequix"):
+            download.download(moved)
+    assert list(known.folder().iterdir()) == []
+
+
 def test_without_network_the_place_for_the_file_is_told_and_used(
     original: Path, row: known.Known, capsys: pytest.CaptureFixture
 ):

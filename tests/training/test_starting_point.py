@@ -11,6 +11,7 @@ from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
 from equipot.store.graph_store import GraphStore
 from equipot.training import config, preparation, starting_point
+from tests.docs_blocks import ROOT
 from tests.training.datasets import made_of
 
 MODEL = {"name": "nequip", "cutoff": 4.5, "num_layers": 1, "lmax": 1, "num_channels": 2}
@@ -249,3 +250,23 @@ def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames
     known = evaluate.evaluate(artefact.load(path), frames.valid)
     for a, b in zip(again, known, strict=True):
         np.testing.assert_allclose(a.forces, b.forces, rtol=1e-5, atol=1e-6)
+
+
+def test_energies_that_the_shift_holds_are_no_other_level_of_theory(saved, frames):
+    """A potential without reference energies has all of it in the shift."""
+    far = [
+        dataclasses.replace(s, energy=s.energy - 100.0 * len(s.atomic_numbers))
+        for s in frames.train
+    ]
+    given = made_of(far, frames.valid)
+    first = preparation.prepare(
+        settings(model=MODEL, potential={"reference_energies": "none"}), given, 1
+    )
+    potential = Potential(spec=first.spec, params=jax.device_get(first.params))
+    path = artefact.save(saved[0].with_name("bare.equipot"), potential)
+    assert starting_point.find(settings(init_from=str(path)), given).potential is not None
+
+
+def test_the_model_that_nobody_chose_is_that_of_the_shipped_settings():
+    text = (ROOT / "configs" / "train.yaml").read_text()
+    assert f"- model: {starting_point.DEFAULT_MODEL}\n" in text

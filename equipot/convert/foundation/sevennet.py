@@ -58,11 +58,12 @@ def read(path: Path) -> Potential:
         architecture.
     """
     found = torch_archive.read(path)
-    settings, state = found.get("config"), found.get("model_state_dict")
+    parts = found if isinstance(found, Mapping) else {}
+    settings, state = parts.get("config"), parts.get("model_state_dict")
     if not isinstance(settings, Mapping) or not isinstance(state, Mapping):
         raise errors.ConversionError(
             f"{path}: expected a checkpoint of SevenNet, with settings and weights, found"
-            f" {', '.join(map(str, list(found)[:5]))}"
+            f" {', '.join(map(str, list(parts)[:5])) or type(found).__name__}"
         )
     try:
         return _Checkpoint(settings, state, path).potential()

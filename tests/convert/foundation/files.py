@@ -18,14 +18,11 @@ from typing import Any
 import numpy as np
 
 from equipot.e3.so3.clebsch_gordan import clebsch_gordan
+from equipot.potential import known
 
 FOUNDATION = Path(os.environ.get("EQUIPOT_FOUNDATION", "../shared/foundation"))
 NEQUIX = ("nequix-mp-1", "nequix-mp-1-pft", "nequix-oam-1-pft")
-SEVENNET = {
-    "sevennet-0": "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
-    "sevennet-0-22may2024": "SevenNet_0__22May2024/checkpoint_sevennet_0.pth",
-    "sevennet-l3i5": "SevenNet_l3i5/checkpoint_l3i5.pth",
-}
+SEVENNET = ("sevennet-0", "sevennet-0-22may2024", "sevennet-l3i5")
 HEADER = {
     "cutoff": 4.0,
     "atomic_numbers": [1, 8, 14],
@@ -55,8 +52,8 @@ def published_nequix(name: str) -> Path:
 def published_sevennet(name: str) -> Path:
     """Where a published checkpoint of SevenNet lies, if it does: in its package."""
     spec = importlib.util.find_spec("sevenn")
-    folder = Path(spec.origin).parent if spec and spec.origin else Path("not-installed")
-    return folder / "pretrained_potentials" / SEVENNET[name]
+    folder = Path(spec.origin).parents[1] if spec and spec.origin else Path("not-installed")
+    return folder / str(known.find(name).member)
 
 
 def nequix_shapes(header: Mapping[str, Any]) -> Iterator[tuple[int, ...]]:

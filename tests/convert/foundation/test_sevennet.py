@@ -91,6 +91,13 @@ def test_another_architecture_is_told(changes: dict, message: str, tmp_path: Pat
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [[1, 2], {"config": {}}, {"model_state_dict": 3}])
+def test_something_else_of_torch_is_told(content: object, tmp_path: Path):
+    files.write_torch(tmp_path / "x.pth", content)
+    with pytest.raises(errors.ConversionError, match="expected a checkpoint of SevenNet"):
+        sevennet.read(tmp_path / "x.pth")
+
+
 def test_other_coefficients_are_refused(tmp_path: Path):
     state = files.sevennet_state()
     name = "1_convolution.convolution._compiled_main_left_right._w3j_1_1_2"

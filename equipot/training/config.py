@@ -97,7 +97,7 @@ OPTIMIZERS: Mapping[str, str] = {
 """Where each optimizer is: a function of the decays of two moments, as optax has them, or of its
 own settings where there is a group of them by its name, as ``optimizer.soap``."""
 SCHEDULE_FREE = "schedule_free"
-DECAYING = ("adamw", "soap", SCHEDULE_FREE)  # those with a decay of weights
+DECAYING = ("adamw", "muon", "soap", SCHEDULE_FREE)  # those with a decay of weights
 
 if TYPE_CHECKING:
     _Name: TypeAlias = str
@@ -153,8 +153,8 @@ class OptimizerConfig:
       warmup_steps: Steps over which the rate rises linearly from 0; null for 100, or for a tenth
         of a shorter run, default null.
       final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
-      weight_decay: Decay of adamw, soap and schedule_free per unit of learning rate; acts on the
-        model's matrices alone, default 0.
+      weight_decay: Decay of adamw, muon, soap and schedule_free per unit of learning rate; acts on
+        the model's matrices alone, default 0.
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
       ema_decay: Decay per step of the moving average of the parameters, which is what is validated
         and kept; null for none, default 0.999.

@@ -36,7 +36,7 @@ def test_a_declared_quantity_weighs_one_unless_it_is_given():
         ({"optimizer": {"name": "adamm"}}, "Did you mean 'adam'"),
         ({"optimizer": {"learning_rate": -1.0}}, "optimizer.learning_rate: expected a positive"),
         ({"optimizer": {"ema_decay": 1.0}}, "optimizer.ema_decay: expected a number from 0 to"),
-        ({"optimizer": {"weight_decay": 0.1}}, "use optimizer.name=adamw"),
+        ({"optimizer": {"name": "adam", "weight_decay": 0.1}}, "use optimizer.name=adamw"),
         (
             {"potential": {"scale": 0}},
             "potential.scale: expected forces_mean, forces_rms or a positive number",

@@ -180,13 +180,6 @@ def test_four_devices_compute_what_one_computes():
     np.testing.assert_allclose(*found, atol=1e-5)
 
 
-def test_weights_decay_with_soap_too():
-    params = {"model": {"w": jnp.ones((4, 4))}}
-    transformation = optimizer.make_optimizer(OptimizerConfig(name="soap", weight_decay=0.1))
-    updates, _ = transformation.update(params, transformation.init(params), params)
-    np.testing.assert_allclose(updates["model"]["w"], -0.1, rtol=1e-6)
-
-
 def test_a_checkpoint_gives_back_every_bit_also_where_a_side_has_no_basis(tmp_path):
     params = {"model": {"w": jnp.ones((2, 5, 9)), "b": jnp.ones(3)}, "shift": jnp.ones(2)}
     config = OptimizerConfig(name="soap", soap=SoapConfig(max_dimension=8))

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
-from equipot.convert import mace_config, torch_modules
+from equipot.convert import mace_config, mace_nonlinear, torch_modules
 from equipot.convert import mace_layers as layers
 from equipot.convert.mace_constants import constant
 from equipot.convert.mace_layers import SCALAR
 from equipot.e3.arrays.irreps import Irrep
 from equipot.models import registry
 from equipot.models.context import ModelContext
-from equipot.models.mace import Config
+from equipot.models.mace.config import NONLINEAR, Config
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.potential.repulsion import ZBL
 from equipot.typing import PyTree
@@ -136,10 +136,14 @@ def _read_model(
     params: dict[str, Any] = {"embedding": embedding[SCALAR][species]}
     for i, (block, product) in enumerate(zip(module.interactions, module.products, strict=True)):
         kind = config.interaction if i else config.first_interaction
-        params[f"interaction_{i}"] = _read_interaction(block, kind, species, f"interactions.{i}")
+        place = f"interactions.{i}"
+        if kind == NONLINEAR:
+            params[f"interaction_{i}"] = mace_nonlinear.read_interaction(block, species, place)
+        else:
+            params[f"interaction_{i}"] = _read_interaction(block, kind, species, place)
         place = f"products.{i}"
         layers.expect(product, "EquivariantProductBasisBlock", "mace", place)
-        if kind.endswith("residual") and not product.use_sc:
+        if (kind.endswith("residual") or kind == NONLINEAR) and not product.use_sc:
             raise errors.ConversionError(f"{place}: a skip connection left out cannot be read")
         summed = {_out(name) for name in template[f"interaction_{i}"]["linear"]}
         weights = layers.read_contraction(
@@ -190,11 +194,21 @@ def _read_readouts(module: Any, config: Config, index: int) -> dict[str, Any]:
             continue
         units = config.readout_width * index + np.arange(config.readout_width)
         first = layers.read_linear(readout.linear_1, f"{place}.linear_1")[SCALAR][:, units]
-        second = layers.read_linear(readout.linear_2, f"{place}.linear_2")[SCALAR]
+        second = layers.read_linear(
+            readout.linear_2, f"{place}.linear_2", biases=config.readout_biases
+        )[SCALAR]
         gain = layers.relative_constant(readout.non_linearity.acts[0], config.gate, place)
         params[f"readout_{i}_hidden"] = layers.linear_params({SCALAR: first})
         second = gain * second[units][:, [index]]
         params[f"readout_{i}"] = layers.linear_params({SCALAR: second})
+        if config.readout_biases:
+            middle = layers.read_linear(readout.linear_mid, f"{place}.linear_mid", biases=True)
+            matrix = gain * middle[SCALAR][np.ix_(units, units)]
+            params[f"readout_{i}_middle"] = layers.linear_params({SCALAR: matrix})
+            params[f"readout_{i}_middle_bias"] = torch_modules.linear_bias(readout.linear_mid)[
+                units
+            ]
+            params[f"readout_{i}_bias"] = torch_modules.linear_bias(readout.linear_2)[[index]]
     return params
 
 
@@ -228,7 +242,7 @@ def _arranged(found: Any, template: PyTree, place: tuple[str, ...]) -> PyTree:
         raise errors.ConversionError(
             f"{'.'.join(place)}: expected weights of shape {template.shape}, received {found.shape}"
         )
-    return np.ascontiguousarray(found)
+    return np.asarray(found, order="C")
 
 
 def _is_path_linear(place: tuple[str, ...]) -> bool:

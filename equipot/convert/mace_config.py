@@ -1,5 +1,6 @@
 """Settings of a model of mace-torch, read from its modules, whatever they were made with."""
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -10,15 +11,17 @@ from equipot.convert import mace_layers as layers
 from equipot.data import elements
 from equipot.e3.arrays.irreps import Irrep
 from equipot.e3.functions import radial_transforms
-from equipot.models.mace import Config, Gate, Kind
+from equipot.models.mace.config import NONLINEAR, Config, Gate, Kind
 
 _KINDS: dict[str, Kind] = {
     "RealAgnosticInteractionBlock": "agnostic",
     "RealAgnosticResidualInteractionBlock": "residual",
     "RealAgnosticDensityInteractionBlock": "density",
     "RealAgnosticDensityResidualInteractionBlock": "density_residual",
+    "RealAgnosticResidualNonLinearInteractionBlock": NONLINEAR,
 }
-_READOUTS = "LinearReadoutBlock", "NonLinearReadoutBlock"
+BIASED_READOUT = "NonLinearBiasReadoutBlock"
+_READOUTS = "LinearReadoutBlock", "NonLinearReadoutBlock", BIASED_READOUT
 _EXACT, _ROUNDED = 1e-12, 1e-6
 
 
@@ -31,6 +34,7 @@ def read_config(module: Any) -> Config:
     _check_harmonics(module)
     blocks, embedding = list(module.interactions), module.radial_embedding
     kinds: list[Kind] = [_read_kind(block, i) for i, block in enumerate(blocks)]
+    _check_envelope(embedding, kinds)
     hidden = [irrep for _, irrep in layers.irreps_of(blocks[-1].node_feats_irreps)]
     layers.expect(embedding, "RadialEmbeddingBlock", "mace", "radial_embedding")
     layers.expect(embedding.cutoff_fn, "PolynomialCutoff", "mace", "radial_embedding.cutoff_fn")
@@ -46,12 +50,14 @@ def read_config(module: Any) -> Config:
         correlation=_read_correlation(module),
         interaction=_same(kinds[1:] or kinds, "interactions: a kind after the first"),
         first_interaction=kinds[0],
+        sent_channels=_read_sent(blocks),
         radial_basis=_read_basis(embedding.bessel_fn, cutoff),
         num_radial_basis=int(embedding.out_dim),
         distance_transform=_read_transform(embedding),
         polynomial_cutoff=int(embedding.cutoff_fn.p),
         radial_widths=_same([_read_widths(block) for block in blocks], "conv_tp_weights: widths"),
         readout_width=width,
+        readout_biases=torch_modules.class_name(module.readouts[-1]) == BIASED_READOUT,
         gate=gate,
     )
     expected = config.irreps(config.message_lmax if len(blocks) > 1 else 0, config.parity)
@@ -109,25 +115,52 @@ def _check_harmonics(module: Any) -> None:
             "spherical_harmonics: expected those of unit vectors in component normalisation, "
             f"received {harmonics.normalization}"
         )
-    if not getattr(module.radial_embedding, "apply_cutoff", True):
+
+
+def _check_envelope(embedding: Any, kinds: Sequence[Kind]) -> None:
+    """The envelope is before radial networks without biases, and after those with biases."""
+    is_before = getattr(embedding, "apply_cutoff", True)
+    if not is_before and set(kinds) != {NONLINEAR}:
         raise errors.ConversionError(
-            "apply_cutoff: radial networks without an envelope before them cannot be read"
+            "apply_cutoff: radial networks without biases and without an envelope before them "
+            "cannot be read"
+        )
+    if is_before and NONLINEAR in kinds:
+        raise errors.ConversionError(
+            "apply_cutoff: expected false with radial networks that have biases, received true: "
+            "their messages do not vanish at the cutoff, where the energy jumps"
         )
 
 
 def _read_kind(block: Any, layer: int) -> Kind:
     layers.expect(block, tuple(_KINDS), "mace", f"interactions.{layer}")
-    edge = getattr(block, "edge_irreps", block.node_feats_irreps)
-    if layers.irreps_of(edge) != layers.irreps_of(block.node_feats_irreps):
-        raise errors.ConversionError(
-            f"edge_irreps: messages of other irreps ({edge}) than the features "
-            f"({block.node_feats_irreps}) cannot be read"
-        )
     return _KINDS[torch_modules.class_name(block)]
+
+
+def _read_sent(blocks: Sequence[Any]) -> tuple[int, ...] | None:
+    """Channels of what atoms send in each layer; None for those of the features everywhere."""
+    widths, own = [], True
+    for block in blocks:
+        features = layers.irreps_of(block.node_feats_irreps)
+        sent = layers.irreps_of(getattr(block, "edge_irreps", block.node_feats_irreps))
+        if [irrep for _, irrep in sent] != [irrep for _, irrep in features] or (
+            len({width for width, _ in sent}) > 1
+        ):
+            raise errors.ConversionError(
+                "edge_irreps: expected the irreps of the features "
+                f"({block.node_feats_irreps}), all of the same channels, received "
+                f"{block.edge_irreps}"
+            )
+        widths.append(sent[0][0])
+        own &= sent == features
+    return None if own else tuple(widths)
 
 
 def _read_widths(block: Any) -> tuple[int, ...]:
     network = block.conv_tp_weights
+    if torch_modules.class_name(network) == "RadialMLP":
+        layers.expect(network, "RadialMLP", "mace", "conv_tp_weights")
+        return tuple(int(width) for width in network.hs[1:-1])
     layers.expect(network, "FullyConnectedNet", "e3nn", "conv_tp_weights")
     return tuple(int(width) for width in network.hs[1:-1])
 

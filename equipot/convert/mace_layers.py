@@ -44,18 +44,19 @@ def irreps_of(irreps: Any) -> list[tuple[int, Irrep]]:
     return [(int(mul), Irrep(int(ir.l), int(ir.p))) for mul, ir in irreps]
 
 
-def read_linear(module: Any, place: str) -> dict[Irrep, np.ndarray]:
+def read_linear(module: Any, place: str, *, biases: bool = False) -> dict[Irrep, np.ndarray]:
     """Matrices of a ``Linear`` from irreps that stand there once to such irreps, per irrep.
 
     Args:
       module: An ``e3nn.o3.Linear``.
       place: Where it stands, for messages.
+      biases: Whether it may have biases, which ``torch_modules.linear_bias`` reads.
 
     Raises:
       ConversionError: If it is another module, or an irrep stands there twice.
     """
     expect(module, "Linear", "e3nn", place)
-    blocks = list(torch_modules.linear_blocks(module))
+    blocks = list(torch_modules.linear_blocks(module, biases=biases))
     entries = irreps_of(module.irreps_in)
     found = {entries[i][1]: matrix for i, _, matrix in blocks}
     if len(found) < len(blocks):

@@ -71,21 +71,33 @@ def children(module: Any) -> Mapping[str, Any]:
     return dict(module.named_children())
 
 
-def linear_blocks(linear: Any) -> Iterator[tuple[int, int, np.ndarray]]:
+def linear_blocks(linear: Any, *, biases: bool = False) -> Iterator[tuple[int, int, np.ndarray]]:
     """The blocks of an ``e3nn.o3.Linear``: entry in, entry out, matrix with its normalisation.
 
+    Args:
+      linear: The module.
+      biases: Whether it may have biases, which ``linear_bias`` reads.
+
     Raises:
-      ConversionError: If it has biases.
+      ConversionError: If it has biases and may not.
     """
-    for block, (instruction, weight) in enumerate(_views(linear)):
-        if instruction.i_in < 0:
-            raise errors.ConversionError(f"Linear, block {block}: biases cannot be read")
+    if not biases and any(instruction.i_in < 0 for instruction in linear.instructions):
+        raise errors.ConversionError("Linear: biases cannot be read")
+    for instruction, weight in _views(linear):
         yield instruction.i_in, instruction.i_out, array(weight) * instruction.path_weight
+
+
+def linear_bias(linear: Any) -> np.ndarray:
+    """The biases of an ``e3nn.o3.Linear`` that has one entry of scalars, one for each of these."""
+    (instruction,) = [each for each in linear.instructions if each.i_in < 0]
+    return array(linear.bias) * float(instruction.path_weight)
 
 
 def _views(linear: Any) -> Iterator[tuple[Any, Any]]:
     start, weights = 0, linear.weight
     for instruction in linear.instructions:
+        if instruction.i_in < 0:
+            continue
         size = int(np.prod(instruction.path_shape))
         yield instruction, weights[start : start + size].reshape(instruction.path_shape)
         start += size

@@ -27,6 +27,13 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "gaussians": {"radial_basis": "gaussian", "gate": "tanh"},
         "shared": {"shared_matrices": 3},
         "heads": {"heads": ("first", "second")},
+        "nonlinear": {
+            "interaction": "nonlinear",
+            "first_interaction": "nonlinear",
+            "sent_channels": 3,
+            "readout_biases": True,
+        },
+        "mixed": {"interaction": "nonlinear", "sent_channels": (2, 3)},
         "parity": {"parity": True},
     },
     "nequip": {

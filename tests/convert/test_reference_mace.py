@@ -25,6 +25,11 @@ with warnings.catch_warnings():
 RESIDUAL, AGNOSTIC = "RealAgnosticResidualInteractionBlock", "RealAgnosticInteractionBlock"
 DENSITY_RESIDUAL = "RealAgnosticDensityResidualInteractionBlock"
 DENSITY = "RealAgnosticDensityInteractionBlock"
+NONLINEAR: dict[str, Any] = {
+    "interaction_cls": "RealAgnosticResidualNonLinearInteractionBlock",
+    "interaction_cls_first": "RealAgnosticResidualNonLinearInteractionBlock",
+    "apply_cutoff": False,
+}
 ENERGY, FORCES, STRESS = 1e-8, 1e-7, 1e-8
 TABLE = 1, 8, 12, 14, 22, 38, 56
 STRUCTURES = "water", "silicon", "oxide"
@@ -104,8 +109,12 @@ def build(table, *, seed=0, dtype="float64", **changes):
             **settings,
         )
         with torch.no_grad():
-            for parameter in model.parameters():
+            for name, parameter in model.named_parameters():
                 parameter.mul_(1.0 + 0.2 * torch.randn_like(parameter))
+                if parameter.abs().max() < 0.01:  # biases, tables of atoms: begun at nothing
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+                if name.endswith("alpha"):  # begun at 20 neighbors, and these have few
+                    parameter.mul_(0.1)
     finally:
         torch.set_default_dtype(torch.float32)
     return model
@@ -155,6 +164,20 @@ CASES = {
     "last readout only": {"use_last_readout_only": True, "gate": torch.tanh},
     "product without species": {"use_agnostic_product": True},
     "all irreps kept": {"keep_last_layer_irreps": True},
+    "nonlinear": NONLINEAR,
+    "nonlinear, degree three": NONLINEAR
+    | {"max_ell": 3, "hidden_irreps": "3x0e + 3x1o + 3x2e", "distance_transform": "Agnesi"},
+    "nonlinear, fewer channels sent, three layers": NONLINEAR
+    | {"edge_irreps": o3.Irreps("2x0e + 2x1o"), "num_interactions": 3, "radial_MLP": [8]},
+    "nonlinear, readout with biases": NONLINEAR
+    | {
+        "readout_cls": modules.blocks.NonLinearBiasReadoutBlock,
+        "use_agnostic_product": True,
+        "use_last_readout_only": True,
+        "pair_repulsion": True,
+        "r_max": 4.4,
+    },
+    "readout with biases": {"readout_cls": modules.blocks.NonLinearBiasReadoutBlock},
 }
 
 
@@ -166,8 +189,10 @@ def test_energies_forces_and_stress_agree(case):
     assert_same(build(TABLE, seed=seed, **CASES[case]), structures)
 
 
-def test_each_of_two_heads_agrees():
-    model = build((1, 8), heads=["pbe", "r2scan"], correlation=1)
+@pytest.mark.parametrize("readout", ["NonLinearReadoutBlock", "NonLinearBiasReadoutBlock"])
+def test_each_of_two_heads_agrees(readout):
+    cls = getattr(modules.blocks, readout)
+    model = build((1, 8), heads=["pbe", "r2scan"], correlation=1, readout_cls=cls)
     structures = [distorted("water")]
     first, second = (assert_same(model, structures, head) for head in ("pbe", "r2scan"))
     assert first.spec.atomic_energies != second.spec.atomic_energies
@@ -243,15 +268,21 @@ def broken(model, **attributes):
     ("settings", "attributes", "message"),
     [
         ({"use_so3": True}, {}, "use_so3: models without parity"),
-        ({"apply_cutoff": False}, {}, "apply_cutoff: radial networks without an envelope"),
-        ({"edge_irreps": o3.Irreps("2x0e")}, {}, r"edge_irreps: messages of other irreps"),
+        ({"apply_cutoff": False}, {}, "apply_cutoff: radial networks without biases and without an"),
+        (
+            {"edge_irreps": o3.Irreps("2x0e")},
+            {},
+            r"edge_irreps: expected the irreps of the features \(4x0e\+4x1o\)",
+        ),
         ({"hidden_irreps": "4x0e + 4x1e"}, {}, r"hidden_irreps: expected 0e \+ 1o"),
         ({"gate": torch.abs}, {}, "expected the activation silu or tanh, received abs"),
         ({"pair_repulsion": True, "r_max": 1.2}, {}, "atoms repel to 1.32 Å.*beyond the cutoff"),
+        (NONLINEAR | {"apply_cutoff": True}, {}, "messages do not vanish at the cutoff"),
+        (NONLINEAR | {"interaction_cls_first": RESIDUAL}, {}, "without biases and without an"),
         (
-            {"interaction_cls": "RealAgnosticResidualNonLinearInteractionBlock"},
+            {"interaction_cls": "RealAgnosticAttResidualInteractionBlock"},
             {},
-            "received mace.modules.blocks.RealAgnosticResidualNonLinearInteractionBlock",
+            "received mace.modules.blocks.RealAgnosticAttResidualInteractionBlock",
         ),
         ({}, {"interactions__1__avg_num_neighbors": 3.0}, "avg_num_neighbors: expected the same"),
         ({}, {"joint_embedding": torch.nn.Linear(1, 1)}, "found also joint_embedding"),

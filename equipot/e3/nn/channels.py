@@ -195,11 +195,17 @@ def gate_channels(channels: Channels) -> dict[Irrep, int]:
     return {**channels, scalar: channels.get(scalar, 0) + gates} if gates else dict(channels)
 
 
-def gate(features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
-    """Activates scalars (silu on 0e, tanh on 0o), multiplies other channels by gates silu(0e).
+def gate(
+    features: Mapping[Irrep, Array], gates: activations.Activation = jax.nn.silu
+) -> dict[Irrep, Array]:
+    """Activates scalars (silu on 0e, tanh on 0o), multiplies other channels by activated scalars.
 
     The gates are the last channels of 0e, in the order of the irreps. All activations have unit
     second moment.
+
+    Args:
+      features: ``{irrep: [nodes, 2l+1, channels]}``.
+      gates: Activation of the gates.
 
     Raises:
       ValueError: There are fewer scalars than channels to multiply.
@@ -214,14 +220,15 @@ def gate(features: Mapping[Irrep, Array]) -> dict[Irrep, Array]:
             f"expected at least {max(count, 1)} channels of 0e, a gate for each other channel, "
             f"received {received}"
         )
-    scalars = silu(features[Irrep("0e")])
     width = received - count
-    result = {Irrep("0e"): scalars[..., :width]} if width else {}
+    passing, multiplying = jnp.split(features[Irrep("0e")], [width], axis=-1)
+    result = {Irrep("0e"): silu(passing)} if width else {}
     if Irrep("0o") in features:
         result[Irrep("0o")] = tanh(features[Irrep("0o")])
+    factors, start = activations.normalize_function(gates)(multiplying), 0
     for irrep, x in gated.items():
-        result[irrep] = x * scalars[..., width : width + x.shape[-1]]
-        width += x.shape[-1]
+        result[irrep] = x * factors[..., start : start + x.shape[-1]]
+        start += x.shape[-1]
     return result
 
 

@@ -1,11 +1,13 @@
 """Times published potentials beside the programs that wrote them: energy, forces and stress.
 
     .venv-foundation/bin/python -m scripts.benchmark foundation --atoms 96 960
+    .venv-mace/bin/python -m scripts.benchmark foundation --atoms 96 960
 
 Everything goes through ASE's calculators, neighbor search included: atoms of a distorted crystal of
 silica move a little before each call, as in dynamics. The programs take turns. Needs nequix and
 sevenn beside equipot (``make .venv-foundation/.made``), files of Nequix in ``$EQUIPOT_FOUNDATION``;
-what is not there is left out.
+or mace-torch (``make .venv-mace/.made``), of which a model of random weights is timed that is as
+large as MACE-MP-0 small. What is not there is left out.
 """
 
 import argparse
@@ -44,12 +46,14 @@ class Model:
       path: Its file.
       program: Who else runs it.
       load: What gives the calculator of that program.
+      trust: Whether the file may run code when it is opened.
     """
 
     name: str
     path: Path
     program: str
     load: Callable[[Path], Calculator]
+    trust: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,30 +66,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Prints and returns the seconds of each program for each size."""
     rows = []
-    for model in models():
-        if arguments.models and model.name not in arguments.models:
-            continue
-        for count in arguments.atoms:
-            rows.append(compare(model, silica(count), arguments.repeats))
-            print(report(rows[-1]), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for model in models(Path(folder)):
+            if arguments.models and model.name not in arguments.models:
+                continue
+            for count in arguments.atoms:
+                rows.append(compare(model, silica(count), arguments.repeats))
+                print(report(rows[-1]), flush=True)
     return rows
 
 
-def models() -> list[Model]:
-    """The published potentials that are here, with their programs."""
+def models(folder: Path) -> list[Model]:
+    """The potentials that are here, with their programs; one that is made lies in the folder."""
     found = []
     nequix = _FOLDER / "nequix" / "nequix-mp-1.nqx"
     if importlib.util.find_spec("nequix") and nequix.is_file():
         found.append(Model(name="nequix-mp-1", path=nequix, program="nequix", load=_nequix))
     spec = importlib.util.find_spec("sevenn")
     if spec and spec.origin:
-        folder = Path(spec.origin).parents[1]
+        packages = Path(spec.origin).parents[1]
         rows = [known.find(name) for name in _SEVENNET]
         found += [
-            Model(name=r.name, path=folder / str(r.member), program="sevenn", load=_sevennet)
+            Model(name=r.name, path=packages / str(r.member), program="sevenn", load=_sevennet)
             for r in rows
         ]
+    if importlib.util.find_spec("mace"):
+        path = random_mace(folder / "mace-small-random.model")
+        found.append(Model(name=path.stem, path=path, program="mace-torch", load=_mace, trust=True))
     return found
+
+
+def random_mace(path: Path) -> Path:
+    """Writes a model of mace-torch with random weights, as large as MACE-MP-0 small.
+
+    Its sizes are those of Batatia et al. 2023, arXiv:2401.00096: 128 channels of scalars as
+    messages, harmonics to degree 3, correlation 3, two layers, cutoff 6 Å, 89 elements.
+    """
+    torch: Any = importlib.import_module("torch")
+    modules: Any = importlib.import_module("mace.modules")
+    o3: Any = importlib.import_module("e3nn.o3")
+    torch.manual_seed(0)
+    block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
+    model = modules.ScaleShiftMACE(
+        r_max=6.0,
+        num_bessel=10,
+        num_polynomial_cutoff=5,
+        max_ell=3,
+        interaction_cls=block,
+        interaction_cls_first=block,
+        num_interactions=2,
+        num_elements=89,
+        hidden_irreps=o3.Irreps("128x0e"),
+        MLP_irreps=o3.Irreps("16x0e"),
+        atomic_energies=np.zeros(89),
+        avg_num_neighbors=60.0,
+        atomic_numbers=list(range(1, 90)),
+        correlation=3,
+        gate=torch.nn.functional.silu,
+        atomic_inter_scale=1.0,
+        atomic_inter_shift=0.0,
+    )
+    torch.save(model, path)
+    return path
 
 
 def silica(count: int) -> Atoms:
@@ -107,7 +149,7 @@ def compare(model: Model, atoms: Atoms, repeats: int) -> dict[str, Any]:
     """Times both in turns, after calls to compile; they must agree first."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{model.name}{artefact.SUFFIX}"
-        artefact.save(path, conversion.convert(model.path, trust=False).potential)
+        artefact.save(path, conversion.convert(model.path, trust=model.trust).potential)
         calculators = {"equipot": EquipotCalculator(path), model.program: model.load(model.path)}
         first = {name: _seconds(atoms, calc) for name, calc in calculators.items()}
     forces = [calc.results["forces"] for calc in calculators.values()]
@@ -149,3 +191,8 @@ def _nequix(path: Path) -> Calculator:
 def _sevennet(path: Path) -> Calculator:
     module: Any = importlib.import_module("sevenn.calculator")
     return module.SevenNetCalculator(str(path), device="cpu")
+
+
+def _mace(path: Path) -> Calculator:
+    module: Any = importlib.import_module("mace.calculators")
+    return module.MACECalculator(model_paths=str(path), device="cpu", default_dtype="float32")

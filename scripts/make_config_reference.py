@@ -45,7 +45,7 @@ A run is described by a tree of settings. It is composed from YAML files and fro
 command line, later ones winning:
 
 1. `train.yaml`, which chooses one file of each group (`model: mace`, `optimizer: muon`, …);
-2. another choice for a group: `equipot-train loss=energy_forces_stress …`;
+2. another choice for a group: `equipot-train optimizer=soap …`;
 3. an experiment, a file that changes several groups at once: `+experiment=water` (with the plus);
 4. single settings: `model.cutoff=6 trainer.num_steps=5000`.
 

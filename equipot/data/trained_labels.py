@@ -44,10 +44,9 @@ def left_out(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> 
     for term in dataset.quantities:
         count = sum(s.label(term) is not None for s in dataset.train)
         if count and not loss_terms.get(term, 0.0):
-            cure = "loss=energy_forces_stress" if term == "stress" else f"{_setting(term)}=1"
             lines.append(
                 f"{term}: {count} training frames have labels that errors are reported for, but "
-                f"they are not trained on; {cure} trains on them"
+                f"they are not trained on; {_setting(term)}=1 trains on them"
             )
     return lines
 

@@ -17,7 +17,7 @@ def _check(holds: bool, key: str, expected: str, received: Any) -> None:
         raise errors.ConfigError(f"{key}: expected {expected}, received {received!r}")
 
 
-_STRESS = 10.0  # Å³
+OPEN_STRESS = 1.0  # Å³
 _LONGEST_NAME = 200  # bytes; file systems take 255, and endings are added
 
 
@@ -30,8 +30,8 @@ class LossConfig:
         length of the whole vector or matrix), default norm.
       energy: Weight of the energy per atom (errors in eV/atom), default 1.
       forces: Weight of the force components (errors in eV/Å), default 1.
-      stress: Weight of the stress components (errors in eV/Å³); null for 10, about the volume of
-        an atom, where the training data have stresses, and 0 elsewhere, default null.
+      stress: Weight of the stress components (errors in eV/Å³); null for 1 where the training
+        data have stresses, and 0 elsewhere, default null.
       quantities: Weights of the quantities that ``data.quantities`` declares (errors in their
         units), by name; 1 for one that is not named.
       huber_delta: Where huber goes from square to magnitude, in the units of the error,
@@ -56,15 +56,16 @@ class LossConfig:
         """The weights of all terms by name; 0 for one that is left open."""
         return {name: getattr(self, name) or 0.0 for name in DERIVED} | dict(self.quantities)
 
-    def with_stress(self, is_labelled: bool) -> "LossConfig":
+    def with_stress(self, is_labelled: bool, weight: float = OPEN_STRESS) -> "LossConfig":
         """With a weight of the stress, where that is open.
 
         Args:
           is_labelled: Whether the training data have stresses.
+          weight: The weight where they have.
         """
         if self.stress is not None:
             return self
-        return dataclasses.replace(self, stress=_STRESS if is_labelled else 0.0)
+        return dataclasses.replace(self, stress=weight if is_labelled else 0.0)
 
     def completed(self, declared: Iterable[str]) -> "LossConfig":
         """With a weight for each declared quantity.

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from equipot.training import folder
-from equipot.training.config import TrainConfig
+from equipot.training.config import OPEN_STRESS, TrainConfig
 
 _FORMER: Mapping[str, Mapping[str, Any]] = {
     "potential": {"shift": "neighbors", "scale": "forces_rms"},
     "optimizer": {"warmup_steps": 0},
-    "loss": {"stress": 0.0},
 }
 """Defaults of before that mean something else than those of today, by group."""
+_FORMER_STRESS = 10.0  # Å³
 
 
 def as_begun(config: TrainConfig) -> TrainConfig:
@@ -43,6 +43,11 @@ def as_begun(config: TrainConfig) -> TrainConfig:
         }
         if kept:
             changes[group] = dataclasses.replace(now, **kept)
+    loss = before.get("loss")
+    stress = loss.get("stress") if isinstance(loss, dict) else None
+    if config.loss.stress is None and isinstance(stress, float):  # chosen when it began
+        now = changes.get("loss", config.loss)
+        changes["loss"] = dataclasses.replace(now, stress=stress)
     if isinstance(trainer, dict) and "minutes" not in trainer:  # of an earlier version
         given, kept = config.trainer, {}
         if given.batch_size is None and trainer.get("batch_size") == 4:
@@ -59,3 +64,12 @@ def as_begun(config: TrainConfig) -> TrainConfig:
         if config.model.get("shared_matrices") is None and config.model["name"] == model["name"]:
             changes["model"] = {**config.model, "shared_matrices": 0}
     return dataclasses.replace(config, **changes) if changes else config
+
+
+def open_stress(place: folder.RunFolder) -> float:
+    """Weight of the stress where it is left open.
+
+    It is written into the folder when a run begins. A folder where it stays open is of an earlier
+    version, which had another weight.
+    """
+    return _FORMER_STRESS if place.config.exists() else OPEN_STRESS

@@ -22,7 +22,13 @@ from equipot.store import graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.training import alike, optimizer, starting_point
 from equipot.training import length as lengths
-from equipot.training.config import SCHEDULE_FREE, LossConfig, OptimizerConfig, TrainConfig
+from equipot.training.config import (
+    OPEN_STRESS,
+    SCHEDULE_FREE,
+    LossConfig,
+    OptimizerConfig,
+    TrainConfig,
+)
 from equipot.typing import PyTree
 
 
@@ -119,27 +125,27 @@ def prepare(
         length=length,
         num_steps=num_steps,
         updates=optimizer.Updates.of(config.optimizer, num_steps),
-        loss=loss_of(config, dataset),
+        loss=config.loss,
         facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(
             *fitted.notes,
             *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
-            *_choices(config, dataset, length),
+            *_choices(config, length),
             *_frozen(config, params),
         ),
     )
 
 
-def loss_of(config: TrainConfig, dataset: Dataset) -> LossConfig:
-    """The terms of the loss, with the stress where it is open and the training split has it."""
-    return config.loss.with_stress(any(s.stress_weight > 0 for s in dataset.train))
+def with_stress(config: TrainConfig, dataset: Dataset, weight: float = OPEN_STRESS) -> TrainConfig:
+    """With a weight of the stress, where it is left open and the training split has stresses."""
+    is_labelled = any(s.stress_weight > 0 for s in dataset.train)
+    return dataclasses.replace(config, loss=config.loss.with_stress(is_labelled, weight))
 
 
-def _about_stress(config: TrainConfig, dataset: Dataset) -> tuple[str, ...]:
-    weight = loss_of(config, dataset).stress
-    if config.loss.stress is None and weight:
-        return (f"The data have stresses: trained with weight {weight:g} (set by loss.stress)",)
-    return ()
+def _about_stress(config: TrainConfig) -> tuple[str, ...]:
+    if not config.loss.stress:
+        return ()
+    return (f"Stresses are trained on with weight {config.loss.stress:g} (set by loss.stress)",)
 
 
 def _about_rate(config: TrainConfig) -> tuple[str, ...]:
@@ -248,11 +254,11 @@ def _spec(
     )
 
 
-def _choices(config: TrainConfig, dataset: Dataset, length: lengths.Length) -> tuple[str, ...]:
+def _choices(config: TrainConfig, length: lengths.Length) -> tuple[str, ...]:
     """What was chosen for the user, and where the moving average is not what is validated."""
     notes = [
         lengths.sentence(config.trainer, length),
-        *_about_stress(config, dataset),
+        *_about_stress(config),
         *_about_rate(config),
     ]
     if config.optimizer.name == SCHEDULE_FREE:

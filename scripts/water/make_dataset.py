@@ -59,7 +59,7 @@ ELECTRONIC_TEMPERATURE = 300.0  # K
 MULTIPLICITIES = {"H": 2, "O": 3}  # of the isolated atoms: doublet and triplet
 
 NETWORK = (
-    "loss=energy_forces_stress",
+    "loss.stress=100",
     "model.cutoff=4.0",
     "model.num_layers=3",
     "model.lmax=1",

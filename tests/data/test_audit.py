@@ -240,7 +240,7 @@ def test_labels_that_do_not_train_are_said_with_the_setting_that_trains_them(rea
     text = str(audit.audit(read(frames), ENERGY_AND_FORCES))
     assert (
         "stress: 16 training frames have labels that errors are reported for, but they are not "
-        "trained on; loss=energy_forces_stress trains on them"
+        "trained on; loss.stress=1 trains on them"
     ) in text
     assert "stress:" not in str(audit.audit(read(frames), ENERGY_AND_FORCES | {"stress": 0.1}))
     assert "loss.forces=1 trains on them" in str(audit.audit(read(frames), {"energy": 1.0}))

@@ -75,3 +75,21 @@ def test_a_run_of_an_earlier_version_keeps_the_matrices_of_each_species(tmp_path
     found = earlier.as_begun(configured(tmp_path / "run"))
     assert found.model["shared_matrices"] == 0
     folder.find_folder(found)
+
+
+@pytest.mark.parametrize(("written", "kept"), [(None, 10.0), (0.0, 0.0), (1.0, 1.0)])
+def test_a_stress_left_open_keeps_the_weight_that_the_run_began_with(tmp_path, written, kept):
+    """It is written when a run begins; one that an earlier version left open was 10."""
+    place = begin(tmp_path / "run")
+    stored = yaml.safe_load(place.config.read_text())
+    stored["loss"]["stress"] = written
+    place.config.write_text(yaml.safe_dump(stored))
+    found = earlier.as_begun(configured(tmp_path / "run", loss={"stress": None}))
+    folder.find_folder(found)
+    weight = earlier.open_stress(place)
+    assert found.loss.with_stress(is_labelled=True, weight=weight).stress == kept
+
+
+def test_a_new_run_writes_the_weight_of_the_stress(tmp_path):
+    place = folder.RunFolder(tmp_path / "run", "run")
+    assert earlier.open_stress(place) == 1.0

@@ -52,6 +52,10 @@ class OutOfRangeWarning(UserWarning):
     """A structure lies outside of what the potential was trained on; its numbers mean little."""
 
 
+class DriverError(EquipotError):
+    """A program that runs a potential is missing, or failed for reasons of its own."""
+
+
 class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 

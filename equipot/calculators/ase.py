@@ -1,7 +1,6 @@
 """The ASE calculator of a saved potential."""
 
 import threading
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -239,7 +238,8 @@ class EquipotCalculator(Calculator):
                     self._charge(structure),
                 )
             finally:  # being out of range may be why the prediction is not finite
-                self._warn()
+                if not self._engine.strict:
+                    self._watch.warn(self._engine.outside)
             self.results = {
                 "energy": found.energy,
                 "free_energy": found.energy,
@@ -255,16 +255,6 @@ class EquipotCalculator(Calculator):
         quantities = self.potential.spec.quantities
         needed = any(quantity.sums_to_charge for quantity in quantities)
         return results.total_charge(structure) if needed else 0.0
-
-    def _warn(self) -> None:
-        news = [] if self._engine.strict else self._watch.news(self._engine.outside)
-        if news:
-            warnings.warn(
-                "outside of what the potential was trained on, where its numbers mean little: "
-                + "; ".join(map(str, news)),
-                errors.OutOfRangeWarning,
-                stacklevel=1,  # the caller is ASE, whose lines would not help
-            )
 
     def _structure(self, atoms: Atoms | None) -> Atoms:
         """The requested structure; by ASE's convention, None means that of the last calculation."""

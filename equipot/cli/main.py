@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import console, convert, download, evaluate, info, md, relax
+from equipot.cli import console, convert, download, evaluate, info, lammps, md, relax
 
 PROGRAM = "equipot"
 EPILOG = """\
@@ -14,6 +14,7 @@ examples:
   equipot evaluate water.equipot test.extxyz --output predictions.extxyz
   equipot md water.equipot start.xyz --temperature 300 --time 10
   equipot relax water.equipot start.xyz --output relaxed.extxyz
+  equipot lammps in.lammps
   equipot convert MACE.model --trust
   equipot download nequix-mp-1
 
@@ -44,6 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, md, relax, convert, download):
+    for command in (info, evaluate, md, relax, lammps, convert, download):
         command.add_parser(commands)
     return parser

@@ -6,6 +6,7 @@ the distances.
 """
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -78,6 +79,20 @@ class Watch:
                 self._said.add(sort)
                 fresh.append(finding)
         return fresh
+
+    def warn(self, found: Iterable[Finding]) -> None:
+        """Warns of what was not reported before.
+
+        Warns:
+          OutOfRangeWarning: Naming each.
+        """
+        if news := self.news(found):
+            warnings.warn(
+                "outside of what the potential was trained on, where its numbers mean little: "
+                + "; ".join(map(str, news)),
+                errors.OutOfRangeWarning,
+                stacklevel=1,  # the caller is ASE or another program, whose lines would not help
+            )
 
 
 def refuse(found: Sequence[Finding]) -> None:

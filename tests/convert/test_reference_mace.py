@@ -268,7 +268,11 @@ def broken(model, **attributes):
     ("settings", "attributes", "message"),
     [
         ({"use_so3": True}, {}, "use_so3: models without parity"),
-        ({"apply_cutoff": False}, {}, "apply_cutoff: radial networks without biases and without an"),
+        (
+            {"apply_cutoff": False},
+            {},
+            "apply_cutoff: radial networks without biases and without an",
+        ),
         (
             {"edge_irreps": o3.Irreps("2x0e")},
             {},

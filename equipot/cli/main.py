@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import console, convert, download, evaluate, info, lammps, md, relax
+from equipot.cli import console, convert, download, drive, evaluate, info, lammps, md, relax
 
 PROGRAM = "equipot"
 EPILOG = """\
@@ -45,6 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, md, relax, lammps, convert, download):
+    for command in (info, evaluate, md, relax, lammps, drive, convert, download):
         command.add_parser(commands)
     return parser

@@ -40,10 +40,13 @@ def data_options(
     return data_config.DataConfig(train=tuple(paths), group_key=group_key, **given)
 
 
-def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+def add_start_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """Adds the potential, the structure and ``--frame``."""
-    parser.add_argument("potential", help="a file that ends in .equipot")
-    parser.add_argument("structure", help="a file of structures, in any format ASE reads")
+    number = "?" if optional else None
+    parser.add_argument("potential", nargs=number, help="a file that ends in .equipot")
+    parser.add_argument(
+        "structure", nargs=number, help="a file of structures, in any format ASE reads"
+    )
     parser.add_argument(
         "--frame",
         default="-1",

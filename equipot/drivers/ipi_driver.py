@@ -38,7 +38,7 @@ class EquipotDriver(ASEDriver):
           device: "cpu", "gpu", "gpu:1", …; None for jax's default device.
           keywords: Those of i-PI's drivers.
         """
-        self._settings = {"dtype": dtype, "head": head, "device": device}
+        self._settings: dict[str, Any] = {"dtype": dtype, "head": head, "device": device}
         self._potential = potential
         super().__init__(template, **keywords)
 
@@ -46,7 +46,8 @@ class EquipotDriver(ASEDriver):
         """Reads the atoms, and makes the calculator."""
         super().check_parameters()
         self.ase_calculator = EquipotCalculator(self._potential, **self._settings)
-        if not self.template_ase.pbc.all() and "stress" in self.capabilities:
+        template: Any = self.template_ase
+        if not template.pbc.all() and "stress" in self.capabilities:
             self.capabilities.remove("stress")
 
     def post_process(self, properties: Any, structure: Atoms) -> tuple:

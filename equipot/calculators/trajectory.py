@@ -61,42 +61,49 @@ def without_labels(found: Atoms) -> Atoms:
 
 @contextlib.contextmanager
 def frame_writer(
-    path: str | pathlib.Path | None, atoms: Atoms, overwrite: bool
-) -> Iterator[Callable[[], None]]:
+    path: str | pathlib.Path | None, atoms: Atoms, overwrite: bool, kept: int | None = None
+) -> Iterator[Callable[[], int]]:
     """Gives a function that appends the current frame of ``atoms``, with energy, forces, stress.
 
-    Each frame has been passed on for writing to the disk when the function returns.
+    Each frame has been passed on for writing to the disk when the function returns, with the size
+    of the file (zero for ``.traj``).
 
     Args:
       path: ``.extxyz``, ``.xyz`` or ``.traj``; None writes nothing.
       atoms: The atoms whose frames are written.
       overwrite: Whether an existing file may be replaced.
+      kept: Bytes of an existing file to go on after; None for a new file.
 
     Raises:
       ConfigError: If the suffix is another one, or the file already exists.
       DataError: If a frame cannot be written.
     """
     if path is None:
-        yield lambda: None
+        yield lambda: 0
         return
-    target = prepare(path, SUFFIXES, overwrite)
+    target = prepare(path, SUFFIXES, overwrite or kept is not None)
     if target.suffix == ".traj":  # its header counts the frames, after they are written
         with growing.refused(target):
             writer: Any = TrajectoryWriter(str(target), "w", atoms)  # poorly typed in ASE
             try:
                 with writer:
-                    yield writer.write
+
+                    def write_binary() -> int:
+                        writer.write()
+                        return 0
+
+                    yield write_binary
             except OSError:  # ASE leaves the file open, which would warn when garbage-collected
                 with contextlib.suppress(OSError):
                     writer.backend.fd.close()
                 raise
         return
-    with growing.appender(target) as append:
+    with growing.appender(target, kept or 0) as append:
 
-        def write() -> None:
+        def write() -> int:
             text = io.StringIO()
             write_extxyz(text, [atoms])
-            append(text.getvalue().encode())
+            return append(text.getvalue().encode())
 
         yield write
 
@@ -116,7 +123,7 @@ def prepare(path: str | pathlib.Path, suffixes: tuple[str, ...], overwrite: bool
     if target.exists() and not overwrite:
         raise errors.ConfigError(
             f"{target}: already stands there; move it away, choose another name, or ask for it to"
-            " be overwritten"
+            " be overwritten (--overwrite)"
         )
     with growing.refused(target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """``equipot md``: molecular dynamics with a saved potential, at constant energy or temperature."""
 
 import argparse
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
@@ -9,6 +10,7 @@ from equipot.cli import outside, structures
 if TYPE_CHECKING:
     from equipot.calculators.dynamics import DynamicsConfig, DynamicsReport
 
+RESTART = ".restart"
 FEMTOSECONDS = 1000.0  # in a picosecond
 FEMTOSECONDS_PER_NANOSECOND = 1e6
 SECONDS_PER_DAY = 86400.0
@@ -56,7 +58,7 @@ def add_parser(commands: Any) -> None:
         "--output",
         default="md",
         metavar="PATH",
-        help="PATH.extxyz and PATH.csv are written; default %(default)s",
+        help="PATH.extxyz, PATH.csv and PATH.restart are written; default %(default)s",
     )
     parser.add_argument(
         "--trajectory-every",
@@ -73,6 +75,13 @@ def add_parser(commands: Any) -> None:
         help="steps between lines of the CSV; default %(default)s",
     )
     parser.add_argument(
+        "--restart-every",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="steps between writings of PATH.restart; default %(default)s",
+    )
+    parser.add_argument(
         "--dtype", choices=("float32", "float64"), help="by default the potential's"
     )
     parser.add_argument(
@@ -80,12 +89,20 @@ def add_parser(commands: Any) -> None:
     )
     outside.add_strict_option(parser)
     parser.add_argument("--plot", action="store_true", help="draw PATH.png too")
-    parser.add_argument("--overwrite", action="store_true", help="replace earlier files")
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument("--overwrite", action="store_true", help="replace earlier files")
+    files.add_argument(
+        "--restart",
+        action="store_true",
+        help="go on where PATH.restart says, in the same files, as if the run had never stopped;"
+        " everything else as before, but --time, which may be longer",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Runs the dynamics and prints the results."""
+    _look_for_files(options)  # before anything takes its time
     from equipot.calculators import dynamics, plots
 
     config = dynamics.DynamicsConfig(
@@ -99,12 +116,16 @@ def run(options: argparse.Namespace) -> None:
         log=f"{options.output}.csv",
         trajectory_every=options.trajectory_every,
         log_every=options.log_every,
+        restart=f"{options.output}{RESTART}",
+        restart_every=options.restart_every,
         overwrite=options.overwrite,
+        resume=options.restart,
     )
     atoms = structures.read_start(options)
     atoms.calc = calculator = outside.make_calculator(options)
     print(f"{atoms.get_chemical_formula()}: {config.num_steps} steps of {config.timestep} fs")
-    files = f"{config.trajectory}, {config.log}"
+    print(_beginning(options, config, bool(atoms.get_momenta().any())))
+    files = f"{config.trajectory}, {config.log}, {config.restart}"
     with outside.reported(calculator, files) as look:
         report = dynamics.run_dynamics(atoms, config, observe=look)
     print("\n".join(_summary(report, config)))
@@ -112,6 +133,36 @@ def run(options: argparse.Namespace) -> None:
     if options.plot:
         plots.save_dynamics_plot(f"{options.output}.png", report, len(atoms))
         print(f"picture: {options.output}.png")
+
+
+def _look_for_files(options: argparse.Namespace) -> None:
+    """Refuses to write over an earlier run, and to go on where none has been.
+
+    Raises:
+      ConfigError: Naming the file.
+    """
+    names = [f"{options.output}{suffix}" for suffix in (".extxyz", ".csv", RESTART)]
+    there = [name for name in names if pathlib.Path(name).exists()]
+    if options.restart and names[-1] not in there:
+        raise errors.ConfigError(
+            f"--restart: expected {names[-1]}, which a run writes while it lasts; there is none. "
+            "Leave --restart out to begin one, with --overwrite where files are left of it"
+        )
+    if there and not (options.restart or options.overwrite):
+        going_on = " --restart goes on with that run," if names[-1] in there else ""
+        raise errors.ConfigError(
+            f"{there[0]}: already stands there;{going_on} --overwrite replaces it, --output names "
+            "other files"
+        )
+
+
+def _beginning(options: argparse.Namespace, config: "DynamicsConfig", has_velocities: bool) -> str:
+    """Where velocities come from."""
+    if options.restart:
+        return f"positions, velocities and random numbers are those of {config.restart}"
+    if has_velocities:
+        return f"velocities are those of {options.structure}"
+    return f"velocities are drawn at {config.temperature:g} K with seed {config.seed}"
 
 
 def _num_steps(options: argparse.Namespace) -> int:

@@ -87,14 +87,24 @@ class Engine:
         self.outside: tuple[out_of_range.Finding, ...] = ()
         spec = self.potential.spec
         self._references = spec.references
-        further = [summand.cutoff for summand in plus]
-        self._neighbors = neighbors.NeighborCache(spec.cutoff, skin, further)
-        room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
-        which = _head_index(spec.heads, head)
+        self._cutoffs = (spec.cutoff, *(summand.cutoff for summand in plus))
+        self._skin, self._head = skin, _head_index(spec.heads, head)
+        self._room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._neighbors = neighbors.NeighborCache(self._cutoffs[0], self._skin, self._cutoffs[1:])
         self._batches = [
-            batches.Batches(self._bound, cutoff, which, room) for cutoff in (spec.cutoff, *further)
+            batches.Batches(self._bound, cutoff, self._head, self._room) for cutoff in self._cutoffs
         ]
         self._elements = np.zeros(0, int), np.zeros(0, np.int32)
+
+    def forget(self) -> None:
+        """Forgets neighbor lists and padded sizes, but neither programs nor parameters."""
+        with self._lock:
+            searches = self._neighbors.n_searches
+            self._begin()
+            self._neighbors.n_searches = searches
 
     def __getstate__(self) -> dict[str, Any]:
         source = self._made_of["source"]

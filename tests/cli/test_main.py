@@ -2,6 +2,8 @@ import contextlib
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import ase.io
 import numpy as np
@@ -97,13 +99,42 @@ def test_md_starts_from_the_marked_frame_and_writes_what_it_says(
     arguments += ["--time", "0.01", "--output", str(output), "--log-every", "5", "--plot"]
     main.main(arguments)
     shown = capsys.readouterr().out
-    assert "Cu4: 20 steps of 0.5 fs" in shown
+    assert "Cu4: 20 steps of 0.5 fs" in shown and "velocities are drawn at 300 K" in shown
     assert "meV/atom/ps" in shown
     first = ase.io.read(f"{output}.extxyz", 0)
     np.testing.assert_allclose(first.positions, ase.io.read(copper, 1).positions, atol=1e-6)
     lines = pathlib.Path(f"{output}.csv").read_text().splitlines()
     assert [int(line.split(",")[0]) for line in lines[1:]] == [0, 5, 10, 15, 20]
     assert pathlib.Path(f"{output}.png").stat().st_size > 1000
+    with pytest.raises(SystemExit):
+        main.main(arguments)
+    assert "md.extxyz: already stands there; --restart goes on" in capsys.readouterr().err
+    main.main([*arguments, "--restart", "--time", "0.02"])
+    assert "random numbers are those of" in capsys.readouterr().out
+    assert len(ase.io.read(f"{output}.extxyz", ":")) == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "option", "message"),
+    [
+        (("md.csv",), (), "md.csv: already stands there; --overwrite replaces it"),
+        (("md.csv",), ("--restart",), "--restart: expected md.restart, which a run writes"),
+        (("md.restart",), (), "md.restart: already stands there; --restart goes on with that run"),
+    ],
+)
+def test_md_looks_for_earlier_files_before_jax_is_imported(
+    tmp_path: pathlib.Path, files: tuple[str, ...], option: tuple[str, ...], message: str
+):
+    for name in files:
+        (tmp_path / name).touch()
+    program = (
+        "import sys\nfrom equipot.cli import main\ntry:\n    main.main(sys.argv[1:])\n"
+        "except SystemExit:\n    assert 'jax' not in sys.modules\nelse:\n    raise AssertionError"
+    )
+    command = [sys.executable, "-c", program, "md", "my.equipot", "start.xyz", *option]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert message in done.stderr
 
 
 def test_relax_lowers_the_energy_of_the_last_frame(

@@ -113,7 +113,9 @@ class Driver:
                 return
         except BaseException as failure:  # ctypes would print it, and LAMMPS go on
             self.failure = failure
-        f[:] = self._last[1] if self._last is not None and len(self._last[1]) == count else 0.0
+        f[:] = 0.0
+        if self._last is not None and len(self._last[1]) == count:
+            f[np.argsort(tags)] = self._last[1]  # a minimizer takes zeros for its goal
         self._lmp.set_internal_variable(_variable(self._fix), 1.0)
         text = f"equipot: step {step}: {self.failure}".encode()
         self._lmp.lib.lammps_error(self._lmp.lmp, _WARNING, text)
@@ -127,8 +129,9 @@ class Driver:
         found = self._engine.compute(positions, self._numbers[types[order] - 1], cell, pbc)
         if not self._engine.strict:
             self._watch.warn(self._engine.outside)
-        f[order] = self._unit * found.forces
-        self._last = positions, f.copy()
+        forces = self._unit * found.forces
+        f[order] = forces
+        self._last = positions, forces
         energies = np.empty(len(x))
         energies[order] = self._unit * found.energies
         lmp, fix = self._lmp, self._fix

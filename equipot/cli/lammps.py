@@ -1,6 +1,10 @@
 """``equipot lammps``: an input script of LAMMPS in which a potential stands as a pair style."""
 
 import argparse
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +40,18 @@ def run(options: argparse.Namespace) -> None:
     script = lammps_input.read(Path(options.script))
     lmp = lammps.start(["-log", options.log])
     try:
-        lammps_input.run(lmp, script.before)
-        lammps.attach(
-            lmp,
-            script.potential,
-            script.elements,
-            dtype=options.dtype,
-            head=options.head,
-            device=options.device,
-            strict=options.strict,
-        )
-        lammps_input.run(lmp, script.after)
+        with _said():
+            lammps_input.run(lmp, script.before)
+            lammps.attach(
+                lmp,
+                script.potential,
+                script.elements,
+                dtype=options.dtype,
+                head=options.head,
+                device=options.device,
+                strict=options.strict,
+            )
+            lammps_input.run(lmp, script.after)
     except errors.EquipotError:
         raise
     except Exception as failure:  # all that LAMMPS raises
@@ -55,3 +60,16 @@ def run(options: argparse.Namespace) -> None:
         raise errors.DriverError(f"{options.script}: LAMMPS says: {failure}") from failure
     finally:
         lmp.close()
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What is outside of training is a sentence on stderr, once for each sort."""
+
+    def say(message: Warning | str, *_: Any) -> None:
+        print(f"{outside.PROGRAM}: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", errors.OutOfRangeWarning)
+        warnings.showwarning = say
+        yield

@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> None:
 
     address = ipi.address_of(options.ipi)
     atoms = structures.read_start(options)
+    periodic = "".join(name for name, along in zip("abc", atoms.pbc, strict=True) if along)
+    print(f"{atoms.get_chemical_formula()}, periodic along {periodic or 'nothing'}", flush=True)
     atoms.calc = calculator = outside.make_calculator(options)
     with outside.reported(calculator, "those of i-PI") as look:
         count = ipi.serve(atoms, address, look)

@@ -26,7 +26,7 @@ def add_strict_option(parser: argparse.ArgumentParser) -> None:
 
 
 def make_calculator(options: argparse.Namespace) -> "EquipotCalculator":
-    """The calculator that the options of ``md`` and ``relax`` specify."""
+    """The calculator that the options of ``md``, ``relax`` and ``drive`` specify."""
     from equipot.calculators import ase
 
     return ase.EquipotCalculator(

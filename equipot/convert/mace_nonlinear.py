@@ -108,7 +108,7 @@ def _read_network(
         matrix, bias = _read_linear(linear)
         if i == 0:
             matrix, source, target = np.split(matrix, [-2 * width, -width])
-            hidden["source"], hidden["target"] = source * width**0.5, target * width**0.5
+            hidden["of_source"], hidden["of_target"] = source * width**0.5, target * width**0.5
         hidden[f"layer_{i}"], hidden[f"layer_{i}_bias"] = matrix * len(matrix) ** 0.5, bias
         scale, shift = torch_modules.array(norm.weight), torch_modules.array(norm.bias)
         hidden[f"norm_{i}"] = {"scale": scale, "bias": shift}

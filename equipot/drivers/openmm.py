@@ -30,7 +30,7 @@ def make_force(
     elements: app.Topology | Sequence[str],
     *,
     periodic: bool | None = None,
-    particles: Sequence[int] = (),
+    particles: Sequence[int] | None = None,
     dtype: str | None = None,
     head: str | None = None,
     skin: float = 0.5,
@@ -47,8 +47,8 @@ def make_force(
       elements: The topology, or the symbol of each particle.
       periodic: Whether the box is periodic, in all directions; None for what the topology says, and
         for no if symbols are given.
-      particles: Indices of the particles it acts on; all if there are none. They then feel each
-        other, and not the rest.
+      particles: Indices of the particles it acts on; None for all. They feel each other, and not
+        the rest.
       dtype: "float32" or "float64"; None for the potential's own.
       head: Level of theory; required if the potential has several.
       skin: Width in Å by which the neighbor list exceeds the cutoff.
@@ -61,10 +61,14 @@ def make_force(
       ArtefactError: If the file cannot be used.
     """
     symbols = _symbols(elements)
-    chosen = list(particles) or list(range(len(symbols)))
+    chosen = list(range(len(symbols)) if particles is None else particles)
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(len(symbols))):
+        raise errors.ConfigError(
+            f"openmm: expected different particles below {len(symbols)}, received {chosen[:9]}"
+        )
     source = potential if isinstance(potential, Potential) else artefact.read(potential)
     own = engine.Engine(source, dtype=dtype, head=head, skin=skin, strict=strict, device=device)
-    numbers = _numbers([symbols[i] for i in chosen], own.potential.spec.species_table)
+    numbers = _numbers(symbols, chosen, own.potential.spec.species_table)
     if periodic is None:
         is_topology = isinstance(elements, app.Topology)
         periodic = is_topology and elements.getPeriodicBoxVectors() is not None
@@ -117,18 +121,20 @@ def _symbols(elements: app.Topology | Sequence[str]) -> list[str]:
     return [str(atom.element.symbol) if atom.element else "" for atom in elements.atoms()]
 
 
-def _numbers(symbols: Sequence[str], known: Sequence[int]) -> np.ndarray:
-    """Atomic numbers of the particles, [nodes]."""
-    numbers = {name: atomic_number(name) for name in dict.fromkeys(symbols)}
-    for name, number in numbers.items():
+def _numbers(symbols: Sequence[str], chosen: Sequence[int], known: Sequence[int]) -> np.ndarray:
+    """Atomic numbers of the chosen particles, [nodes]."""
+    numbers = []
+    for i in chosen:
+        number = atomic_number(symbols[i])
         if number is None:
             raise errors.ConfigError(
-                f"openmm: expected an element for particle {symbols.index(name)}, received "
-                f"{name!r}; leave virtual sites out with particles=…"
+                f"openmm: expected an element for particle {i}, received {symbols[i]!r}; leave "
+                "virtual sites out with particles=…"
             )
         if number not in known:
             raise errors.UnknownElementError(
-                f"openmm: particle {symbols.index(name)} is {name}, expected only the elements the "
-                f"potential knows: {', '.join(map(symbol, known))}"
+                f"openmm: particle {i} is {symbols[i]}, expected only the elements the potential "
+                f"knows: {', '.join(map(symbol, known))}"
             )
-    return np.array([numbers[name] for name in symbols])
+        numbers.append(number)
+    return np.array(numbers)

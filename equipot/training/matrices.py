@@ -17,6 +17,8 @@ _EMBEDDINGS = (
     "centre",
     "neighbor",
     "of_species",
+    "source",
+    "target",
 )  # parameters of models, [species, channels]
 
 Shape: TypeAlias = tuple[int, ...]

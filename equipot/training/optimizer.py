@@ -50,7 +50,7 @@ class Updates:
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Returns what turns gradients into updates of unit learning rate, pointing downhill.
 
-    Clipping comes first, then the optimizer of that name, then the decay of weights (AdamW, SOAP),
+    Clipping comes first, then the optimizer of that name, then the decay of weights,
     which acts on the matrices of the model and never on biases, scale or shift. What is frozen has
     no part in any of it.
     """

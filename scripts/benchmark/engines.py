@@ -2,9 +2,9 @@
 
     python -m scripts.benchmark engines runs/water/water.equipot --atoms 192
 
-A box of water at 300 K, 0.25 fs: LAMMPS and OpenMM move the atoms, each in a process of Python with
-the potential attached; then the positions of LAMMPS's last steps are given to the potential alone,
-neighbor lists included. What is not installed is left out.
+A box of water at 300 K, 0.25 fs: LAMMPS and OpenMM move the atoms with the potential attached. The
+potential alone gets positions that swing by some hundredths of an Å, neighbor lists included, which it
+searches anew less often than in dynamics. What is not installed is left out.
 """
 
 import argparse

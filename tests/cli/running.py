@@ -16,7 +16,6 @@ TINY = (
     "model.num_channels=4",
     "model.radial_widths=[8]",
     "model.cutoff=3.5",
-    "loss.stress=1",
     "trainer.num_steps=2",
     "trainer.valid_every=1",
     "trainer.num_devices=1",

@@ -158,6 +158,9 @@ def test_steps_at_constant_pressure(start, make_potential, crystal, steps):
     assert abs(atoms.get_volume() / crystal().get_volume() - 1) > 1e-6
     assert lmp.get_thermo("pe") == pytest.approx(found.get_potential_energy(), abs=1e-9)
     np.testing.assert_allclose(gathered(lmp, "f"), found.get_forces(), atol=1e-9, rtol=0)
+    lmp.command("velocity all set 0 0 0")
+    lmp.command("run 0")
+    np.testing.assert_allclose(-pressures(lmp) * BAR, found.get_stress(), rtol=1e-5, atol=1e-9)
 
 
 def pressures_of(atoms):
@@ -198,15 +201,19 @@ def test_a_failed_evaluation_stops_lammps(start, make_potential, command, crysta
     with pytest.raises(errors.NonFiniteError, match="the energy is not finite"):
         lmp.command(command)
     assert driver.n_evaluations == 5 and lmp.extract_global("ntimestep") < 20
-    with pytest.raises(errors.NonFiniteError, match="the energy is not finite"):
-        lmp.command("run 5")
+    for later in ("run 5", "run 0", "run 0"):
+        with pytest.raises(errors.NonFiniteError, match="the energy is not finite"):
+            lmp.command(later)
+    assert driver.n_evaluations == 5
 
 
-def test_atoms_of_another_kind_than_those_of_training_are_reported_once(start, watched, crystal):
+def test_distances_that_training_lacks_are_reported_once(start, watched, crystal):
     lmp = start(crystal())
     lammps.attach(lmp, watched, ["H", "O"])
-    with pytest.warns(errors.OutOfRangeWarning, match="training"):
+    with pytest.warns(errors.OutOfRangeWarning, match="training") as found:
         lmp.command("run 0")
+        lmp.command("run 0")
+    assert len(found) == len({str(each.message) for each in found})
 
 
 @pytest.mark.parametrize(
@@ -236,6 +243,32 @@ def test_what_lammps_must_be_like_is_said(start, make_potential, crystal):
     lammps.attach(lmp, make_potential(), ["H", "O"])
     with pytest.raises(errors.ConfigError, match="a fix with the ID equipot is there already"):
         lammps.attach(lmp, make_potential(), ["H", "O"])
+
+
+def test_what_would_silently_change_the_forces_is_refused(start, make_potential, crystal):
+    lmp = start(crystal())
+    lmp.command("fix still all setforce 0 0 0")
+    with pytest.raises(errors.ConfigError, match=r"no fix before.*received still: those that cha"):
+        lammps.attach(lmp, make_potential(), ["H", "O"])
+    lmp.command("unfix still")
+    lmp.command("fix move all nve")
+    lammps.attach(lmp, make_potential(), ["H", "O"], earlier=["move"])
+    lmp.command("fix still all setforce 0 0 0")
+    lmp.command("run 1")
+    assert not gathered(lmp, "f").any()
+    lmp.command("run_style respa 2 2 bond 1 pair 2")
+    with pytest.raises(errors.ConfigError, match="expected run_style verlet, received respa"):
+        lmp.command("run 1")
+    lmp = start(crystal())
+    lammps.attach(lmp, make_potential(), ["H", "O"])
+    lmp.command("unfix equipot")
+    with pytest.raises(errors.ConfigError, match="expected the fix of the potential, it is gone"):
+        lmp.command("run 1")
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
+    with pytest.raises(errors.DriverError, match=r"does not start with .* -log"):
+        lammps.start(["-screen", "none", "-log", str(tmp_path / "none" / "log")])
 
 
 SCRIPT = """

@@ -122,3 +122,18 @@ def test_what_the_potential_refuses_stops_openmm_with_its_sentence(make_potentia
 def test_an_element_that_the_potential_lacks_is_named(make_potential):
     with pytest.raises(errors.UnknownElementError, match="particle 1 is Xe, expected only"):
         make_force(make_potential(), ["H", "Xe"])
+
+
+def test_some_particles_feel_each_other_alone(make_potential, make_crystal):
+    atoms = make_crystal(cells=3, pbc=False)
+    chosen = list(range(3, 11))
+    force = make_force(make_potential(), atoms.get_chemical_symbols(), particles=chosen)
+    context, part = context_of(atoms, force), atoms[chosen]
+    part.calc = EquipotCalculator(make_potential())
+    found = forces(context)
+    assert energy(context)[0] == pytest.approx(part.get_potential_energy(), abs=1e-8)
+    np.testing.assert_allclose(found[chosen], part.get_forces(), atol=1e-8)
+    assert not np.delete(found, chosen, axis=0).any()
+    for wrong in ([], [0, 0], [27]):
+        with pytest.raises(errors.ConfigError, match="expected different particles below 27"):
+            make_force(make_potential(), atoms.get_chemical_symbols(), particles=wrong)

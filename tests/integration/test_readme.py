@@ -15,6 +15,7 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
+import yaml
 from ase.calculators.emt import EMT
 
 from equipot.convert import conversion
@@ -166,6 +167,8 @@ def test_commands_of_make_water_have_valid_settings_and_options():
 
 def test_own_data_go_from_training_to_simulation_as_the_readme_says(place: pathlib.Path):
     assert (place / "runs" / "my" / "my.equipot").is_file()
+    config = yaml.safe_load((place / "runs" / "my" / "config.yaml").read_text())
+    assert config["loss"]["stress"] == 1.0  # left open, and written when the run began
     own = [words for words in COMMANDS if not {FETCHED, "convert"} & set(words)]
     commands = [w for w in own if w[0] == "equipot" and "tuned" not in w[2]]
     assert {words[1] for words in commands} == {"evaluate", "relax", "md", "lammps"}

@@ -87,6 +87,7 @@ def shapes(name, config, species_table):
         ("mace", {"interaction": "agnostic"}),
         ("mace", {"interaction": "density", "first_interaction": "density"}),
         ("mace", {"interaction": "agnostic", "shared_matrices": 4}),
+        ("mace", {"interaction": "nonlinear", "first_interaction": "nonlinear"}),
         ("nequip", {"shared_matrices": 4}),
     ],
 )

@@ -15,6 +15,14 @@ from equipot.testing import structures
 MODELS = {
     "nequip": {"num_layers": 2, "readout_widths": (4,)},
     "mace": {"num_layers": 2, "correlation": 2, "readout_width": 4},
+    "mace, biases": {
+        "num_layers": 1,
+        "correlation": 2,
+        "readout_width": 4,
+        "readout_biases": True,
+        "interaction": "nonlinear",
+        "first_interaction": "nonlinear",
+    },
     "mace, linear": {"num_layers": 1, "correlation": 2, "readout_width": 0},
 }
 

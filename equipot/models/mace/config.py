@@ -139,7 +139,8 @@ class Config:
     @property
     def is_nonlinear(self) -> bool:
         """Whether a layer has weights that depend on the direction of an edge."""
-        return NONLINEAR in (self.interaction, self.first_interaction)
+        kinds = (self.first_interaction, *(self.interaction,) * (self.num_layers > 1))
+        return NONLINEAR in kinds
 
     def irreps(self, lmax: int, parity: bool) -> dict[Irrep, int]:
         """Irreps to a degree with their channels, natural parity first."""

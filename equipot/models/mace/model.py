@@ -147,26 +147,28 @@ class Model(nn.Module):
             ends = [""] if heads == 1 else [f"_head_{i}" for i in range(heads)]
             if self.config.readout_biases:
                 hidden = [
-                    gate(self._biased(part, width, f"{name}_middle{end}"))
+                    gate(self._biased(part, width, f"{name}_middle", end))
                     for part, end in zip(hidden, ends, strict=True)
                 ]
-            each = [
-                self._last(part, f"{name}{end}") for part, end in zip(hidden, ends, strict=True)
-            ]
+            each = [self._last(part, name, end) for part, end in zip(hidden, ends, strict=True)]
             energy = jnp.concatenate(each, axis=-1)
         else:
             energy = channels.Linear({SCALAR: heads}, name=name)({SCALAR: scalars})[SCALAR]
         return jnp.reshape(energy, scalars.shape[:1] + ((heads,) if heads > 1 else ()))
 
-    def _last(self, hidden: Float[Array, "nodes one width"], name: str) -> Array:
+    def _last(self, hidden: Float[Array, "nodes one width"], name: str, head: str) -> Array:
         """The energy of one head, with a bias where the readout has them."""
         if self.config.readout_biases:
-            return self._biased(hidden, 1, name)
-        return channels.Linear({SCALAR: 1}, name=name)({SCALAR: hidden})[SCALAR]
+            return self._biased(hidden, 1, name, head)
+        return channels.Linear({SCALAR: 1}, name=f"{name}{head}")({SCALAR: hidden})[SCALAR]
 
-    def _biased(self, x: Float[Array, "nodes one width"], width: int, name: str) -> Array:
-        bias = self.param(f"{name}_bias", nn.initializers.zeros, (width,), x.dtype)
-        return channels.Linear({SCALAR: width}, name=name)({SCALAR: x})[SCALAR] + bias[None, None]
+    def _biased(
+        self, x: Float[Array, "nodes one width"], width: int, name: str, head: str
+    ) -> Array:
+        """A linear map with biases; names of parameters end in that of their head."""
+        bias = self.param(f"{name}_bias{head}", nn.initializers.zeros, (width,), x.dtype)
+        mixed = channels.Linear({SCALAR: width}, name=f"{name}{head}")({SCALAR: x})
+        return mixed[SCALAR] + bias[None, None]
 
 
 def _side_by_side(layers: list[dict[Irrep, Array]]) -> dict[Irrep, Array]:

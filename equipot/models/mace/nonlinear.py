@@ -176,7 +176,10 @@ class HiddenLayers(nn.Module):
             if i == 0:
                 for end, (table, species) in atoms.items():
                     # Multiplied before it is spread over the edges, which are many more.
-                    x = x + (table @ _matrix(self, end, (table.shape[-1], width), x))[species]
+                    x = (
+                        x
+                        + (table @ _matrix(self, f"of_{end}", (table.shape[-1], width), x))[species]
+                    )
             x = x + self.param(f"{name}_bias", nn.initializers.zeros, (width,), x.dtype)[None]
             norm = nn.LayerNorm(
                 epsilon=NORM_EPSILON,

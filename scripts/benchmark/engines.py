@@ -3,8 +3,8 @@
     python -m scripts.benchmark engines runs/water/water.equipot --atoms 192
 
 A box of water at 300 K, 0.25 fs: LAMMPS and OpenMM move the atoms with the potential attached. The
-potential alone gets positions that swing by some hundredths of an Å, neighbor lists included, which it
-searches anew less often than in dynamics. What is not installed is left out.
+potential alone gets positions that swing by some hundredths of an Å, neighbor lists included, which
+it searches anew less often than in dynamics. What is not installed is left out.
 """
 
 import argparse

@@ -352,9 +352,11 @@ def _samples_of(path: str | None, begun: restarts.State | None) -> list[Sample]:
     """The lines that the log of a run that goes on holds already."""
     if path is None or begun is None:
         return []
-    with growing.refused(pathlib.Path(path)):
-        text = pathlib.Path(path).read_bytes()[: begun.sizes["log"]].decode()
-    rows = csv.reader(text.splitlines()[1:])
+    place, kept = pathlib.Path(path), begun.sizes["log"]
+    with growing.refused(place):
+        data = place.read_bytes() if place.exists() else b""
+    growing.check_kept(place, len(data), kept)
+    rows = csv.reader(data[:kept].decode().splitlines()[1:])
     return [Sample(**_numbers(row)) for row in rows]
 
 

@@ -25,13 +25,11 @@ def appender(path: pathlib.Path, kept: int = 0) -> Iterator[Callable[[bytes], in
     """
     with refused(path):
         handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-        size = os.fstat(handle).st_size
-        if size < kept:
+        try:
+            check_kept(path, os.fstat(handle).st_size, kept)
+        except errors.DataError:
             os.close(handle)
-            raise errors.DataError(
-                f"{path}: expected the {kept} bytes that were written before, received {size}: it"
-                " was changed or removed since; begin again with --overwrite"
-            )
+            raise
         os.ftruncate(handle, kept)
     end = kept
 
@@ -52,6 +50,24 @@ def appender(path: pathlib.Path, kept: int = 0) -> Iterator[Callable[[bytes], in
         yield append
     finally:
         os.close(handle)
+
+
+def check_kept(path: pathlib.Path, size: int, kept: int) -> None:
+    """Refuses a file that lost what was written before.
+
+    Args:
+      path: Its name, for the message.
+      size: Bytes that it has.
+      kept: Bytes that it had.
+
+    Raises:
+      DataError: If it has fewer.
+    """
+    if size < kept:
+        raise errors.DataError(
+            f"{path}: expected the {kept} bytes that were written before, received {size}: it"
+            " was changed or removed since; begin again with --overwrite"
+        )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 from ase import Atoms
 
@@ -118,8 +119,6 @@ def run_of(atoms: Atoms, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _digest(potential: Potential) -> str:
     """A number that two potentials share only if they are the same function."""
-    import jax
-
     digest = hashlib.sha256(archive.write_json(configuration.to_mapping(potential.spec)))
     for leaf in jax.tree.leaves(potential.params):
         digest.update(np.asarray(leaf).tobytes())

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from equipot import errors, units
-from equipot.data.structure import atomic_number, symbol
 from equipot.drivers import images
+from equipot.drivers.elements import numbers_of
 from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
@@ -79,6 +79,7 @@ class Driver:
     """Answers LAMMPS's requests for forces.
 
     Attributes:
+      engine: What evaluates the potential.
       failure: Why an evaluation failed; None if none did. All later ones are refused.
       n_evaluations: Evaluations so far.
       n_refused: Calls that got no evaluation.
@@ -98,7 +99,8 @@ class Driver:
         """
         self.failure: BaseException | None = None
         self.n_evaluations, self.n_refused = 0, 0
-        self._lmp, self._engine, self._fix = lmp, own, fix
+        self.engine = own
+        self._lmp, self._fix = lmp, fix
         self._numbers, self._unit = numbers, energy_unit
         self._watch = out_of_range.Watch()
         self._last: tuple[np.ndarray, np.ndarray] | None = None  # positions and forces
@@ -107,11 +109,6 @@ class Driver:
     def is_lost(self) -> bool:
         """Whether the fix that asks for forces is gone, and no other potential came after."""
         return self._lmp.equipot is self and not self._lmp.has_id("fix", self._fix)
-
-    @property
-    def engine(self) -> engine.Engine:
-        """What evaluates the potential."""
-        return self._engine
 
     def __call__(
         self, _: Any, step: int, count: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray
@@ -143,9 +140,8 @@ class Driver:
         cell, pbc = _box(self._lmp)
         before = None if self._last is None else self._last[0]
         positions = images.nearest(x[order], before, cell, pbc)
-        found = self._engine.compute(positions, self._numbers[types[order] - 1], cell, pbc)
-        if not self._engine.strict:
-            self._watch.warn(self._engine.outside)
+        found = self.engine.compute(positions, self._numbers[types[order] - 1], cell, pbc)
+        self._watch.warn(self.engine.outside)
         forces = self._unit * found.forces
         f[order] = forces
         self._last = positions, forces
@@ -206,7 +202,8 @@ def attach(
     unit = _check(lmp, elements, fix, earlier)
     source = potential if isinstance(potential, Potential) else artefact.read(potential)
     own = engine.Engine(source, dtype=dtype, head=head, skin=skin, strict=strict, device=device)
-    numbers = _numbers(elements, own.potential.spec.species_table)
+    types = ((f"atom type {i}", name) for i, name in enumerate(elements, 1))
+    numbers = numbers_of(types, own.potential.spec.species_table)
     driver = Driver(lmp, own, numbers, unit, fix)
     for command in (
         f"fix {fix} all external pf/callback 1 1",
@@ -287,24 +284,6 @@ def _check(lmp: Any, elements: Sequence[str], fix: str, earlier: Sequence[str]) 
             "defined; define them afterwards, or name in earlier=… those that do not"
         )
     return _ENERGIES[style]
-
-
-def _numbers(elements: Sequence[str], known: Sequence[int]) -> np.ndarray:
-    """Atomic numbers of the types, [types]."""
-    numbers = []
-    for i, name in enumerate(elements, 1):
-        number = atomic_number(name)
-        if number is None:
-            raise errors.ConfigError(
-                f"lammps: expected the symbol of an element for atom type {i}, received {name!r}"
-            )
-        if number not in known:
-            raise errors.UnknownElementError(
-                f"lammps: atom type {i} is {name}, expected only the elements the potential knows: "
-                f"{', '.join(map(symbol, known))}"
-            )
-        numbers.append(number)
-    return np.array(numbers)
 
 
 def _variable(fix: str) -> str:

@@ -14,8 +14,8 @@ import openmm
 from openmm import app, unit
 
 from equipot import errors, units
-from equipot.data.structure import atomic_number, symbol
 from equipot.drivers import images
+from equipot.drivers.elements import numbers_of
 from equipot.inference import engine, out_of_range
 from equipot.potential import artefact
 from equipot.potential.potential import Potential
@@ -68,7 +68,9 @@ def make_force(
         )
     source = potential if isinstance(potential, Potential) else artefact.read(potential)
     own = engine.Engine(source, dtype=dtype, head=head, skin=skin, strict=strict, device=device)
-    numbers = _numbers(symbols, chosen, own.potential.spec.species_table)
+    named = ((f"particle {i}", symbols[i]) for i in chosen)
+    advice = "; leave virtual sites out with particles=…"
+    numbers = numbers_of(named, own.potential.spec.species_table, advice)
     if periodic is None:
         is_topology = isinstance(elements, app.Topology)
         periodic = is_topology and elements.getPeriodicBoxVectors() is not None
@@ -110,8 +112,7 @@ class Computation:
         positions = images.nearest(positions, self._before, cell, self._pbc)
         found = self.engine.compute(positions, self._numbers, cell, self._pbc)
         self._before = positions
-        if not self.engine.strict:
-            self._watch.warn(self.engine.outside)
+        self._watch.warn(self.engine.outside)
         return _ENERGY * found.energy, _ENERGY * _LENGTH * found.forces
 
 
@@ -119,22 +120,3 @@ def _symbols(elements: app.Topology | Sequence[str]) -> list[str]:
     if not isinstance(elements, app.Topology):
         return list(elements)
     return [str(atom.element.symbol) if atom.element else "" for atom in elements.atoms()]
-
-
-def _numbers(symbols: Sequence[str], chosen: Sequence[int], known: Sequence[int]) -> np.ndarray:
-    """Atomic numbers of the chosen particles, [nodes]."""
-    numbers = []
-    for i in chosen:
-        number = atomic_number(symbols[i])
-        if number is None:
-            raise errors.ConfigError(
-                f"openmm: expected an element for particle {i}, received {symbols[i]!r}; leave "
-                "virtual sites out with particles=…"
-            )
-        if number not in known:
-            raise errors.UnknownElementError(
-                f"openmm: particle {i} is {symbols[i]}, expected only the elements the potential "
-                f"knows: {', '.join(map(symbol, known))}"
-            )
-        numbers.append(number)
-    return np.array(numbers)

@@ -125,15 +125,21 @@ def test_missing_and_damaged_files_are_one_sentence(tmp_path):
         dynamics.run_dynamics(atoms, config, progress=False)
     dynamics.run_dynamics(atoms, settings(tmp_path), progress=False)
     place, trajectory = tmp_path / "md.restart", tmp_path / "md.extxyz"
-    whole, frames = place.read_bytes(), trajectory.read_bytes()
+    whole = place.read_bytes()
     for damaged in (b"", whole[:300], whole[:200] + b"\1" + whole[201:], b"text"):
         place.write_bytes(damaged)
         with pytest.raises(errors.ArtefactError, match=r"md\.restart"):
             dynamics.run_dynamics(atoms, config, progress=False)
     place.write_bytes(whole)
-    trajectory.write_bytes(frames[:-9])
-    atoms = Atoms(Icosahedron("Cu", 2), calculator=EMT())
-    with pytest.raises(errors.DataError, match=r"md\.extxyz: expected the \d+ bytes that were"):
+    for cut in (trajectory, tmp_path / "md.csv"):
+        before = cut.read_bytes()
+        cut.write_bytes(before[:-9])
+        atoms = Atoms(Icosahedron("Cu", 2), calculator=EMT())
+        with pytest.raises(errors.DataError, match=rf"{cut.name}: expected the \d+ bytes that wer"):
+            dynamics.run_dynamics(atoms, dataclasses.replace(config, num_steps=40), progress=False)
+        cut.write_bytes(before)
+    (tmp_path / "md.csv").unlink()
+    with pytest.raises(errors.DataError, match=r"md\.csv: expected the \d+ bytes.*received 0"):
         dynamics.run_dynamics(atoms, dataclasses.replace(config, num_steps=40), progress=False)
 
 

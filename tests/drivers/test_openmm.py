@@ -95,7 +95,7 @@ def test_a_topology_says_elements_and_box(make_potential, make_crystal):
         atoms.get_potential_energy(), abs=1e-8
     )
     topology.addAtom("M", None, residue)
-    with pytest.raises(errors.ConfigError, match=r"an element for particle 8, received ''"):
+    with pytest.raises(errors.ConfigError, match="an element for particle 8, received ''"):
         make_force(make_potential(), topology)
     assert list(make_force(make_potential(), topology, particles=range(8)).getParticles()) == list(
         range(8)

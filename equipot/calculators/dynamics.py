@@ -1,23 +1,21 @@
 """Molecular dynamics through ASE: constant energy or temperature, with a log and a trajectory."""
 
-import contextlib
-import csv
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms, units
 from ase.md.langevin import Langevin
 from ase.md.md import MolecularDynamics
 from ase.md.verlet import VelocityVerlet
-from rich import progress as rich_progress
 
 from equipot import errors
-from equipot.calculators import growing, restarts, trajectory
+from equipot.calculators import log, restarts, trajectory
 from equipot.calculators.ase import EquipotCalculator
+from equipot.potential.potential import Potential
 
 _POSITIVE = (
     "timestep",
@@ -27,9 +25,8 @@ _POSITIVE = (
     "log_every",
     "restart_every",
 )
-_COURSE = ("ensemble", "temperature", "timestep", "friction", "seed", *_POSITIVE[3:])
+COURSE = ("ensemble", "temperature", "timestep", "friction", "seed", *_POSITIVE[3:])
 """Settings that the course of a run depends on, or what its files hold."""
-COLUMNS = ("step", "time_fs", "T_K", "Epot_eV", "Ekin_eV", "Etot_eV", "P_GPa")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +50,8 @@ class DynamicsConfig:
       resume: Whether to go on from that file, and in the other files.
     """
 
+    ENSEMBLES: ClassVar[tuple[str, ...]] = ("nve", "nvt")
+
     ensemble: str = "nvt"
     temperature: float = 300.0
     timestep: float = 0.5
@@ -69,10 +68,10 @@ class DynamicsConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        if self.ensemble not in ("nve", "nvt"):
+        if self.ensemble not in self.ENSEMBLES:
             raise errors.ConfigError(
-                f"ensemble: expected nve or nvt, received {self.ensemble!r}."
-                f"{errors.did_you_mean(str(self.ensemble).lower(), ('nve', 'nvt'))}"
+                f"ensemble: expected one of {', '.join(self.ENSEMBLES)}, received"
+                f" {self.ensemble!r}.{errors.did_you_mean(self.ensemble.lower(), self.ENSEMBLES)}"
             )
         if self.temperature < 0:
             raise errors.ConfigError(f"temperature: expected K, received {self.temperature}")
@@ -90,72 +89,13 @@ class DynamicsConfig:
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One line of the log.
-
-    Attributes:
-      step: Number of the step.
-      time: fs.
-      temperature: K, for 3N degrees of freedom minus constraints.
-      potential: Potential energy, eV.
-      kinetic: Kinetic energy, eV.
-      total: Their sum, eV.
-      pressure: GPa, kinetic part included; NaN unless periodic in all directions.
-    """
-
-    step: int
-    time: float
-    temperature: float
-    potential: float
-    kinetic: float
-    total: float
-    pressure: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Drift:
-    """How well the total energy is conserved.
-
-    Attributes:
-      slope: Slope of a straight line fitted to the total energy, meV/atom/ps.
-      excursion: Largest deviation of the total energy from its first value, meV/atom.
-    """
-
-    slope: float
-    excursion: float
-
-    def __str__(self) -> str:
-        """One line for people."""
-        return (
-            f"total energy: drift {self.slope:+.4f} meV/atom/ps (fitted slope),"
-            f" largest excursion {self.excursion:.4f} meV/atom"
-        )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DynamicsReport:
-    """The results of a run.
-
-    Attributes:
-      samples: Lines of the log, the first at step 0.
-      drift: Drift of the total energy; at constant temperature it measures the exchange with the
-        heat bath.
-      seconds_per_step: Wall time, without the first step, which compiles.
-    """
-
-    samples: tuple[Sample, ...]
-    drift: Drift
-    seconds_per_step: float
-
-
 def run_dynamics(
     atoms: Atoms,
     config: DynamicsConfig,
     *,
     progress: bool = True,
     observe: Callable[[int], None] | None = None,
-) -> DynamicsReport:
+) -> log.DynamicsReport:
     """Moves the atoms, in place.
 
     Atoms that have velocities keep them; otherwise velocities are drawn at the temperature, without
@@ -174,22 +114,24 @@ def run_dynamics(
       EquipotError: What the calculator raises, with the step in front.
     """
     rng = np.random.default_rng(config.seed)
-    place = None if config.restart is None else _restart_file(config)
-    run = restarts.run_of(atoms, {name: getattr(config, name) for name in _COURSE})
+    place = restart_file(config)
+    potential = getattr(atoms.calc, "potential", None)
+    made_by = potential if isinstance(potential, Potential) else type(atoms.calc).__name__
+    run = restarts.run_of([atoms], made_by, {name: getattr(config, name) for name in COURSE})
     begun = _resumed(atoms, rng, place, run) if place is not None and config.resume else None
     if begun is None and not np.any(atoms.get_momenta()):
         draw_velocities(atoms, config.temperature, rng)
     integrator = _integrator(atoms, config, rng)
     integrator.nsteps = begun.step if begun else 0
-    samples = _samples_of(config.log, begun)
+    samples = log.read_samples(config.log, begun.sizes["log"] if begun else None)
     sizes = dict(begun.sizes) if begun else {"trajectory": 0, "log": 0}
     kept: dict[str, int | None] = dict(sizes) if begun else {"trajectory": None, "log": None}
     with (
         trajectory.frame_writer(
             config.trajectory, atoms, config.overwrite, kept["trajectory"]
         ) as write_frame,
-        _log_writer(config.log, config.overwrite, kept["log"]) as write_line,
-        _bar(config.num_steps, progress) as draw,
+        log.log_writer(config.log, config.overwrite, kept["log"]) as write_line,
+        log.bar(config.num_steps, progress) as draw,
     ):
 
         def look() -> None:
@@ -209,29 +151,34 @@ def run_dynamics(
                 _save(place, atoms, integrator.nsteps, rng, sizes, run)
 
         seconds = _run(integrator, config.num_steps, look)
-    return DynamicsReport(
+    return log.DynamicsReport(
         samples=tuple(samples),
-        drift=fit_drift(
+        drift=log.fit_drift(
             np.array([s.time for s in samples]), np.array([s.total for s in samples]), len(atoms)
         ),
         seconds_per_step=seconds / max(config.num_steps - (begun.step if begun else 0) - 1, 1),
     )
 
 
-def _restart_file(config: DynamicsConfig) -> pathlib.Path:
-    if config.resume:
-        return pathlib.Path(str(config.restart))
-    return trajectory.prepare(str(config.restart), (restarts.SUFFIX,), config.overwrite)
+def restart_file(config: DynamicsConfig) -> pathlib.Path | None:
+    """The file of where a run stands, if it has one; to go on, or to be written.
+
+    Raises:
+      ConfigError: If a run that begins would write over one.
+    """
+    if config.restart is None or config.resume:
+        return None if config.restart is None else pathlib.Path(config.restart)
+    return trajectory.prepare(config.restart, (restarts.SUFFIX,), config.overwrite)
 
 
 def _resumed(
     atoms: Atoms, rng: np.random.Generator, place: pathlib.Path, run: Mapping[str, Any]
 ) -> restarts.State:
     """Puts atoms and random numbers where the run stood."""
-    state = restarts.load(place, run)
-    atoms.set_positions(state.positions, apply_constraint=False)
-    atoms.set_momenta(state.momenta, apply_constraint=False)
-    rng.bit_generator.state = state.rng
+    state = restarts.load(place, run, ("positions", "momenta", "rng"))
+    atoms.set_positions(state.arrays["positions"], apply_constraint=False)
+    atoms.set_momenta(state.arrays["momenta"], apply_constraint=False)
+    rng.bit_generator.state = state.numbers["rng"]
     return state
 
 
@@ -250,9 +197,8 @@ def _save(
     """
     state = restarts.State(
         step=step,
-        positions=atoms.get_positions(),
-        momenta=atoms.get_momenta(),
-        rng=rng.bit_generator.state,
+        arrays={"positions": atoms.get_positions(), "momenta": atoms.get_momenta()},
+        numbers={"rng": rng.bit_generator.state},
         sizes=sizes,
     )
     restarts.save(place, state, run)
@@ -278,20 +224,6 @@ def draw_velocities(atoms: Atoms, temperature: float, rng: np.random.Generator) 
     if not atoms.constraints and len(atoms) > 1:
         momenta -= masses * momenta.sum(axis=0) / masses.sum()
     atoms.set_momenta(momenta)
-
-
-def fit_drift(times: np.ndarray, energies: np.ndarray, num_atoms: int) -> Drift:
-    """Fits a straight line to the total energy.
-
-    Args:
-      times: fs.
-      energies: Total energies in eV.
-      num_atoms: Number of atoms.
-    """
-    picoseconds = times * 1e-3
-    shares = (energies - energies[0]) * 1e3 / num_atoms
-    slope = float(np.polyfit(picoseconds, shares, 1)[0]) if len(shares) > 1 else 0.0
-    return Drift(slope=slope, excursion=float(np.abs(shares).max()))
 
 
 def _integrator(
@@ -331,13 +263,13 @@ def _run(integrator: MolecularDynamics, num_steps: int, look: Callable[[], None]
     return time.perf_counter() - start
 
 
-def _sample(atoms: Atoms, step: int, timestep: float) -> Sample:
+def _sample(atoms: Atoms, step: int, timestep: float) -> log.Sample:
     potential, kinetic = atoms.get_potential_energy(), atoms.get_kinetic_energy()
     pressure = float("nan")
     if atoms.pbc.all():
         stress = atoms.get_stress(include_ideal_gas=True)
         pressure = float(-stress[:3].mean() / units.GPa)
-    return Sample(
+    return log.Sample(
         step=step,
         time=step * timestep,
         temperature=float(atoms.get_temperature()),
@@ -346,65 +278,3 @@ def _sample(atoms: Atoms, step: int, timestep: float) -> Sample:
         total=float(potential + kinetic),
         pressure=pressure,
     )
-
-
-def _samples_of(path: str | None, begun: restarts.State | None) -> list[Sample]:
-    """The lines that the log of a run that goes on holds already."""
-    if path is None or begun is None:
-        return []
-    place, kept = pathlib.Path(path), begun.sizes["log"]
-    with growing.refused(place):
-        data = place.read_bytes() if place.exists() else b""
-    growing.check_kept(place, len(data), kept)
-    rows = csv.reader(data[:kept].decode().splitlines()[1:])
-    return [Sample(**_numbers(row)) for row in rows]
-
-
-def _numbers(row: Sequence[str]) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(Sample)]
-    values = {name: float(value) for name, value in zip(names, row, strict=True)}
-    return {**values, "step": int(row[0])}
-
-
-@contextlib.contextmanager
-def _log_writer(
-    path: str | pathlib.Path | None, overwrite: bool, kept: int | None = None
-) -> Iterator[Callable[[Sample], int]]:
-    """Gives a function that appends a line to the CSV file and returns its size."""
-    if path is None:
-        yield lambda sample: 0
-        return
-    target = trajectory.prepare(path, (".csv",), overwrite or kept is not None)
-    with growing.appender(target, kept or 0) as append:
-
-        def write_row(row: Sequence[str]) -> int:
-            return append(f"{','.join(row)}\r\n".encode())
-
-        if not kept:
-            write_row(COLUMNS)
-        yield lambda sample: write_row([repr(value) for value in dataclasses.astuple(sample)])
-
-
-@contextlib.contextmanager
-def _bar(num_steps: int, visible: bool) -> Iterator[Callable[[int, float], None]]:
-    """Gives a function that moves a progress bar to a step."""
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        rich_progress.TextColumn("steps {task.fields[speed]} {task.fields[state]}"),
-        rich_progress.TimeRemainingColumn(),
-    )
-    with rich_progress.Progress(*columns, disable=not visible) as bar:
-        task = bar.add_task("dynamics", total=num_steps, speed="", state="compiling")
-
-        def draw(step: int, temperature: float) -> None:
-            speed = bar.tasks[0].speed
-            bar.update(
-                task,
-                completed=step,
-                speed=f"{speed:.1f}/s" if speed else "",
-                state=f"T = {temperature:.0f} K" if step else "compiling",
-            )
-
-        yield draw

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 
 from equipot import errors, files
-from equipot.calculators.dynamics import DynamicsReport
+from equipot.calculators.log import DynamicsReport
 
 
 def save_dynamics_plot(path: str | pathlib.Path, report: DynamicsReport, num_atoms: int) -> None:

@@ -4,10 +4,11 @@ The file holds positions, momenta, the random numbers' state, and how far the ot
 It is replaced whole while the simulation runs; one that was killed goes on from there.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,7 +23,6 @@ from equipot.potential.potential import Potential
 SUFFIX = ".restart"
 KIND = "equipot restart file"
 _VERSION = 1
-_ARRAYS = "positions", "momenta"
 _STATE, _RUN = "state.json", "run.json"
 
 
@@ -32,16 +32,14 @@ class State:
 
     Attributes:
       step: Number of that step.
-      positions: Å, [nodes, 3].
-      momenta: In ASE's units, [nodes, 3].
-      rng: State of the random numbers.
+      arrays: Where the atoms are and how they move, by name.
+      numbers: What else belongs to it, as plain JSON: the state of the random numbers, …
       sizes: Bytes of the other files, by what they are: "trajectory" and "log".
     """
 
     step: int
-    positions: np.ndarray
-    momenta: np.ndarray
-    rng: Mapping[str, Any]
+    arrays: Mapping[str, np.ndarray]
+    numbers: Mapping[str, Any]
     sizes: Mapping[str, int]
 
 
@@ -56,64 +54,87 @@ def save(path: pathlib.Path, state: State, run: Mapping[str, Any]) -> None:
     Raises:
       ArtefactError: If the disk does not take it; the file of before stays.
     """
-    parts = {name: arrays.to_bytes(getattr(state, name)) for name in _ARRAYS}
-    numbers = {"step": state.step, "rng": dict(state.rng), "sizes": dict(state.sizes)}
+    parts = {name: arrays.to_bytes(value) for name, value in state.arrays.items()}
+    numbers = {"step": state.step, "sizes": dict(state.sizes), **state.numbers}
     parts |= {_STATE: archive.write_json(numbers), _RUN: archive.write_json(dict(run))}
     archive.write_archive(path, KIND, _VERSION, parts)
 
 
-def load(path: pathlib.Path, run: Mapping[str, Any]) -> State:
+def load(path: pathlib.Path, run: Mapping[str, Any], needed: Sequence[str]) -> State:
     """Reads the state of the same run.
 
     Args:
       path: Name of the file.
       run: What the run is that is to go on.
+      needed: Names of the arrays and numbers that the state must have.
 
     Raises:
       ArtefactError: If there is no such file, or it is damaged.
       ConfigError: If it belongs to another run; the message names what differs.
     """
     _, parts = archive.read_archive(path, KIND, _VERSION)
-    try:
-        before = archive.read_json(parts[_RUN], _RUN)
-        numbers = archive.read_json(parts[_STATE], _STATE)
-        found = {name: arrays.from_bytes(parts[name]) for name in _ARRAYS}
-        state = State(
-            step=int(numbers["step"]), rng=numbers["rng"], sizes=numbers["sizes"], **found
-        )
-    except (KeyError, TypeError, ValueError) as failure:
-        raise errors.ArtefactError(
-            f"{path}: is damaged ({errors.brief(failure)}); begin again with --overwrite"
-        ) from failure
+    with _damaged(path):
+        before = archive.read_json(parts.pop(_RUN), _RUN)
     for name in sorted({*before, *run}):
         if before.get(name) != run.get(name):
             raise errors.ConfigError(
                 f"{path}: belongs to a run with {name} {_shown(before.get(name))}, now it is "
                 f"{_shown(run.get(name))}; give the same, or begin another one"
             )
+    with _damaged(path):
+        numbers = dict(archive.read_json(parts.pop(_STATE), _STATE))
+        found = {name: arrays.from_bytes(part) for name, part in parts.items()}
+        step, sizes = int(numbers.pop("step")), numbers.pop("sizes")
+        state = State(step=step, arrays=found, numbers=numbers, sizes=sizes)
+        for name in needed:
+            _ = found[name] if name in found else numbers[name]
     return state
 
 
-def run_of(atoms: Atoms, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same for a simulation to go on: settings, atoms, cell and potential.
+def engine_of(path: pathlib.Path) -> str:
+    """The engine of the run that a file belongs to.
+
+    Raises:
+      ArtefactError: If there is no such file, or it is damaged.
+    """
+    _, parts = archive.read_archive(path, KIND, _VERSION)
+    with _damaged(path):
+        return str(archive.read_json(parts[_RUN], _RUN).get("engine", "ase"))
+
+
+@contextlib.contextmanager
+def _damaged(path: pathlib.Path) -> Iterator[None]:
+    """Turns what a file of other contents leads to into a sentence."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as failure:
+        raise errors.ArtefactError(
+            f"{path}: is damaged ({errors.brief(failure)}); begin again with --overwrite"
+        ) from failure
+
+
+def run_of(
+    structures: Sequence[Atoms], potential: Potential | str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What must be the same for a simulation to go on: settings, atoms, cells and potential.
 
     Args:
-      atoms: As they were read, with a calculator.
+      structures: As they were read; most simulations have one.
+      potential: The potential, or a name for what else gives the forces.
       settings: Of the simulation, those alone that its course depends on.
     """
-    calculator = atoms.calc
-    potential = getattr(calculator, "potential", None)
-    masses = hashlib.sha256(atoms.get_masses().tobytes()).hexdigest()
+    masses = hashlib.sha256(b"".join(atoms.get_masses().tobytes() for atoms in structures))
+    held = [c.todict() for atoms in structures for c in atoms.constraints]
+    cells = [np.asarray(atoms.cell).tolist() for atoms in structures]
+    pbcs = [atoms.pbc.tolist() for atoms in structures]
     return {
         **settings,
-        "atoms": str(atoms.symbols),
-        "cell": np.asarray(atoms.cell).tolist(),
-        "pbc": atoms.pbc.tolist(),
-        "masses": masses,
-        "constraints": repr([constraint.todict() for constraint in atoms.constraints]),
-        "potential": (
-            _digest(potential) if isinstance(potential, Potential) else type(calculator).__name__
-        ),
+        "atoms": " ".join(str(atoms.symbols) for atoms in structures),
+        "cell": cells[0] if len(cells) == 1 else cells,
+        "pbc": pbcs[0] if len(pbcs) == 1 else pbcs,
+        "masses": masses.hexdigest(),
+        "constraints": repr(held),
+        "potential": _digest(potential) if isinstance(potential, Potential) else potential,
     }
 
 

@@ -62,8 +62,10 @@ def without_labels(found: Atoms) -> Atoms:
 @contextlib.contextmanager
 def frame_writer(
     path: str | pathlib.Path | None, atoms: Atoms, overwrite: bool, kept: int | None = None
-) -> Iterator[Callable[[], int]]:
+) -> Iterator[Callable[..., int]]:
     """Gives a function that appends the current frame of ``atoms``, with energy, forces, stress.
+
+    It appends other atoms if these are its argument.
 
     Each frame has been passed on for writing to the disk when the function returns, with the size
     of the file (zero for ``.traj``).
@@ -79,7 +81,7 @@ def frame_writer(
       DataError: If a frame cannot be written.
     """
     if path is None:
-        yield lambda: 0
+        yield lambda frame=None: 0
         return
     target = prepare(path, SUFFIXES, overwrite or kept is not None)
     if target.suffix == ".traj":  # its header counts the frames, after they are written
@@ -88,8 +90,8 @@ def frame_writer(
             try:
                 with writer:
 
-                    def write_binary() -> int:
-                        writer.write()
+                    def write_binary(frame: Atoms | None = None) -> int:
+                        writer.write(frame)
                         return 0
 
                     yield write_binary
@@ -100,9 +102,9 @@ def frame_writer(
         return
     with growing.appender(target, kept or 0) as append:
 
-        def write() -> int:
+        def write(frame: Atoms | None = None) -> int:
             text = io.StringIO()
-            write_extxyz(text, [atoms])
+            write_extxyz(text, [atoms if frame is None else frame])
             return append(text.getvalue().encode())
 
         yield write

@@ -8,7 +8,8 @@ from equipot import errors
 from equipot.cli import outside, structures
 
 if TYPE_CHECKING:
-    from equipot.calculators.dynamics import DynamicsConfig, DynamicsReport
+    from equipot.calculators.dynamics import DynamicsConfig
+    from equipot.calculators.log import DynamicsReport
 
 RESTART = ".restart"
 FEMTOSECONDS = 1000.0  # in a picosecond

@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 
 from equipot import EquipotCalculator, errors, files
-from equipot.calculators import dynamics, relaxation, trajectory
+from equipot.calculators import dynamics, log, relaxation, trajectory
 from scripts.water import box
 
 
@@ -169,7 +169,7 @@ def check_drift(atoms: Atoms, options: argparse.Namespace) -> dict:
 
 def run(
     atoms: Atoms, options: argparse.Namespace, picoseconds: float, **settings: object
-) -> dynamics.DynamicsReport:
+) -> log.DynamicsReport:
     """Runs dynamics of some length; ``observe`` and settings of ``DynamicsConfig`` may be given."""
     observe = settings.pop("observe", None)
     config = dynamics.DynamicsConfig(

@@ -10,7 +10,7 @@ from ase.calculators.lj import LennardJones
 from ase.cluster import Icosahedron
 
 from equipot import EquipotCalculator, errors
-from equipot.calculators import dynamics
+from equipot.calculators import dynamics, log
 
 
 def copper():
@@ -81,7 +81,7 @@ def test_the_log_and_the_trajectory_agree_with_the_report(tmp_path):
     )
     with log.open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == dynamics.COLUMNS
+    assert tuple(rows[0]) == log.COLUMNS
     assert [int(row["step"]) for row in rows] == [0, 5, 10, 15, 20]
     assert [float(row["Etot_eV"]) for row in rows] == [s.total for s in report.samples]
     frames = ase.io.read(trajectory, index=":")
@@ -112,7 +112,7 @@ def test_pressure_is_that_of_an_ideal_gas_without_forces():
 def test_drift_is_the_slope_of_the_total_energy_per_atom():
     times = np.arange(0, 1000.0, 10)
     energies = -50.0 + 1e-3 * 0.25 * 8 * times * 1e-3  # 0.25 meV/atom/ps for eight atoms
-    drift = dynamics.fit_drift(times, energies, num_atoms=8)
+    drift = log.fit_drift(times, energies, num_atoms=8)
     assert drift.slope == pytest.approx(0.25)
     assert drift.excursion == pytest.approx(0.25 * 0.99)
     assert "+0.2500 meV/atom/ps" in str(drift)

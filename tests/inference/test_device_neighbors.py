@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equipot import errors
 from equipot.graphs import geometry
 from equipot.inference import device_neighbors
 from equipot.store import neighbors
@@ -14,10 +13,24 @@ from tests.store.test_neighbors import SYSTEMS, periodic
 CUTOFF = 2.9
 
 
-def search(plan, positions, cell, dtype="float64"):
+def planned(positions, cell, pbc, capacity=None):
+    return device_neighbors.plan([positions], [cell], [pbc], CUTOFF, capacity)
+
+
+def search(plan, positions, cell, pbc, dtype="float64"):
+    return search_all(plan, [positions], [cell], [pbc], dtype)
+
+
+def search_all(plan, positions, cells, pbcs, dtype="float64"):
+    """Of systems side by side, each with padding up to the largest."""
+    size = max(map(len, positions))
+    padded = np.stack([np.pad(own, ((0, size - len(own)), (0, 0))) for own in positions])
+    present = np.arange(size)[None] < np.array([len(own) for own in positions])[:, None]
+    whole = [device_neighbors.complete(*own) for own in zip(cells, pbcs, strict=True)]
     with jax.enable_x64(dtype == "float64"):
         find = jax.jit(functools.partial(device_neighbors.search, plan))
-        return jax.device_get(find(jnp.asarray(positions, dtype), jnp.asarray(cell, dtype)))
+        arrays = jnp.asarray(padded, dtype), jnp.asarray(np.stack(whole), dtype)
+        return jax.device_get(find(*arrays, jnp.asarray(np.stack(pbcs)), jnp.asarray(present)))
 
 
 def rows(senders, receivers, shifts):
@@ -34,8 +47,8 @@ def expected(positions, cell, pbc, cutoff=CUTOFF):
 def test_a_search_on_a_device_finds_what_the_host_finds(name):
     positions, cell, flags = SYSTEMS[name]
     pbc = periodic(flags)
-    plan = device_neighbors.plan(positions, cell, pbc, CUTOFF)
-    found = search(plan, positions, cell)
+    plan = planned(positions, cell, pbc)
+    found = search(plan, positions, cell, pbc)
     count = int(found.num_pairs)
     assert not found.overflow and count <= plan.capacity
     pairs = found.senders[:count], found.receivers[:count], found.cell_shifts[:count]
@@ -47,10 +60,11 @@ def test_a_search_on_a_device_finds_what_the_host_finds(name):
 
 def test_many_blocks_of_rows_find_what_one_does(monkeypatch):
     positions, cell, flags = SYSTEMS["a box of many atoms"]
-    plan = device_neighbors.plan(positions, cell, periodic(flags), CUTOFF)
-    whole = search(plan, positions, cell)
+    pbc = periodic(flags)
+    plan = planned(positions, cell, pbc)
+    whole = search(plan, positions, cell, pbc)
     monkeypatch.setattr(device_neighbors, "_BLOCK", 7 * len(positions) * plan.num_images)
-    parts = search(plan, positions, cell)
+    parts = search(plan, positions, cell, pbc)
     for name in ("senders", "receivers", "cell_shifts", "num_pairs"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 
@@ -60,8 +74,8 @@ def test_in_single_precision_only_pairs_at_the_cutoff_may_differ():
     pbc = periodic(flags)
     borderline = positions[:1] + np.array([0, 0, CUTOFF + 1e-7])
     positions = np.concatenate([positions, borderline])
-    plan = device_neighbors.plan(positions, cell, pbc, CUTOFF)
-    found = search(plan, positions, cell, "float32")
+    plan = planned(positions, cell, pbc)
+    found = search(plan, positions, cell, pbc, "float32")
     count = int(found.num_pairs)
     pairs = found.senders[:count], found.receivers[:count], found.cell_shifts[:count]
     differing = set(map(tuple, rows(*pairs))) ^ set(map(tuple, expected(positions, cell, pbc)))
@@ -72,9 +86,10 @@ def test_in_single_precision_only_pairs_at_the_cutoff_may_differ():
 
 def test_vectors_of_the_pairs_are_within_the_cutoff_and_padding_is_left_alone():
     positions, cell, flags = SYSTEMS["a tilted slab"]
-    plan = device_neighbors.plan(positions, cell, periodic(flags), CUTOFF)
-    padded = np.concatenate([positions, np.zeros((2, 3))])
-    found = search(plan, padded, cell)
+    pbc = periodic(flags)
+    plan = planned(positions, cell, pbc)
+    found = search(plan, positions, cell, pbc)
+    padded = np.concatenate([positions, np.zeros((1, 3))])
     count = int(found.num_pairs)
     with jax.enable_x64(True):
         vectors = geometry.edge_vectors(
@@ -92,19 +107,39 @@ def test_vectors_of_the_pairs_are_within_the_cutoff_and_padding_is_left_alone():
 def test_want_of_room_and_a_cell_that_shrinks_are_flagged():
     positions, cell, flags = SYSTEMS["a triclinic cell much smaller than the cutoff"]
     pbc = periodic(flags)
-    full = search(device_neighbors.plan(positions, cell, pbc, CUTOFF), positions, cell)
+    full = search(planned(positions, cell, pbc), positions, cell, pbc)
     count = int(full.num_pairs)
     for capacity, lacking in ((count, False), (count - 1, True)):
-        plan = device_neighbors.plan(positions, cell, pbc, CUTOFF, capacity)
-        found = search(plan, positions, cell)
+        plan = planned(positions, cell, pbc, capacity)
+        found = search(plan, positions, cell, pbc)
         assert bool(found.overflow) == lacking and int(found.num_pairs) == count
-    roomy = device_neighbors.plan(positions, cell, pbc, CUTOFF, 10_000)
-    assert not search(roomy, positions, 1.01 * cell).overflow
-    assert search(roomy, 0.5 * positions, 0.5 * cell).overflow
+    roomy = planned(positions, cell, pbc, 10_000)
+    assert not search(roomy, positions, 1.01 * cell, pbc).overflow
+    assert search(roomy, 0.5 * positions, 0.5 * cell, pbc).overflow
 
 
-def test_too_many_atoms_for_an_index_are_refused():
-    with pytest.raises(errors.ConfigError, match="received 50000 atoms and 1 images"):
-        device_neighbors.Plan(
-            cutoff=3.0, pbc=(False,) * 3, reach=(0, 0, 0), num_atoms=50_000, capacity=8
-        )
+def test_systems_side_by_side_have_each_its_own_pairs():
+    names = [name for name in SYSTEMS if 1 < len(SYSTEMS[name][0]) < 40]
+    systems = [(SYSTEMS[n][0], SYSTEMS[n][1], periodic(SYSTEMS[n][2])) for n in names]
+    positions, cells, pbcs = map(list, zip(*systems, strict=True))
+    assert len({tuple(pbc) for pbc in pbcs}) > 2 and len(set(map(len, positions))) > 2
+    plan = device_neighbors.plan(positions, cells, pbcs, CUTOFF)
+    found = search_all(plan, positions, cells, pbcs)
+    size, count = max(map(len, positions)), int(found.num_pairs)
+    assert not found.overflow
+    owner = found.senders[:count] // size
+    assert (np.diff(owner) >= 0).all() and (owner == found.receivers[:count] // size).all()
+    for k, system in enumerate(systems):
+        own = np.flatnonzero(owner == k)
+        ends = found.senders[own] - k * size, found.receivers[own] - k * size
+        assert rows(*ends, found.cell_shifts[own]) == expected(*system), names[k]
+
+
+@pytest.mark.parametrize("flags", ["TTT", "TFT", "FTF", "FFF"])
+def test_a_completed_cell_spans_a_volume_and_keeps_its_periodic_vectors(flags):
+    pbc = np.array([flag == "T" for flag in flags])
+    cell = np.array([[3.0, 0.1, 0.0], [1.0, 4.0, 0.2], [0.5, -0.3, 5.0]])
+    whole = device_neighbors.complete(np.where(pbc[:, None], cell, 0.0), pbc)
+    np.testing.assert_array_equal(whole[pbc], cell[pbc])
+    gram = whole @ whole.T
+    np.testing.assert_allclose(gram[~pbc], np.eye(3)[~pbc], atol=1e-12)

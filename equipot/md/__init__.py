@@ -1,0 +1,1 @@
+"""Dynamics and relaxations that stay on the device: many steps, of many systems, in one program."""

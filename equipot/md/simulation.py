@@ -1,0 +1,309 @@
+"""A simulation on a device, seen from the host: it advances, and says where everything is.
+
+Where room for pairs is short, more is made and the steps are repeated from the state before them.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equipot import errors
+from equipot.inference import device_neighbors, neighbors, out_of_range
+from equipot.md import beginning, forces, program, systems
+from equipot.md.ensembles import Ensemble
+from equipot.md.program import First, State
+from equipot.md.systems import Start
+from equipot.potential import artefact, evaluate, precision, probe
+from equipot.potential.bound import Bound
+
+_HEADROOM = 1.05  # for pairs within the cutoff
+_GRAIN = 64  # sizes are multiples of this
+_LIKELY = 1.15  # a lattice may have fewer pairs than its liquid
+_MOST_IMAGES = 1000  # of a cell that collapses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot:
+    """Systems after a step, on the host, padded to the largest.
+
+    Attributes:
+      step: Its number.
+      positions: Å, [systems, atoms, 3].
+      velocities: sqrt(eV/amu), [systems, atoms, 3].
+      cells: Å, [systems, 3, 3]; unit vectors where a direction is not periodic.
+      energies: eV, potential, [systems].
+      forces: eV/Å, [systems, atoms, 3].
+      virials: The stress times the volume, eV, [systems, 3, 3].
+    """
+
+    step: int
+    positions: np.ndarray
+    velocities: np.ndarray
+    cells: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    virials: np.ndarray
+
+
+class Simulation:
+    """Systems that move on a device.
+
+    Attributes:
+      starts: The systems as they began.
+      num_growths: How often room was made.
+    """
+
+    def __init__(
+        self,
+        bound: Bound,
+        starts: Sequence[Start],
+        ensemble: Ensemble,
+        *,
+        velocities: Sequence[np.ndarray] | None = None,
+        skin: float = 0.5,
+        head: int = 0,
+        seed: int = 0,
+        is_strict: bool = False,
+        stored: artefact.Artefact | None = None,
+        num_atoms: int = 0,
+        step: int = 0,
+        capacities: tuple[int, int] | None = None,
+    ) -> None:
+        """Puts the systems on the device; compiles nothing yet.
+
+        Args:
+          bound: The potential.
+          starts: The systems.
+          ensemble: What is kept constant.
+          velocities: sqrt(eV/amu), of each system, [nodes, 3]; zero by default.
+          skin: Å by which lists of pairs are wider than the cutoff.
+          head: Index of the level of theory.
+          seed: Of the random numbers.
+          is_strict: Whether to stop at a distance outside of those of training.
+          stored: The file of the potential, whose probe is checked in the program first.
+          num_atoms: Atoms that each system has room for.
+          step: Number of the step after which the systems are as they are.
+          capacities: Room for pairs; None for what the systems need, and some more.
+
+        Raises:
+          UnknownElementError: If the potential does not know an element.
+          DataError: If two atoms are at the same place, a cell is singular, or a number is not
+            finite.
+        """
+        self.starts, self._ensemble, self._bound = tuple(starts), ensemble, bound
+        self._stored, self._is_strict, self._head = stored, is_strict, head
+        least = probe.MAX_ATOMS if stored is not None else 1
+        self._systems = systems.build(starts, bound.spec, head, max(num_atoms, least))
+        self._bounds = beginning.bounds_of(bound)
+        self._freedom = np.asarray(self._systems.freedom)
+        self._room = self._planned(skin, capacities)
+        size = self._systems.species.shape[1]
+        moving = velocities or [np.zeros_like(start.positions) for start in starts]
+        self.num_growths = 0
+        with self._entered():
+            self._key = jax.random.key(seed)
+            positions = systems.padded([start.positions for start in starts], size)
+            self._state = beginning.before(
+                self._room, step, positions, systems.padded(moving, size), systems.cells_of(starts)
+            )
+            self._systems, self._bounds, self._state = jax.device_put(
+                (self._systems, self._bounds, self._state), bound.device
+            )
+        self._first = First.SEARCH
+
+    @property
+    def num_searches(self) -> int:
+        """Number of searches for neighbors."""
+        return int(self._state.num_searches)
+
+    @property
+    def capacities(self) -> tuple[int, int]:
+        """Room for pairs: of the lists, and within the cutoff."""
+        return self._room.plan.capacity, self._room.capacity
+
+    def freedom(self, system: int) -> float:
+        """Number of momenta of a system that a thermostat acts on."""
+        return float(self._freedom[system])
+
+    def advance(self, num_steps: int) -> None:
+        """Takes steps; at 0, only makes energies and forces where there are none.
+
+        Raises:
+          NonFiniteError: Naming the step.
+          OutOfRangeError: If it is strict, likewise.
+          ArtefactError: If the stored probe is not reproduced.
+        """
+        target = int(self._state.step) + num_steps
+        while True:
+            new = self._run(self._state, target - int(self._state.step), self._first)
+            if not bool(new.overflow):
+                break
+            self._grow(new)
+        self._check(new)
+        self._state, self._first = new, First.NOTHING
+
+    def forget(self) -> None:
+        """Has lists and forces made anew before the next step, as a simulation that begins does."""
+        self._first = First.SEARCH
+
+    def snapshot(self) -> Snapshot:
+        """Where everything is."""
+        names = [field.name for field in dataclasses.fields(Snapshot) if field.name != "step"]
+        with self._entered():
+            values = {name: np.asarray(getattr(self._state, name)) for name in names}
+            return Snapshot(step=int(self._state.step), **values)
+
+    def outside(self) -> tuple[int, int, tuple[out_of_range.Finding, ...]]:
+        """Steps outside of the distances of training since the last call.
+
+        Returns:
+          How many steps, the number of the first, and what was outside there.
+        """
+        count, step = int(self._state.num_outside), int(self._state.outside_step)
+        if not count:
+            return 0, 0, ()
+        found = self._findings(self._state)
+        with self._entered():
+            none = self._state.num_outside * 0
+            self._state = dataclasses.replace(self._state, num_outside=none)
+        return count if found else 0, step, found
+
+    def _planned(self, skin: float, capacities: tuple[int, int] | None) -> forces.Room:
+        cutoff = self._bound.spec.cutoff
+        if capacities is None:
+            counts = np.sum([_num_pairs(start, cutoff, skin) for start in self.starts], axis=0)
+            least = probe.MAX_EDGES if self._stored is not None else 1
+            list_size, size = (_rounded(max(_HEADROOM * count, least)) for count in counts)
+        else:
+            list_size, size = capacities
+        plan = device_neighbors.plan(*self._cells(), cutoff + skin, list_size)
+        return forces.Room(cutoff=cutoff, skin=skin, plan=plan, capacity=size)
+
+    def _cells(self, cells: np.ndarray | None = None) -> tuple[list, list, list]:
+        """What a plan is made of that need not count pairs."""
+        none = [np.zeros((0, 3))] * len(self.starts)
+        own = [start.cell for start in self.starts] if cells is None else list(cells)
+        return none, own, [start.pbc for start in self.starts]
+
+    def _grow(self, new: State) -> None:
+        """Makes room for what the steps needed, and for images of cells that shrank."""
+        before = self._room
+        needed = np.asarray(new.needed).tolist()
+        list_size, size = (
+            _rounded(_HEADROOM * count) if count > room else room
+            for count, room in zip(needed, self.capacities, strict=True)
+        )
+        plan = device_neighbors.plan(
+            *self._cells(np.asarray(new.cells)), before.plan.cutoff, list_size
+        )
+        reach = tuple(max(pair) for pair in zip(plan.reach, before.plan.reach, strict=True))
+        plan = dataclasses.replace(plan, reach=reach)
+        self._room = dataclasses.replace(before, plan=plan, capacity=size)
+        if self._room == before or plan.num_images > _MOST_IMAGES:
+            raise errors.NonFiniteError(
+                f"step {int(new.step)}: a cell has shrunk so far that the neighbors of its atoms "
+                "cannot be found; a shorter time step, or a potential that knows such structures, "
+                "may help"
+            )
+        self.num_growths += 1
+        with self._entered():
+            lists = beginning.refitted(self._state.lists, plan.capacity)
+            self._state = dataclasses.replace(self._state, lists=lists)
+
+    def _run(self, state: State, num_steps: int, first: First) -> State:
+        with self._entered():
+            advance = program.compiled(
+                self._bound.spec,
+                self._bound.platform,
+                self._room,
+                self._ensemble,
+                is_watched=self._bound.potential.distance_range is not None,
+                is_strict=self._is_strict,
+            )
+            counts = jnp.int32(num_steps), jnp.int32(first)
+            new = advance(
+                self._bound.params, self._systems, self._bounds, state, self._key, *counts
+            )
+            if self._stored is not None and not bool(new.overflow):
+                self._check_probe(self._stored, advance)
+                self._stored = None
+        return new
+
+    def _check_probe(self, stored: artefact.Artefact, advance: program.Advance) -> None:
+        """Runs the stored probe through the program just compiled, as the first of the systems."""
+        structure = stored.probe.structure
+        start = Start(
+            positions=structure.positions,
+            numbers=structure.atomic_numbers,
+            cell=structure.cell,
+            pbc=structure.pbc,
+            masses=np.ones(len(structure.positions)),
+            fixed=np.zeros(len(structure.positions), bool),
+        )
+        count, size = self._systems.species.shape
+        own = systems.build([start] * count, self._bound.spec, 0, size)
+        state = beginning.of_probe(self._room, start, count, size)
+        none = jnp.int32(0), jnp.int32(First.EVALUATE)
+        found = advance(self._bound.params, own, self._bounds, state, self._key, *none)
+        volume = abs(np.linalg.det(structure.cell))
+        node_forces = np.asarray(found.forces)[0, : len(start.numbers)]
+        prediction = evaluate.HostPrediction(
+            energy=float(found.energies[0]),
+            energies=stored.probe.prediction.energies,
+            forces=node_forces,
+            stress=np.asarray(found.virials)[0] / volume,
+            has_stress=True,
+            others=stored.probe.prediction.others,
+        )
+        stored.check(prediction, self._bound.spec)
+
+    def _check(self, new: State) -> None:
+        """Refuses what is not finite, and what a strict run does not go through."""
+        step = int(new.step)
+        if not (np.isfinite(new.energies).all() and np.isfinite(new.forces).all()):
+            raise errors.NonFiniteError(
+                f"step {step}: energies or forces are not finite; atoms may lie much closer"
+                " together than in the potential's training data, or the time step is too long"
+            )
+        if self._is_strict and int(new.num_outside):
+            try:
+                out_of_range.refuse(self._findings(new))
+            except errors.OutOfRangeError as error:
+                raise errors.OutOfRangeError(f"step {step}: {error}") from error
+
+    def _findings(self, state: State) -> tuple[out_of_range.Finding, ...]:
+        """Everything outside of training where that was first seen, of all systems."""
+        span = self._bound.potential.distance_range
+        found: list[out_of_range.Finding] = []
+        positions, cells = np.asarray(state.outside_positions), np.asarray(state.outside_cells)
+        for start, own, cell in zip(self.starts, positions, cells, strict=True):
+            cutoff = self._room.cutoff
+            search = neighbors.NeighborCache(cutoff, 0.0)
+            pairs = search.find(own[: len(start.numbers)], cell, start.pbc)
+            if span is not None:
+                found += out_of_range.find(span, start.numbers, pairs, cutoff)
+        return tuple(found)
+
+    def _entered(self) -> contextlib.AbstractContextManager[None]:
+        """Where positions stay in float64, whatever the precision of the potential."""
+        return precision.of("float64")
+
+
+def _num_pairs(start: Start, cutoff: float, skin: float) -> np.ndarray:
+    """Pairs to make room for: in the lists, and within the cutoff."""
+    found = neighbors.NeighborCache(cutoff, skin).find(start.positions, start.cell, start.pbc)
+    counts = np.array([len(found.found.senders), found.num_pairs], np.float64)
+    if not start.pbc.all():
+        return counts
+    density = len(start.positions) / abs(np.linalg.det(start.cell))
+    even = 2 / 3 * np.pi * density * len(start.positions)
+    likely = even * np.array([cutoff + skin, cutoff]) ** 3
+    return np.maximum(counts, np.minimum(likely, _LIKELY * counts))
+
+
+def _rounded(count: float) -> int:
+    return _GRAIN * int(np.ceil(count / _GRAIN))

@@ -44,6 +44,16 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     return without_labels(found)
 
 
+def read_all(path: str | pathlib.Path) -> list[Atoms]:
+    """Reads all frames of a file, as ``read_atoms`` does one.
+
+    Raises:
+      DataError: If there is no such file, or ASE cannot read it.
+    """
+    read_atoms(path)
+    return [without_labels(found) for found in ase_files.read_images(pathlib.Path(path))]
+
+
 def without_labels(found: Atoms) -> Atoms:
     """A copy with positions, elements, cell, velocities, masses and constraints, nothing else."""
     atoms = Atoms(

@@ -51,6 +51,6 @@ def run(options: argparse.Namespace) -> None:
     periodic = "".join(name for name, along in zip("abc", atoms.pbc, strict=True) if along)
     print(f"{atoms.get_chemical_formula()}, periodic along {periodic or 'nothing'}", flush=True)
     atoms.calc = calculator = outside.make_calculator(options)
-    with outside.reported(calculator, "those of i-PI") as look:
-        count = ipi.serve(atoms, address, look)
+    with outside.reported("those of i-PI") as look:
+        count = ipi.serve(atoms, address, lambda step: look(step, calculator.outside))
     print(f"i-PI has ended: {count} evaluations, {calculator.n_compilations} programs compiled")

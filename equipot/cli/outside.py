@@ -4,13 +4,16 @@ import argparse
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from equipot import errors
 
 if TYPE_CHECKING:
     from equipot.calculators.ase import EquipotCalculator
+    from equipot.inference.out_of_range import Finding
+    from equipot.potential.artefact import Artefact
+    from equipot.potential.bound import Bound
 
 PROGRAM = "equipot"
 
@@ -38,27 +41,43 @@ def make_calculator(options: argparse.Namespace) -> "EquipotCalculator":
     )
 
 
-@contextlib.contextmanager
-def reported(calculator: "EquipotCalculator", files: str) -> Iterator[Callable[[int], None]]:
-    """Gives a function to call at each step; it reports what is out of range, each sort once.
+def bind(options: argparse.Namespace) -> "tuple[Artefact, Bound, int]":
+    """The potential that the options of ``md`` and ``relax`` specify, for the device.
 
-    At the end of a strict run, it reports which files hold the earlier steps.
+    Returns:
+      The file, the potential on the device, and the place of the level of theory.
+    """
+    from equipot.inference import devices, engine
+    from equipot.potential import artefact, bound, evaluate
+
+    stored = artefact.read(options.potential)
+    potential = evaluate.cast(stored.potential, options.dtype or stored.potential.spec.dtype)
+    head = engine.head_index(potential.spec.heads, options.head)
+    return stored, bound.Bound(potential, devices.find(options.device)), head
+
+
+@contextlib.contextmanager
+def reported(files: str) -> Iterator[Callable[..., None]]:
+    """Gives a function to call during a simulation that reports what is out of range, once each.
+
+    Its arguments are the number of a step, what was outside of training there, and in how many
+    steps that was so. At the end of a strict run, it reports which files hold the earlier steps.
 
     Args:
-      calculator: The calculator of the simulation.
       files: Names of the files being written.
     """
     from equipot.inference import out_of_range
 
-    watch, num_seen, steps = out_of_range.Watch(), 0, []
+    watch, num_seen, num_steps, ends = out_of_range.Watch(), 0, 0, []
 
-    def look(step: int) -> None:
-        nonlocal num_seen
+    def look(step: int, found: "Sequence[Finding]", count: int = 1) -> None:
+        nonlocal num_seen, num_steps
         num_seen += 1
-        if not calculator.outside:
+        if not found:
             return
-        steps.append(step)
-        for finding in watch.news(calculator.outside):
+        num_steps += count
+        ends.append(step)
+        for finding in watch.news(found):
             print(f"{PROGRAM}: step {step}: outside of training: {finding}", file=sys.stderr)
 
     try:
@@ -69,9 +88,9 @@ def reported(calculator: "EquipotCalculator", files: str) -> Iterator[Callable[[
         if num_seen:
             print(f"files, up to the step before: {files}")
         raise
-    if steps:
+    if num_steps:
         print(
-            f"{PROGRAM}: {len(steps)} steps, from {steps[0]} to {steps[-1]}, were outside of the"
+            f"{PROGRAM}: {num_steps} steps, from {ends[0]} to {ends[-1]}, were outside of the"
             " distances of training, where the numbers of the potential mean little",
             file=sys.stderr,
         )

@@ -1,9 +1,13 @@
 """``equipot relax``: the nearest minimum of the potential, for atoms and, if asked, the cell."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from equipot import errors
 from equipot.cli import outside, structures
+
+if TYPE_CHECKING:
+    from equipot.calculators.relaxation import RelaxationConfig, RelaxationReport
 
 
 def add_parser(commands: Any) -> None:
@@ -11,7 +15,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "relax",
         help="relaxation of atoms and cell",
-        description="Moves atoms, and the cell if asked, to where the forces vanish.",
+        description="Moves atoms, and the cell if asked, to where the forces vanish: of one"
+        " structure, or of all structures of a file together (--frame all).",
     )
     structures.add_start_arguments(parser)
     parser.add_argument(
@@ -46,7 +51,8 @@ def add_parser(commands: Any) -> None:
         "--output",
         default="relaxed.extxyz",
         metavar="FILE",
-        help="all frames; the last is relaxed; default %(default)s",
+        help="all frames, the last of which is relaxed; of many structures the relaxed ones alone;"
+        " default %(default)s",
     )
     parser.add_argument(
         "--dtype", choices=("float32", "float64"), help="by default the potential's"
@@ -60,7 +66,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Relaxes and prints the results; exit code 1 if it did not converge."""
+    """Relaxes and prints the results; exit code 1 if one did not converge."""
     from equipot.calculators import relaxation
 
     config = relaxation.RelaxationConfig(
@@ -72,11 +78,53 @@ def run(options: argparse.Namespace) -> None:
         trajectory=options.output,
         overwrite=options.overwrite,
     )
+    reports = (
+        _relax_all(options, config)
+        if options.frame == structures.ALL
+        else [_relax_one(options, config)]
+    )
+    if not all(report.converged for report in reports):
+        raise SystemExit(1)
+
+
+def _relax_one(options: argparse.Namespace, config: "RelaxationConfig") -> "RelaxationReport":
+    from equipot.calculators import relaxation
+
     atoms = structures.read_start(options)
     atoms.calc = calculator = outside.make_calculator(options)
-    with outside.reported(calculator, options.output) as look:
-        report = relaxation.relax(atoms, config, observe=look)
+    with outside.reported(options.output) as look:
+        report = relaxation.relax(
+            atoms, config, observe=lambda step: look(step, calculator.outside)
+        )
     print(report)
     print(f"frames: {options.output}")
-    if not report.converged:
-        raise SystemExit(1)
+    return report
+
+
+def _relax_all(options: argparse.Namespace, config: "RelaxationConfig") -> "list[RelaxationReport]":
+    """Relaxes all structures of a file together, and writes them in its order."""
+    from equipot.calculators import trajectory
+    from equipot.md import relaxation
+
+    if options.strict:
+        raise errors.ConfigError("--strict: expected one structure; leave out --frame all")
+    stored, bound, head = outside.bind(options)
+    atoms = structures.read_starts(options)
+    waiting: dict[int, RelaxationReport] = {}
+    with trajectory.frame_writer(config.trajectory, atoms[0], config.overwrite) as write:
+        num_written = 0
+
+        def take(index: int, report: "RelaxationReport") -> None:
+            nonlocal num_written
+            waiting[index] = report
+            print(f"{index} ({atoms[index].get_chemical_formula()}): {report}")
+            while num_written in waiting:
+                done = waiting[num_written]
+                atoms[num_written].info.update(converged=done.converged, num_steps=done.num_steps)
+                write(atoms[num_written])
+                num_written += 1
+
+        reports = relaxation.relax(atoms, bound, config, head=head, stored=stored, on_end=take)
+    num_converged = sum(report.converged for report in reports)
+    print(f"{num_converged} of {len(reports)} converged; relaxed structures: {options.output}")
+    return reports

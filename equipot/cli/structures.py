@@ -23,6 +23,10 @@ _KEYS = {
 }
 
 
+ALL = "all"
+"""What ``--frame`` is for every frame."""
+
+
 def add_label_options(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Adds a group of options for the keys and units of the labels in a file."""
     group = parser.add_argument_group("how the file is read")
@@ -51,8 +55,8 @@ def add_start_arguments(parser: argparse.ArgumentParser, *, optional: bool = Fal
         "--frame",
         default="-1",
         metavar="WHICH",
-        help="frame of the file: its number (from 0; -1 is the last, the default), or KEY=VALUE for"
-        " the first that is marked so, as in temperature=300",
+        help="frame of the file: its number (from 0; -1 is the last, the default), KEY=VALUE for"
+        " the first that is marked so, as in temperature=300, or all",
     )
     add_head_option(parser)
 
@@ -83,6 +87,20 @@ def read_start(options: argparse.Namespace) -> "Atoms":
             f"--frame: expected a number or KEY=VALUE, received '{options.frame}'"
         ) from None
     return trajectory.read_atoms(paths.resolve(options.structure), index)
+
+
+def read_starts(options: argparse.Namespace) -> "list[Atoms]":
+    """Reads the structures specified by the options of ``add_start_arguments``.
+
+    Raises:
+      DataError: If there is no such file or frame.
+    """
+    from equipot.calculators import trajectory
+    from equipot.data import paths
+
+    if options.frame != ALL:
+        return [read_start(options)]
+    return trajectory.read_all(paths.resolve(options.structure))
 
 
 def _marked(path: str, key: str, value: str) -> "Atoms":

@@ -88,7 +88,7 @@ class Engine:
         spec = self.potential.spec
         self._references = spec.references
         self._cutoffs = (spec.cutoff, *(summand.cutoff for summand in plus))
-        self._skin, self._head = skin, _head_index(spec.heads, head)
+        self._skin, self._head = skin, head_index(spec.heads, head)
         self._room = (probe.MAX_ATOMS, probe.MAX_EDGES) if self._unchecked else (1, 1)
         self._begin()
 
@@ -227,7 +227,16 @@ class Engine:
         stored.check(self._run(filled, graph, has_stress=True), spec)
 
 
-def _head_index(heads: tuple[str, ...], head: str | None) -> int:
+def head_index(heads: tuple[str, ...], head: str | None) -> int:
+    """Place of a level of theory among those of a potential.
+
+    Args:
+      heads: Their names.
+      head: The one that is asked for; None where there is only one.
+
+    Raises:
+      ConfigError: If there is no such one, or none is named of several.
+    """
     if head is None and len(heads) == 1:
         return 0
     if head not in heads:

@@ -24,22 +24,8 @@ def before(
     cells: np.ndarray,
 ) -> State:
     """Systems whose forces and lists are not known yet."""
-    count, size, _ = positions.shape
-    none = room.plan.capacity
-    pairs = Pairs(
-        senders=np.full(none, count * size, np.int32),
-        receivers=np.full(none, count * size, np.int32),
-        cell_shifts=np.tile(np.array([1, 0, 0], np.int32), (none, 1)),
-        num_pairs=np.asarray(0, np.int32),
-        overflow=np.asarray(False),
-    )
-    lists = Lists(
-        pairs=pairs,
-        positions=positions,
-        cells=cells,
-        whole=np.zeros_like(positions),
-        center=np.zeros((count, 1, 3)),
-    )
+    count = len(positions)
+    lists = no_lists(room, positions, cells)
     return State(
         step=np.asarray(step, np.int64),
         positions=positions,
@@ -56,6 +42,26 @@ def before(
         outside_step=np.asarray(0, np.int64),
         outside_positions=positions,
         outside_cells=cells,
+    )
+
+
+def no_lists(room: Room, positions: np.ndarray, cells: np.ndarray) -> Lists:
+    """Lists that hold no pair yet, but have the room."""
+    count, size, _ = positions.shape
+    capacity = room.plan.capacity
+    pairs = Pairs(
+        senders=np.full(capacity, count * size, np.int32),
+        receivers=np.full(capacity, count * size, np.int32),
+        cell_shifts=np.tile(np.array([1, 0, 0], np.int32), (capacity, 1)),
+        num_pairs=np.asarray(0, np.int32),
+        overflow=np.asarray(False),
+    )
+    return Lists(
+        pairs=pairs,
+        positions=positions,
+        cells=cells,
+        whole=np.zeros_like(positions),
+        center=np.zeros((count, 1, 3)),
     )
 
 

@@ -12,18 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
-from equipot.inference import device_neighbors, neighbors, out_of_range
-from equipot.md import beginning, forces, program, systems
+from equipot.inference import neighbors, out_of_range
+from equipot.md import beginning, program, rooms, systems
 from equipot.md.ensembles import Ensemble
 from equipot.md.program import First, State
 from equipot.md.systems import Start
 from equipot.potential import artefact, evaluate, precision, probe
 from equipot.potential.bound import Bound
-
-_HEADROOM = 1.05  # for pairs within the cutoff
-_GRAIN = 64  # sizes are multiples of this
-_LIKELY = 1.15  # a lattice may have fewer pairs than its liquid
-_MOST_IMAGES = 1000  # of a cell that collapses
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +95,8 @@ class Simulation:
         self._systems = systems.build(starts, bound.spec, head, max(num_atoms, least))
         self._bounds = beginning.bounds_of(bound)
         self._freedom = np.asarray(self._systems.freedom)
-        self._room = self._planned(skin, capacities)
+        least = probe.MAX_EDGES if stored is not None else 1
+        self._room = rooms.plan(starts, bound.spec.cutoff, skin, least, capacities)
         size = self._systems.species.shape[1]
         moving = velocities or [np.zeros_like(start.positions) for start in starts]
         self.num_growths = 0
@@ -142,7 +138,12 @@ class Simulation:
             new = self._run(self._state, target - int(self._state.step), self._first)
             if not bool(new.overflow):
                 break
-            self._grow(new)
+            where = f"step {int(new.step)}"
+            self._room = rooms.grown(self._room, self.starts, new.needed, new.cells, where)
+            self.num_growths += 1
+            with self._entered():
+                lists = beginning.refitted(self._state.lists, self._room.plan.capacity)
+                self._state = dataclasses.replace(self._state, lists=lists)
         self._check(new)
         self._state, self._first = new, First.NOTHING
 
@@ -171,48 +172,6 @@ class Simulation:
             none = self._state.num_outside * 0
             self._state = dataclasses.replace(self._state, num_outside=none)
         return count if found else 0, step, found
-
-    def _planned(self, skin: float, capacities: tuple[int, int] | None) -> forces.Room:
-        cutoff = self._bound.spec.cutoff
-        if capacities is None:
-            counts = np.sum([_num_pairs(start, cutoff, skin) for start in self.starts], axis=0)
-            least = probe.MAX_EDGES if self._stored is not None else 1
-            list_size, size = (_rounded(max(_HEADROOM * count, least)) for count in counts)
-        else:
-            list_size, size = capacities
-        plan = device_neighbors.plan(*self._cells(), cutoff + skin, list_size)
-        return forces.Room(cutoff=cutoff, skin=skin, plan=plan, capacity=size)
-
-    def _cells(self, cells: np.ndarray | None = None) -> tuple[list, list, list]:
-        """What a plan is made of that need not count pairs."""
-        none = [np.zeros((0, 3))] * len(self.starts)
-        own = [start.cell for start in self.starts] if cells is None else list(cells)
-        return none, own, [start.pbc for start in self.starts]
-
-    def _grow(self, new: State) -> None:
-        """Makes room for what the steps needed, and for images of cells that shrank."""
-        before = self._room
-        needed = np.asarray(new.needed).tolist()
-        list_size, size = (
-            _rounded(_HEADROOM * count) if count > room else room
-            for count, room in zip(needed, self.capacities, strict=True)
-        )
-        plan = device_neighbors.plan(
-            *self._cells(np.asarray(new.cells)), before.plan.cutoff, list_size
-        )
-        reach = tuple(max(pair) for pair in zip(plan.reach, before.plan.reach, strict=True))
-        plan = dataclasses.replace(plan, reach=reach)
-        self._room = dataclasses.replace(before, plan=plan, capacity=size)
-        if self._room == before or plan.num_images > _MOST_IMAGES:
-            raise errors.NonFiniteError(
-                f"step {int(new.step)}: a cell has shrunk so far that the neighbors of its atoms "
-                "cannot be found; a shorter time step, or a potential that knows such structures, "
-                "may help"
-            )
-        self.num_growths += 1
-        with self._entered():
-            lists = beginning.refitted(self._state.lists, plan.capacity)
-            self._state = dataclasses.replace(self._state, lists=lists)
 
     def _run(self, state: State, num_steps: int, first: First) -> State:
         with self._entered():
@@ -291,19 +250,3 @@ class Simulation:
     def _entered(self) -> contextlib.AbstractContextManager[None]:
         """Where positions stay in float64, whatever the precision of the potential."""
         return precision.of("float64")
-
-
-def _num_pairs(start: Start, cutoff: float, skin: float) -> np.ndarray:
-    """Pairs to make room for: in the lists, and within the cutoff."""
-    found = neighbors.NeighborCache(cutoff, skin).find(start.positions, start.cell, start.pbc)
-    counts = np.array([len(found.found.senders), found.num_pairs], np.float64)
-    if not start.pbc.all():
-        return counts
-    density = len(start.positions) / abs(np.linalg.det(start.cell))
-    even = 2 / 3 * np.pi * density * len(start.positions)
-    likely = even * np.array([cutoff + skin, cutoff]) ** 3
-    return np.maximum(counts, np.minimum(likely, _LIKELY * counts))
-
-
-def _rounded(count: float) -> int:
-    return _GRAIN * int(np.ceil(count / _GRAIN))

@@ -13,7 +13,7 @@ from ase.md.verlet import VelocityVerlet
 from equipot import EquipotCalculator, errors
 from equipot.calculators import dynamics
 from equipot.data.distance_range import DistanceRange
-from equipot.md import simulation
+from equipot.md import rooms, simulation
 from equipot.md.config import DeviceConfig
 from equipot.md.run import run
 from equipot.potential.bound import Bound
@@ -165,8 +165,8 @@ def test_steps_are_repeated_where_room_was_short(make_crystal, bound, monkeypatc
     """A gas that condenses: the same course as with room enough, to rounding."""
     ends = []
     for headroom in (1.05, 4.0):
-        monkeypatch.setattr(simulation, "_HEADROOM", headroom)
-        monkeypatch.setattr(simulation, "_GRAIN", 1)
+        monkeypatch.setattr(rooms, "HEADROOM", headroom)
+        monkeypatch.setattr(rooms, "GRAIN", 1)
         gas = make_crystal(cells=3, pbc=False)
         gas.positions *= 1.25
         gas.set_velocities(-0.05 * (gas.positions - gas.positions.mean(axis=0)))

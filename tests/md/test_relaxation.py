@@ -1,0 +1,74 @@
+"""Relaxations on the device: those of ASE, many at a time, cells too."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.constraints import FixAtoms
+from ase.filters import UnitCellFilter
+from ase.optimize import FIRE
+
+from equipot import EquipotCalculator, errors
+from equipot.calculators.relaxation import RelaxationConfig
+from equipot.md import relaxation
+from equipot.potential.bound import Bound
+
+
+@pytest.fixture(scope="module")
+def bound(make_potential):
+    return Bound(make_potential())
+
+
+def crystals(make_crystal, count=2):
+    return [make_crystal(cells=2, seed=seed, disturbance=0.15) for seed in range(count)]
+
+
+@pytest.mark.parametrize("cell", [False, True], ids=["atoms", "cells"])
+def test_steps_are_those_of_ase(make_crystal, make_potential, bound, cell):
+    config = RelaxationConfig(fmax=1e-9, max_steps=12, cell=cell, pressure=2.0 if cell else 0.0)
+    found, expected = crystals(make_crystal), crystals(make_crystal)
+    found[1].set_constraint(FixAtoms([0, 5]))
+    expected[1].set_constraint(FixAtoms([0, 5]))
+    reports = relaxation.relax(found, bound, config)
+    for ours, theirs, report in zip(found, expected, reports, strict=True):
+        theirs.calc = EquipotCalculator(make_potential())
+        before = theirs.get_potential_energy()
+        target = UnitCellFilter(theirs, scalar_pressure=2.0 / 160.21766208) if cell else theirs
+        FIRE(target, logfile=None).run(fmax=1e-9, steps=12)
+        np.testing.assert_allclose(ours.positions, theirs.positions, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(np.array(ours.cell), np.array(theirs.cell), rtol=0, atol=1e-8)
+        energy = theirs.get_potential_energy()
+        assert (report.num_steps, report.converged) == (12, False)
+        assert report.energy_before == pytest.approx(before, abs=1e-9)
+        assert report.energy_after == pytest.approx(energy, abs=1e-8)
+        assert report.volume_after == pytest.approx(theirs.get_volume(), abs=1e-6)
+
+
+def test_many_share_slots_and_each_leaves_when_it_has_converged(
+    make_crystal, make_potential, monkeypatch
+):
+    """Nine structures of two sizes in four slots, with a repulsion so that there is a minimum."""
+    monkeypatch.setattr(relaxation, "MOST_ATOMS", 24)
+    bound = Bound(make_potential("float64", scale=0.1))
+    many = crystals(make_crystal, 7)
+    rng = np.random.default_rng(1)
+    many[2:2] = [Atoms("OH2", positions=rng.normal(0, 0.9, (3, 3))) for _ in range(2)]
+    ended = []
+    config = RelaxationConfig(fmax=0.05, max_steps=300)
+    reports = relaxation.relax(many, bound, config, on_end=lambda i, report: ended.append(i))
+    assert sorted(ended) == list(range(9))
+    assert len({report.num_steps for report in reports}) > 3
+    for own, report in zip(many, reports, strict=True):
+        checked = own.copy()
+        checked.calc = EquipotCalculator(bound.potential)
+        np.testing.assert_allclose(checked.get_forces(), own.get_forces(), rtol=0, atol=1e-8)
+        assert report.energy_after <= report.energy_before + 1e-9
+        assert report.converged == (np.linalg.norm(own.get_forces(), axis=1).max() < 0.05)
+    assert sum(report.converged for report in reports) >= 7
+
+
+def test_what_cannot_be_relaxed_here_is_refused(make_crystal, bound):
+    slab = make_crystal(cells=2, pbc=(True, True, False))
+    with pytest.raises(errors.ConfigError, match="cell: structure 1: expected one that is period"):
+        relaxation.relax([make_crystal(cells=2), slab], bound, RelaxationConfig(cell=True))
+    with pytest.raises(errors.ConfigError, match="expected fire for many structures"):
+        relaxation.relax([slab], bound, RelaxationConfig(optimizer="bfgs"))

@@ -150,29 +150,36 @@ def test_what_cannot_be_resumed_is_refused():
         dynamics.DynamicsConfig(restart="a.restart", trajectory="a.traj")
 
 
-def command(folder, saved, *more):
-    options = ["--time", "0.2", "--restart-every", "20", "--trajectory-every", "10"]
+def command(folder, saved, engine, *more):
+    options = ["--engine", engine]
+    options += ["--time", "0.2", "--restart-every", "20", "--trajectory-every", "10"]
     options += ["--output", "md", "--temperature", "400", *more]
     program = "from equipot.cli.main import main; main()"
     return [sys.executable, "-c", program, "md", str(saved), "start.extxyz", *options]
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_process_that_is_killed_at_random_goes_on(tmp_path, make_crystal, saved, kills):
+_OFTEN = pytest.param(20, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("kills", [2, _OFTEN])
+@pytest.mark.parametrize("engine", ["ase", "device"])
+def test_a_process_that_is_killed_at_random_goes_on(tmp_path, make_crystal, saved, kills, engine):
     """400 steps, killed wherever the log has got to; frames, log and end are the same."""
     folders = [tmp_path / name for name in ("whole", "killed")]
     for folder in folders:
         folder.mkdir()
         ase.io.write(folder / "start.extxyz", make_crystal(cells=3))
     whole, killed = folders
-    done = subprocess.run(command(whole, saved), cwd=whole, capture_output=True, text=True)
+    done = subprocess.run(command(whole, saved, engine), cwd=whole, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "velocities are drawn at 400 K" in done.stdout
     draw, count = random.Random(kills), 0
     while count < kills:
         before, lines = changed(killed), logged(killed) + draw.randint(0, 2)
         with (killed / "out").open("w") as out:
-            process = subprocess.Popen(again(killed, saved), cwd=killed, stdout=out, stderr=out)
+            process = subprocess.Popen(
+                again(killed, saved, engine), cwd=killed, stdout=out, stderr=out
+            )
         while process.poll() is None and (changed(killed) == before or logged(killed) < lines):
             time.sleep(0.001)
         if process.poll() is not None:  # it was at its end, or failed
@@ -181,16 +188,16 @@ def test_a_process_that_is_killed_at_random_goes_on(tmp_path, make_crystal, save
         process.kill()
         process.wait()
         count += 1
-    done = subprocess.run(again(killed, saved), cwd=killed, capture_output=True, text=True)
+    done = subprocess.run(again(killed, saved, engine), cwd=killed, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert count == kills
     assert contents(killed) == contents(whole)
 
 
-def again(folder, saved):
+def again(folder, saved, engine):
     """The command that goes on, or begins anew where nothing was written yet."""
     has_begun = (folder / "md.restart").exists()
-    return command(folder, saved, "--restart" if has_begun else "--overwrite")
+    return command(folder, saved, engine, "--restart" if has_begun else "--overwrite")
 
 
 def logged(folder):

@@ -114,6 +114,65 @@ def test_md_starts_from_the_marked_frame_and_writes_what_it_says(
     assert len(ase.io.read(f"{output}.extxyz", ":")) == 3
 
 
+def test_md_runs_all_structures_of_a_file_or_one_at_several_temperatures(
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    short = ["--time", "0.005", "--log-every", "5", "--trajectory-every", "10"]
+    many = ["md", potential, str(copper), "--frame", "all", "--output", str(tmp_path / "many")]
+    main.main([*many, *short])
+    shown = capsys.readouterr().out
+    assert "12 structures, Cu4 the first: 10 steps" in shown and "of all 12 together" in shown
+    assert "… and so on, 12 structures" in shown
+    frames = ase.io.read(tmp_path / "many.extxyz", ":")
+    assert [frame.info["system"] for frame in frames] == [*range(12)] * 2
+    replicas = ["md", potential, str(copper), "--temperature", "100", "900"]
+    main.main([*replicas, *short, "--output", str(tmp_path / "replicas"), "--thermostat", "bussi"])
+    shown = capsys.readouterr().out
+    assert "velocities are drawn at 100 to 900 K" in shown
+    lines = (tmp_path / "replicas.csv").read_text().split()
+    first = [float(line.split(",")[2]) for line in lines[1:3]]
+    assert 0 < first[0] < 300 < first[1]
+
+
+def test_a_run_begun_with_ase_goes_on_with_ase(
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    """Also one of a version that knew no other engine, whose restart file says nothing of it."""
+    arguments = ["md", potential, str(copper), "--time", "0.005", "--output", str(tmp_path / "a")]
+    main.main([*arguments, "--engine", "ase"])
+    main.main([*arguments, "--restart", "--time", "0.01"])
+    assert capsys.readouterr().out.count("files: ") == 2
+    lines = (tmp_path / "a.csv").read_text().split()
+    assert [line.split(",")[0] for line in lines[1:]] == ["0", "10", "20"]
+    with pytest.raises(SystemExit):
+        main.main([*arguments, "--restart", "--engine", "device"])
+    assert "belongs to a run with" in capsys.readouterr().err
+
+
+def test_relax_takes_all_structures_of_a_file(
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    output = tmp_path / "relaxed.extxyz"
+    arguments = ["relax", potential, str(copper), "--frame", "all", "--max-steps", "4"]
+    with pytest.raises(SystemExit) as ended:
+        main.main([*arguments, "--output", str(output), "--fmax", "1e-6"])
+    assert ended.value.code == 1
+    assert "0 of 12 converged" in capsys.readouterr().out
+    frames, starts = ase.io.read(output, ":"), ase.io.read(copper, ":")
+    for frame, start in zip(frames, starts, strict=True):
+        assert (frame.info["num_steps"], frame.info["converged"]) == (4, False)
+        assert 0 < np.abs(frame.positions - start.positions).max() < 0.5
+
+
 @pytest.mark.parametrize(
     ("files", "option", "message"),
     [
@@ -208,6 +267,16 @@ def test_a_strict_simulation_ends_where_it_leaves_training(
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "shift=3"], "there: 0.05, 0.15"),
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "first"], "a number or KEY=VALUE"),
         (["md", "POTENTIAL", "STRUCTURES", "--timestep", "-1"], "expected positive numbers"),
+        (
+            ["md", "POTENTIAL", "STRUCTURES", "--engine", "ase", "--ensemble", "npt"],
+            "--engine ase: runs one structure, at constant energy or with Langevin dynamics; for"
+            " --ensemble npt take --engine device",
+        ),
+        (
+            ["md", "POTENTIAL", "STRUCTURES", "--frame", "all", "--temperature", "300", "400"],
+            "--temperature: expected one, or one for each of 12 structures, received 2",
+        ),
+        (["relax", "POTENTIAL", "STRUCTURES", "--frame", "all", "--strict"], "leave out --frame"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--batch-size", "0"], "expected at least 1"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--output", "STRUCTURES"], "is read from"),
         (["evaluate", "POTENTIAL", "STRUCTURES", "--json", "/dev/null/t.json"], "could not be"),

@@ -179,7 +179,7 @@ def test_own_data_go_from_training_to_simulation_as_the_readme_says(place: pathl
     assert len(ase.io.read(place / "predictions.extxyz", ":")) == 3
     assert ase.io.read(place / "relaxed.extxyz", ":")
     assert "10 steps of 0.5 fs" in shown["md"]
-    assert (place / "nvt.csv").is_file()
+    assert (place / "nvt.csv").is_file() and (place / "replicas.csv").is_file()
     assert (place / "log.lammps").is_file() or "lammps" not in shown
 
 

@@ -191,7 +191,7 @@ class _Slots:
             self._before.setdefault(self._owners[k], (float(energies[k]), _volume(own)))
 
     def _report(self, slot: int, state: Relaxing, snapshot: Any) -> RelaxationReport:
-        index, num_steps = self._owners[slot], int(state.num_steps[slot])
+        index, num_steps = self._owners[slot], int(np.asarray(state.num_steps)[slot])
         own = self._structures[index]
         if not np.isfinite(snapshot.energies[slot]) or not np.isfinite(snapshot.forces[slot]).all():
             raise errors.NonFiniteError(
@@ -203,7 +203,7 @@ class _Slots:
         lengths = np.linalg.norm(snapshot.forces[slot, : len(own)], axis=1)[~held]
         before, volume = self._before[index]
         return RelaxationReport(
-            converged=bool(state.largest[slot] < self._target.fmax),
+            converged=float(np.asarray(state.largest)[slot]) < self._target.fmax,
             num_steps=num_steps,
             energy_before=before,
             energy_after=float(snapshot.energies[slot]),

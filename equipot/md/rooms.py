@@ -42,7 +42,7 @@ def plan(
     """
     if capacities is None:
         counts = np.sum([_num_pairs(start, cutoff, skin) for start in starts], axis=0)
-        list_size, size = (_rounded(max(HEADROOM * count, least)) for count in counts)
+        list_size, size = (_rounded(max(HEADROOM * float(count), float(least))) for count in counts)
     else:
         list_size, size = capacities
     cells = [start.cell for start in starts]

@@ -1,22 +1,26 @@
 """Finds jumps and kinks of a function of one variable, and tells them from mere curvature.
 
-On a grid alone a kink looks like strong curvature. So the intervals that stand out are divided
-again and again: what is smooth there shrinks with the interval, a break stays as large as it is.
-The break is what is left in the limit: of the energy (with the force known, what the force does not
-account for), of the force, and of the slope of the force.
+On a grid alone a kink looks like strong curvature. So the points that stand out from those around
+them are approached by ever finer grids, down to a millionth of an Å, and what is reported is how
+much the limits from the left and from the right differ there: of the energy, of the force, and of
+the slope of the force. For a smooth function they do not, however steep it is.
 """
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from scipy import ndimage
 
-FINER = 10
-"""How much finer each grid is than the one before."""
-
-LEVELS = 3
 CANDIDATES = 2
-"""Places that are looked at, of each kind of break."""
+"""Points that are looked at."""
+
+_FINER = 10  # how much finer each grid is than the one before
+_FINEST = 2e-6  # Å
+_WIDTH = 17  # points of the finer grid on either side, of which the outer ones are no middle
+_AROUND = 15  # points that a point has to stand out from
+_APART = 3  # points between two that are looked at
+_ROUNDING = 1e-13
 
 Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Energies in eV and forces −dE/dx in eV/Å at some places x in Å."""
@@ -24,13 +28,13 @@ Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Break:
-    """The largest breaks on an interval, each where it is.
+    """What differs between left and right of a place.
 
     Attributes:
-      energy: Jump of the energy, eV.
-      force: Jump of the force, eV/Å.
-      slope: Jump of the slope of the force, eV/Å².
-      place: Where the largest was found, Å: that of the energy if there is one, else of the others.
+      energy: eV; NaN where the function is not finite.
+      force: eV/Å.
+      slope: eV/Å².
+      place: Å.
     """
 
     energy: float
@@ -39,7 +43,7 @@ class Break:
     place: float
 
 
-def find(curve: Curve, start: float, stop: float, count: int = 41) -> Break:
+def find(curve: Curve, start: float, stop: float, count: int = 41) -> list[Break]:
     """Looks for breaks between two places.
 
     Args:
@@ -47,71 +51,74 @@ def find(curve: Curve, start: float, stop: float, count: int = 41) -> Break:
       start: Å.
       stop: Å.
       count: Points of the first grid.
+
+    Returns:
+      What is left at each of the ``CANDIDATES`` places that stand out most.
     """
     places = np.linspace(start, stop, count)
     energies, forces = curve(places)
     if not (np.isfinite(energies).all() and np.isfinite(forces).all()):
-        return Break(energy=np.nan, force=np.nan, slope=np.nan, place=start)
-    found = [_zoomed(curve, places, i, energies, forces) for i in _suspects(energies, forces)]
-    size = places[1] - places[0]
-    by_size = max(found, key=lambda own: (own.energy / size, own.force, size * own.slope))
+        return [Break(energy=np.nan, force=np.nan, slope=np.nan, place=start)]
+    size = float(places[1] - places[0])
+    scores = _scores(energies, forces, size)
+    chosen: list[int] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        if len(chosen) < CANDIDATES and all(abs(i - k) > _APART for k in chosen):
+            chosen.append(i)
+    return [_approached(curve, float(places[i]), size) for i in chosen]
+
+
+def _approached(curve: Curve, center: float, size: float) -> Break:
+    """The break that is left in the finest grid around a place."""
+    steps = np.arange(-_WIDTH, _WIDTH + 1)
+    while True:
+        size /= _FINER
+        places = center + size * steps
+        energies, forces = curve(places)
+        middle = int(np.argmax(_scores(energies, forces, size)))
+        center = float(places[middle])
+        if size <= _FINEST:
+            return _limits(energies, forces, size, middle, center)
+
+
+def _limits(
+    energies: np.ndarray, forces: np.ndarray, size: float, middle: int, place: float
+) -> Break:
+    """Parabolas through the points on the left and on the right, compared in the middle."""
+    x = np.arange(len(forces)) - middle
+    left, right = x <= -2, x >= 2
+    jumps = []
+    for values in (energies, forces):
+        sides = [np.polynomial.polynomial.polyfit(x[own], values[own], 2) for own in (left, right)]
+        jumps.append(np.abs(sides[1] - sides[0]))
     return Break(
-        energy=max(own.energy for own in found),
-        force=max(own.force for own in found),
-        slope=max(own.slope for own in found),
-        place=by_size.place,
+        energy=float(jumps[0][0]),
+        force=float(jumps[1][0]),
+        slope=float(jumps[1][1] / size),
+        place=place,
     )
 
 
-def _suspects(energies: np.ndarray, forces: np.ndarray) -> list[int]:
-    """Points within the grid where differences of high order stand out."""
-    count = len(forces)
-    rough = np.zeros(count)
-    rough[2:-2] = np.abs(np.diff(forces, 4))
-    jumps = np.zeros(count)
-    residuals = np.diff(energies) + 0.5 * (forces[1:] + forces[:-1])  # any unit of length will do
-    jumps[2:-2] = np.abs(np.diff(residuals, 3))
-    steep = np.zeros(count)
-    steep[1:-1] = np.abs(np.diff(forces, 2))
-    chosen: list[int] = []
-    for measure in (rough, jumps, steep):
-        order = [int(i) for i in np.argsort(-measure, kind="stable")]
-        fresh = [i for i in order if 0 < i < count - 1 and all(abs(i - k) > 1 for k in chosen)]
-        chosen += fresh[:CANDIDATES] if measure is rough else fresh[:1]
-    return chosen
+def _scores(energies: np.ndarray, forces: np.ndarray, size: float) -> np.ndarray:
+    """How much each point stands out from those around it; the two at each end do not.
 
-
-def _zoomed(
-    curve: Curve, places: np.ndarray, index: int, energies: np.ndarray, forces: np.ndarray
-) -> Break:
-    """The break that is left at a point of the grid when the grid is refined around it."""
-    center, size = float(places[index]), float(places[1] - places[0])
-    around = slice(max(index - 2, 0), index + 3)
-    before = _measures(energies[around], forces[around], size)
-    now = before
-    for _ in range(LEVELS):
-        places = np.linspace(center - size, center + size, 2 * FINER + 1)
-        size /= FINER
-        before, (energies, forces) = now, curve(places)
-        now = _measures(energies, forces, size)
-        center = float(places[_roughest(energies, forces)])
-    left = [
-        max(0.0, (FINER * last - previous) / (FINER - 1))
-        for last, previous in zip(now, before, strict=True)
-    ]
-    return Break(energy=left[0], force=left[1], slope=left[2], place=center)
-
-
-def _measures(energies: np.ndarray, forces: np.ndarray, size: float) -> tuple[float, float, float]:
-    """Largest change from one point to the next of the energy, the force and its slope."""
+    Differences of high order vanish where a function is smooth: of the force, and of the energy
+    less the work of the force.
+    """
     work = np.diff(energies) + 0.5 * size * (forces[1:] + forces[:-1])
-    steps, slopes = np.diff(forces), np.diff(forces, 2) / size
-    return float(np.abs(work).max()), float(np.abs(steps).max()), float(np.abs(slopes).max())
+    scores = np.zeros(len(forces))
+    for differences, scale in (
+        (np.abs(np.diff(forces, 4)), np.abs(forces).max()),
+        (np.abs(np.diff(work, 3)), np.abs(energies).max()),
+    ):
+        usual = ndimage.median_filter(differences, _AROUND, mode="nearest")
+        own = differences / (usual + _ROUNDING * max(1.0, scale))
+        scores[2:-2] = np.maximum(scores[2:-2], own)
+    inner = scores.copy()
+    inner[: _edge(len(scores))] = inner[-_edge(len(scores)) :] = 0.0
+    return inner
 
 
-def _roughest(energies: np.ndarray, forces: np.ndarray) -> int:
-    """Which inner point stands out most, by the energy where that jumps."""
-    bends, work = np.abs(np.diff(forces, 2)), np.abs(np.diff(energies, 2))
-    if work.max() > 100.0 * np.median(work) and bends.max() <= 100.0 * np.median(bends):
-        return 1 + int(np.argmax(work))
-    return 1 + int(np.argmax(bends))
+def _edge(count: int) -> int:
+    """Points at each end that a side of the middle must have."""
+    return min(5, count // 4)

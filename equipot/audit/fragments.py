@@ -55,6 +55,8 @@ def molecules(structure: Structure) -> list[Molecule]:
     for index in range(count):
         members = np.flatnonzero(label == index)
         places = _whole(members, bonded, vectors)
+        if places is None:
+            return []
         found.append(
             Molecule(positions=places - places.mean(axis=0), atomic_numbers=numbers[members])
         )
@@ -116,14 +118,20 @@ def _placed(
     return places
 
 
-def _whole(members: np.ndarray, bonded: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Positions of the atoms of one molecule from its first, along its bonds."""
+def _whole(members: np.ndarray, bonded: np.ndarray, vectors: np.ndarray) -> np.ndarray | None:
+    """Positions of the atoms of one molecule from its first, along its bonds.
+
+    None where bonds lead to an atom on two ways that end at different images of it: a network.
+    """
     places = {int(members[0]): np.zeros(3)}
     waiting = [int(members[0])]
     while waiting:
         here = waiting.pop()
         for other in np.flatnonzero(bonded[here]).tolist():
+            place = places[here] + vectors[here, other]
             if other not in places:
-                places[other] = places[here] + vectors[here, other]
+                places[other] = place
                 waiting.append(other)
+            elif not np.allclose(places[other], place, atol=0.1):
+                return None
     return np.array([places[int(member)] for member in members])

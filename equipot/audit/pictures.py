@@ -1,6 +1,7 @@
 """Pictures of the page: SVG whose lines and letters take the page's own color, light or dark."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,4 +68,6 @@ def to_svg(figure: "Figure", name: str) -> str:
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
+    return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", text)

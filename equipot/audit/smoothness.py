@@ -34,6 +34,7 @@ class Path:
       start: Å along the line.
       stop: Å along the line.
       name: For people.
+      count: Points of the first grid.
     """
 
     structure: Structure
@@ -43,6 +44,7 @@ class Path:
     start: float
     stop: float
     name: str
+    count: int = 25
 
     def curve(self, audited: Audited) -> breaks.Curve:
         """Energy and force along the line."""
@@ -104,16 +106,19 @@ def bond_paths(samples: Samples) -> list[Path]:
 
 
 def _judge(name: str, audited: Audited, paths: Sequence[Path], what: str) -> list[Verdict]:
-    found = [(breaks.find(path.curve(audited), path.start, path.stop, 25), path) for path in paths]
+    found = [
+        (own, path)
+        for path in paths
+        for own in breaks.find(path.curve(audited), path.start, path.stop, path.count)
+    ]
     lines = []
     for kind, (limit, unit) in LIMITS.items():
-        worst, path = max(found, key=lambda own, kind=kind: _nan_first(getattr(own[0], kind)))
+        sizes = [_nan_first(getattr(own, kind)) for own, _ in found]
+        worst, path = found[int(np.argmax(sizes))]
         value = getattr(worst, kind)
-        where = f"; the largest, {value:.2g} {unit}, {path.name} near {worst.place:.3f} Å"
-        sentence = f"{what}: the jump of the {kind} that is left in ever finer grids"
-        lines.append(
-            judged(f"{name}: {kind}", value, limit, unit, f"{sentence}{where if value else ''}.")
-        )
+        wrong = "" if value <= limit else f": {path.name} at {worst.place:.4f} Å"
+        sentence = f"{what}: how much the {kind} from the left differs from that from the right"
+        lines.append(judged(f"{name}: {kind}", value, limit, unit, f"{sentence}{wrong}."))
     return lines
 
 
@@ -126,11 +131,11 @@ def _dimers(audited: Audited) -> list[Path]:
         least = 0.8 * shortest(audited.distance_range, first, second)
         whole = least, audited.cutoff * _AROUND[1]
         close = audited.cutoff * _AROUND[0], audited.cutoff * _AROUND[1]
-        paths += [_dimer(first, second, *ends) for ends in (whole, close)]
+        paths += [_dimer(first, second, *whole, 255), _dimer(first, second, *close, 25)]
     return paths
 
 
-def _dimer(first: int, second: int, start: float, stop: float) -> Path:
+def _dimer(first: int, second: int, start: float, stop: float, count: int) -> Path:
     return Path(
         structure=structures.pair(1.0, first, second),
         atom=1,
@@ -139,6 +144,7 @@ def _dimer(first: int, second: int, start: float, stop: float) -> Path:
         start=start,
         stop=stop,
         name=f"{symbol(first)} and {symbol(second)}",
+        count=count,
     )
 
 

@@ -104,7 +104,10 @@ def make_starts(samples: Samples, audited: Audited, count: int) -> tuple[list[St
         return made, f"{len(made[0].positions)} atoms at random at the density of the data"
     chosen, volume = _some_molecules(parts, box)
     made = [fragments.random_box(rng, chosen, volume, span, SHARE) for _ in range(count)]
-    return made, f"{len(chosen)} molecules at random at the density of the data"
+    return (
+        made,
+        f"{len(chosen)} molecule{'s' * (len(chosen) > 1)} at random at the density of the data",
+    )
 
 
 def _some_molecules(
@@ -244,8 +247,8 @@ def _judge(
             f" Not judged: training had no bonds {loose}, which atoms at random may rightly form;"
             " give the data with --data, and whole molecules are taken."
         )
-        return shown("random starts", sentence, value=len(fallen), picture=picture)
-    return judged("random starts", len(fallen), 0.0, f"of {len(courses)}", sentence, picture)
+        return shown("random starts", sentence, value=float(len(fallen)), picture=picture)
+    return judged("random starts", float(len(fallen)), 0.0, f"of {len(courses)}", sentence, picture)
 
 
 def _never_bonded(audited: Audited) -> str:

@@ -46,7 +46,8 @@ def check_extensive(audited: Audited, samples: Samples) -> list[Verdict]:
         one, two = evaluate([cell, structures.repeated(cell, (1, 2, 1))])
         worst = max(worst, _relative(two.energy, 2 * one.energy), key=_nan_last)
     first, *others = [s for s in samples.every if not s.pbc.any()]
-    for second in [*others, first]:
+    fragment = structures.fragment(audited.cutoff, audited.species_table)
+    for second in [*others, fragment]:
         offset = _FAR * audited.cutoff * np.array([0.6, -0.48, 0.64])
         parts = evaluate([first, second, structures.joined(first, second, offset)])
         energies = [found.energy for found in parts]
@@ -103,7 +104,7 @@ def _differences(evaluate: Evaluator, pairs: Sequence[Pair]) -> list[float]:
 def _turned(structure: Structure, matrix: np.ndarray) -> Pair:
     def change(found: HostPrediction) -> HostPrediction:
         stress = matrix @ found.stress @ matrix.T
-        return _changed(found, 1.0, found.forces @ matrix.T, stress)
+        return _changed(found, 1, found.forces @ matrix.T, stress)
 
     return structure, structures.rotated(structure, matrix), change
 
@@ -112,7 +113,7 @@ def _shuffled(structure: Structure, seed: int) -> Pair:
     order = np.random.default_rng(seed).permutation(len(structure.positions))
 
     def change(found: HostPrediction) -> HostPrediction:
-        return _changed(found, 1.0, found.forces[order], found.stress)
+        return _changed(found, 1, found.forces[order], found.stress)
 
     return structure, structures.permuted(structure, order), change
 
@@ -127,7 +128,7 @@ def _repeated(structure: Structure, times: tuple[int, int, int]) -> Pair:
 
 
 def _changed(
-    found: HostPrediction, times: float, forces: np.ndarray, stress: np.ndarray
+    found: HostPrediction, times: int, forces: np.ndarray, stress: np.ndarray
 ) -> HostPrediction:
     return HostPrediction(
         energy=times * found.energy,

@@ -47,7 +47,12 @@ def test_a_right_model_passes_every_line_that_looks_for_a_fault():
 
 @pytest.mark.parametrize(
     ("contract", "fault"),
-    [(name, fault) for name in LINES for fault in broken_models.BROKEN[name]],
+    [
+        (name, fault)
+        for name in LINES
+        for fault in broken_models.BROKEN[name]
+        if name != "cutoff"  # these are measured below
+    ],
     ids=lambda own: getattr(own, "__name__", own),
 )
 def test_a_fault_fails_its_line(contract, fault):

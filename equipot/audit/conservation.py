@@ -89,6 +89,7 @@ def _judge(courses: list[Course], num_atoms: int, temperature: float) -> list[Ve
             "meV/atom/ps",
             f"{about}, {half.times[-1]:.3g} ps of {_JUDGED} fs: the slope of the total energy.",
             _picture(courses),
+            "The total energy from the same start at three time steps.",
         ),
         judged(
             "NVE: fluctuations",

@@ -14,7 +14,9 @@ _STYLE = """
 body { background: var(--paper); color: var(--ink); margin: 2rem auto; max-width: 60rem;
   padding: 0 1rem; font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin-bottom: 0.2rem; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-p { max-width: 46rem; } .soft { color: var(--soft); }
+p { max-width: 46rem; } .soft, .why { color: var(--soft); }
+.why { font-size: 0.86rem; line-height: 1.35; max-width: 34rem; overflow-wrap: anywhere; }
+.limit { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 0.3rem 0.7rem 0.3rem 0; border-bottom: 1px solid var(--rule);
   vertical-align: baseline; } th { color: var(--soft); font-weight: 500; }
@@ -39,7 +41,8 @@ def render(title: str, facts: Mapping[str, str], lines: Sequence[Line]) -> str:
     """
     verdicts = [line.verdict for line in lines]
     rows = "\n".join(_row(i, line) for i, line in enumerate(lines))
-    parts = "\n".join(_part(i, verdict) for i, verdict in enumerate(verdicts))
+    more = [i for i, own in enumerate(verdicts) if own.picture or own.detail]
+    parts = "\n".join(_part(i, verdicts[i]) for i in more)
     word = "FAILED" if any(own.passed is False for own in verdicts) else "passed"
     known = "\n".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>" for k, v in facts.items())
     return f"""<!DOCTYPE html>
@@ -78,21 +81,26 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 def _row(index: int, line: Line) -> str:
     own = line.verdict
+    name = _text(own.name)
+    if own.picture or own.detail:
+        name = f'<a href="#line{index}">{name}</a>'
+    seconds = f"{line.seconds:.1f}" if line.seconds else ""
     return (
-        f'<tr><td><a href="#line{index}">{_text(own.name)}</a></td>'
+        f'<tr><td>{name}<div class="why">{_text(own.sentence)}</div></td>'
         f'<td class="{own.word}">{own.word}</td>'
-        f'<td class="number">{_text(own.shown_value)}</td><td>{_text(own.shown_limit)}</td>'
-        f'<td class="number">{line.seconds:.1f}</td></tr>'
+        f'<td class="number">{_text(own.shown_value)}</td>'
+        f'<td class="limit">{_text(own.shown_limit)}</td>'
+        f'<td class="number">{seconds}</td></tr>'
     )
 
 
 def _part(index: int, own: Verdict) -> str:
     picture = own.picture.replace("<svg", f'<svg role="img" aria-label="{_text(own.name)}"', 1)
     detail = f"<pre>{_text(own.detail)}</pre>" if own.detail else ""
+    note = f'<p class="soft">{_text(own.caption)}</p>' if own.caption else ""
     return (
         f'<section id="line{index}"><h2>{_text(own.name)} '
-        f'<span class="{own.word}">{own.word}</span></h2>'
-        f"<p>{_text(own.sentence)}</p>{picture}{detail}</section>"
+        f'<span class="{own.word}">{own.word}</span></h2>{picture}{note}{detail}</section>'
     )
 
 

@@ -22,6 +22,12 @@ _NEAREST = 0.5  # Å
 _POINTS, _POINTS_OF_MANY = 120, 40
 _MANY = 6  # elements beyond which a matrix stands for the curves
 _SHOWN = -6.0, 12.0  # eV around the well, in the picture
+_CAPTION = (
+    "Energy of two atoms less that of each alone. Shaded: nearer than any such pair of training."
+    f" Dashed: {FALL} eV below the well. Dotted: {WALL} of the shortest distance, nearer than which"
+    " the pair must repel."
+)
+_CAPTION_MANY = "By elements, in the order of their atomic numbers; white is right."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +98,7 @@ def check(audited: Audited, samples: Samples) -> list[Verdict]:
             f"{about}: the most that one falls below its well at distances shorter than any of"
             f" training; {_named(curves, 'fall', FALL) or f'the deepest is {worst.name}'}.{note}",
             draw(curves),
+            _CAPTION_MANY if many else _CAPTION,
         ),
         judged(
             "pair curves: wall",

@@ -34,6 +34,10 @@ _LOOK_EVERY = 20  # steps
 _TIMED = 20  # steps that the speed is taken from
 _LIGHT, _HEAVY = 1.0, 2.0  # fs, with hydrogen and without
 _SHAKEN = 0.4  # Å
+_CAPTION = (
+    "Of each start the nearest pair at its end, as a share of the shortest distance that training"
+    f" had of the pair; below the dashed line, at {SHARE}, is a hole."
+)
 _NEVER_BONDED = 1.3  # covalent lengths from which the shortest distance shows that no bond is meant
 
 
@@ -247,8 +251,10 @@ def _judge(
             f" Not judged: training had no bonds {loose}, which atoms at random may rightly form;"
             " give the data with --data, and whole molecules are taken."
         )
-        return shown("random starts", sentence, value=float(len(fallen)), picture=picture)
-    return judged("random starts", float(len(fallen)), 0.0, f"of {len(courses)}", sentence, picture)
+        count = float(len(fallen))
+        return shown("random starts", sentence, value=count, picture=picture, caption=_CAPTION)
+    count, unit = float(len(fallen)), f"of {len(courses)}"
+    return judged("random starts", count, 0.0, unit, sentence, picture, _CAPTION)
 
 
 def _never_bonded(audited: Audited) -> str:

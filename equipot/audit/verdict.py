@@ -18,6 +18,7 @@ class Verdict:
       sentence: What was done, and what came of it.
       picture: SVG to stand in the page; empty for none.
       detail: A table in fixed width; empty for none.
+      caption: What the picture shows.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Verdict:
     sentence: str
     picture: str = ""
     detail: str = ""
+    caption: str = ""
 
     @property
     def word(self) -> str:
@@ -52,7 +54,7 @@ def judged(
     unit: str,
     sentence: str,
     picture: str = "",
-    detail: str = "",
+    caption: str = "",
 ) -> Verdict:
     """A line that fails where the value is above the limit, or not a number.
 
@@ -63,7 +65,7 @@ def judged(
       unit: Of both.
       sentence: What was done.
       picture: SVG.
-      detail: A table.
+      caption: What it shows.
     """
     return Verdict(
         name=name,
@@ -73,7 +75,7 @@ def judged(
         passed=bool(value <= limit),
         sentence=sentence,
         picture=picture,
-        detail=detail,
+        caption=caption,
     )
 
 
@@ -85,6 +87,7 @@ def shown(
     unit: str = "",
     picture: str = "",
     detail: str = "",
+    caption: str = "",
 ) -> Verdict:
     """A line that is not judged."""
     return Verdict(
@@ -95,4 +98,5 @@ def shown(
         sentence=sentence,
         picture=picture,
         detail=detail,
+        caption=caption,
     )

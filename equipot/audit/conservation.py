@@ -25,7 +25,7 @@ DRIFT = 0.05
 OFF = 0.5
 """How far the power of the time step, by which fluctuations grow, may be from 2."""
 
-PICOSECONDS, PICOSECONDS_QUICK = 2.0, 0.2
+PICOSECONDS, PICOSECONDS_QUICK = 1.0, 0.2
 _STEPS_LIGHT, _STEPS_HEAVY = (0.25, 0.5, 1.0), (0.5, 1.0, 2.0)  # fs; with hydrogen, without
 _SHARE = 0.5  # of the time of the run at 0.5 fs that the other two take
 _JUDGED = 0.5  # fs

@@ -19,6 +19,7 @@ WALL = 0.7
 """Of the shortest trained distance: below it the pair must repel."""
 
 _NEAREST = 0.5  # Å
+_LEAST = np.finfo(np.float64).tiny  # eV/Å, of a repulsion
 _POINTS, _POINTS_OF_MANY = 120, 40
 _MANY = 6  # elements beyond which a matrix stands for the curves
 _SHOWN = -6.0, 12.0  # eV around the well, in the picture
@@ -69,9 +70,9 @@ class Curve:
 
     @property
     def attraction(self) -> float:
-        """Largest attraction below ``WALL`` of the shortest distance, eV/Å; 0 where it repels."""
+        """Largest attraction below ``WALL`` of the shortest distance, eV/Å; negative if none."""
         inner = self.forces[self.distances < WALL * self.least]
-        return float(np.max(-inner, initial=0.0))
+        return float(np.max(-inner, initial=-np.inf))
 
 
 def check(audited: Audited, samples: Samples) -> list[Verdict]:
@@ -100,13 +101,16 @@ def check(audited: Audited, samples: Samples) -> list[Verdict]:
             draw(curves),
             _CAPTION_MANY if many else _CAPTION,
         ),
-        judged(
-            "pair curves: wall",
-            lure.attraction,
-            0.0,
-            "eV/Å",
-            f"{about}: the largest attraction below {WALL} of the shortest trained distance;"
-            f" {_named(curves, 'attraction', 0.0) or 'all pairs repel there'}.{note}",
+        Verdict(
+            name="pair curves: wall",
+            value=lure.attraction,
+            limit=0.0,
+            relation="<",
+            unit="eV/Å",
+            passed=lure.attraction < 0.0,
+            sentence=f"{about}: the largest attraction below {WALL} of the shortest trained"
+            f" distance, negative where they repel;"
+            f" {_named(curves, 'attraction', -_LEAST) or 'all pairs repel there'}.{note}",
         ),
     ]
 
@@ -118,10 +122,11 @@ def compute(audited: Audited) -> list[Curve]:
     count = _POINTS if len(table) <= _MANY else _POINTS_OF_MANY
     distances = np.geomspace(_NEAREST, 0.999 * audited.cutoff, count)
     alone = dict(zip(table, audited.stated, strict=True))
+    evaluate = audited.exact if len(table) <= _MANY else audited.single
     span, curves = audited.distance_range, []
     for pair in pairs:
         least = shortest(span, *pair)
-        found = audited.exact([structures.pair(float(r), *pair) for r in distances])
+        found = evaluate([structures.pair(float(r), *pair) for r in distances])
         forces = [_repulsion(own.forces) for own in found]
         energies = np.array([own.energy for own in found]) - alone[pair[0]] - alone[pair[1]]
         curves.append(
@@ -178,7 +183,7 @@ def _matrix(curves: list[Curve]) -> str:
     for own in curves:
         i, j = (place[z] for z in own.pair)
         values[0, i, j] = values[0, j, i] = np.minimum(own.fall, 10.0)
-        values[1, i, j] = values[1, j, i] = np.minimum(own.attraction, 10.0)
+        values[1, i, j] = values[1, j, i] = np.clip(own.attraction, 0.0, 10.0)
     figure, axes = pictures.panels(1, 2, width=5.6, height=5.0)
     titles = "falls below its well, eV", "attracts at short range, eV/Å"
     for axis, own, title in zip(axes, values, titles, strict=True):

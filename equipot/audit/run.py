@@ -37,7 +37,7 @@ HOTTER = 1.5
 ROOM = 300.0
 """K, where neither the data nor the user name a temperature."""
 
-_LEAST_FOR_STARTS = 20.0  # s
+_LEAST_FOR_STARTS = 0.2  # of all the time, however long the lines before took
 _RESERVE = 0.1  # of all the time, for the lines after the starts
 
 Group = Callable[[], list[Verdict]]
@@ -104,7 +104,7 @@ def groups(audited: Audited, samples: Samples, plan: Plan, begun: float) -> dict
     def seconds_left() -> float:
         whole = 60.0 * plan.minutes
         left = (1.0 - _RESERVE) * whole - (time.perf_counter() - begun)
-        return max(left, _LEAST_FOR_STARTS)
+        return max(left, _LEAST_FOR_STARTS * whole)
 
     return {
         "symmetry": lambda: symmetry.check(audited, samples),

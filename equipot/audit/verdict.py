@@ -19,6 +19,7 @@ class Verdict:
       picture: SVG to stand in the page; empty for none.
       detail: A table in fixed width; empty for none.
       caption: What the picture shows.
+      relation: Of the value to the limit.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Verdict:
     picture: str = ""
     detail: str = ""
     caption: str = ""
+    relation: str = "≤"
 
     @property
     def word(self) -> str:
@@ -44,7 +46,7 @@ class Verdict:
     @property
     def shown_limit(self) -> str:
         """The limit for people, with the unit."""
-        return self.unit if self.limit is None else f"≤ {self.limit:g} {self.unit}".rstrip()
+        return self.unit if self.limit is None else f"{self.relation} {self.limit:g} {self.unit}"
 
 
 def judged(

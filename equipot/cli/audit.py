@@ -112,7 +112,7 @@ def _read(options: argparse.Namespace, potential: "Potential") -> list["Structur
     if _TEMPERATURE in content.keys_present:
         config = structures.data_options(options, [options.data], _TEMPERATURE)
         content = readers.read_file(options.data, config)
-    found = list(content.structures)
+    found = [own for own in content.structures if own.head in ("", options.head)]
     if not any(len(own.positions) > 1 for own in found):
         raise errors.DataError(
             f"{options.data}: expected structures of several atoms, found {len(found)} structures"

@@ -17,11 +17,12 @@ from equipot.graphs import pairs
 from equipot.potential import potential as potentials
 from equipot.testing import Subject
 
+SPECIES_TABLE = (6, 8)
 DEPTH, STEEPNESS, BOND = 0.4, 2.0, 1.4  # eV, 1/Å, Å: of every pair of the Morse potential
 SPAN = DistanceRange(
     radius=3.0,
-    shortest={(a, b): 1.2 for a, b in ((1, 1), (1, 6), (1, 8), (6, 6), (6, 8), (8, 8))},
-    longest={1: 1.8, 6: 1.8, 8: 1.8},
+    shortest={(6, 6): 1.2, (6, 8): 1.2, (8, 8): 1.2},
+    longest={6: 1.8, 8: 1.8},
     isolated={},
 )
 
@@ -106,6 +107,7 @@ def morse(more=None):
         predict=potentials.differentiate(energy, "highest"),
         params={"one": np.ones(())},
         cutoff=cutoff,
+        species_table=SPECIES_TABLE,
         anchored=True,
         optimize=False,
     )

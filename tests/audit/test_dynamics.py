@@ -1,5 +1,6 @@
 """Constant energy and random starts: a right potential passes, holes and wrong forces do not."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 
 from equipot.audit import conservation, fragments, samples, starts
 from equipot.data.structure import Structure
-from equipot.testing.subject import SPECIES_TABLE
 from tests.audit import subjects
+from tests.audit.subjects import SPECIES_TABLE
 
 
 @functools.cache
@@ -17,7 +18,8 @@ def chosen():
 
 
 def conserved(audited):
-    found = conservation.check(audited, chosen(), temperature=300.0, quick=True)
+    small = samples.choose([subjects.crystal_frame()], SPECIES_TABLE, 3.0, subjects.SPAN)
+    found = conservation.check(audited, small, temperature=300.0, quick=True)
     return {own.name: own for own in found}
 
 
@@ -51,6 +53,13 @@ def test_random_starts_fall_into_a_hole():
     line = hot(subjects.with_a_hole(), chosen())
     assert not line.passed
     assert line.value > 0
+
+
+def test_atoms_at_random_are_not_judged_where_they_may_form_bonds_that_training_lacked():
+    span = dataclasses.replace(subjects.SPAN, shortest={**subjects.SPAN.shortest, (8, 8): 2.4})
+    audited = dataclasses.replace(subjects.right(), distance_range=span)
+    assert starts._never_bonded(audited) == "O–O"
+    assert starts._never_bonded(dataclasses.replace(audited, distance_range=None)) == ""
 
 
 def water(count=4):

@@ -105,7 +105,7 @@ def test_a_kink_within_a_bond_is_found():
         return 0.05 * jax.nn.relu(1.41 - r)
 
     frame = subjects.crystal_frame(pbc=False)
-    data = samples.choose([frame], SPECIES_TABLE, 3.0, subjects.SPAN)
+    data = samples.choose([frame], subjects.SPECIES_TABLE, 3.0, subjects.SPAN)
     right = smoothness.check_bonds(subjects.right(), data)
     assert [own.passed for own in right] == [True, True, True]
     wrong = smoothness.check_bonds(subjects.audited(subjects.morse(kink)), data)

@@ -1,6 +1,7 @@
 """Pairs of atoms: a hole outside of training and a missing wall are found."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import pytest
@@ -14,11 +15,16 @@ def lines_of(audited):
     return {own.name: own for own in pair_curves.check(audited, chosen)}
 
 
+@functools.cache
+def curves():
+    return pair_curves.compute(subjects.right())
+
+
 def test_a_morse_potential_has_its_well_and_its_wall():
-    curve = pair_curves.compute(subjects.right())[0]
+    curve = curves()[0]
     assert curve.well == pytest.approx(-subjects.DEPTH, abs=0.05)
     assert curve.fall == 0.0
-    assert curve.attraction == 0.0
+    assert curve.attraction < 0.0
     assert all(own.passed for own in lines_of(subjects.right()).values())
 
 
@@ -43,6 +49,11 @@ def test_a_pair_that_attracts_at_short_range_has_no_wall():
     assert not lines["pair curves: wall"].passed
 
 
+def test_a_pair_without_any_force_has_no_wall():
+    curve = curves()[0]
+    flat = dataclasses.replace(curve, forces=0.0 * curve.forces)
+    assert flat.attraction == 0.0  # and not below
+
+
 def test_many_elements_are_one_picture_of_all_pairs():
-    curves = pair_curves.compute(subjects.right())
-    assert "<svg" in pair_curves._matrix(curves)
+    assert "<svg" in pair_curves._matrix(curves())

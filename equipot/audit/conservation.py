@@ -159,10 +159,11 @@ def to_atoms(structure: Structure, calculator: Any) -> Atoms:
 
 
 def _picture(courses: list[Course]) -> str:
-    figure, axes = pictures.panels(1, 1, width=6.0)
-    for own in reversed(courses):
-        axes[0].plot(own.times, own.energies, linewidth=0.7, label=f"{own.timestep:g} fs")
-    axes[0].set_xlabel("time, ps")
-    axes[0].set_ylabel("total energy, meV/atom")
-    axes[0].legend(ncols=3, loc="upper right")
-    return pictures.to_svg(figure, "constant energy")
+    with pictures.drawing("constant energy", 1, 1, width=6.4) as picture:
+        [axis] = picture.axes
+        for own in reversed(courses):
+            axis.plot(own.times, own.energies, linewidth=0.7, label=f"{own.timestep:g} fs")
+        axis.set_xlabel("time, ps")
+        axis.set_ylabel("total energy, meV/atom")
+        axis.legend(ncols=3, loc="upper right")
+    return picture.svg

@@ -71,11 +71,12 @@ def _table(rows: Sequence[tuple[int, int, float, float]]) -> str:
 def _picture(rows: Sequence[tuple[int, int, float, float]]) -> str:
     if len(rows) < 2:
         return ""
-    figure, axes = pictures.panels(1, 2)
     atoms, _, times, memory = (np.array(column) for column in zip(*rows, strict=True))
-    for axis, values, label in zip(axes, (times, memory), ("time, ms", "memory, MB"), strict=True):
-        axis.plot(atoms, values, "o-", color=pictures.COLORS[0])
-        axis.set_xlabel("atoms")
-        axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
-    return pictures.to_svg(figure, "speed and memory")
+    labelled = {"time, ms": times, "memory, MB": memory}
+    with pictures.drawing("speed and memory", 1, 2) as picture:
+        for axis, (label, values) in zip(picture.axes, labelled.items(), strict=True):
+            axis.plot(atoms, values, "o-", color=pictures.COLORS[0])
+            axis.set_xlabel("atoms")
+            axis.set_ylabel(label)
+            axis.set_ylim(bottom=0)
+    return picture.svg

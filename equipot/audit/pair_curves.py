@@ -23,6 +23,8 @@ _LEAST = np.finfo(np.float64).tiny  # eV/Å, of a repulsion
 _POINTS, _POINTS_OF_MANY = 120, 40
 _MANY = 6  # elements beyond which a matrix stands for the curves
 _SHOWN = -6.0, 12.0  # eV around the well, in the picture
+_MOST_SHOWN = 10.0  # eV, or eV/Å, in the matrix
+_RED = pictures.COLORS[4]
 _CAPTION = (
     "Energy of two atoms less that of each alone. Shaded: nearer than any such pair of training."
     f" Dashed: {FALL} eV below the well. Dotted: {WALL} of the shortest distance, nearer than which"
@@ -85,8 +87,8 @@ def check(audited: Audited, samples: Samples) -> list[Verdict]:
     about = f"{len(curves)} pairs of atoms on their own, {_NEAREST} Å to the cutoff"
     estimated = sum(not own.known for own in curves)
     note = (
-        f" For {estimated} pairs that training did not have, 0.9 times the sum of covalent radii"
-        " stands for the shortest distance."
+        f" For {estimated} pair{'s' * (estimated > 1)} that training did not have, 0.9 times the sum"
+        " of covalent radii stands for the shortest distance."
         if estimated
         else ""
     )
@@ -158,21 +160,20 @@ def _named(curves: list[Curve], measure: str, limit: float) -> str:
 
 def _curves(curves: list[Curve]) -> str:
     columns = min(3, len(curves))
-    rows = -(-len(curves) // columns)
-    figure, axes = pictures.panels(rows, columns)
-    for axis, own in zip(axes, curves, strict=False):
-        axis.axvspan(_NEAREST, own.least, color="#d23c3c", alpha=0.12, linewidth=0)
-        axis.axhline(own.well - FALL, color="#d23c3c", linewidth=0.8, linestyle="--")
-        axis.plot(own.distances, own.energies, color=pictures.COLORS[0], linewidth=1.5)
-        axis.axvline(WALL * own.least, color="#d23c3c", linewidth=0.8, linestyle=":")
-        axis.set_ylim(own.well + _SHOWN[0], own.well + _SHOWN[1])
-        axis.set_xlim(_NEAREST, own.distances[-1])
-        axis.set_title(own.name)
-        axis.set_xlabel("distance, Å")
-        axis.set_ylabel("energy, eV")
-    for axis in axes[len(curves) :]:
-        axis.set_visible(False)
-    return pictures.to_svg(figure, "pair curves")
+    with pictures.drawing("pair curves", -(-len(curves) // columns), columns) as picture:
+        for axis, own in zip(picture.axes, curves, strict=False):
+            axis.axvspan(_NEAREST, own.least, color=_RED, alpha=0.12, linewidth=0)
+            axis.axhline(own.well - FALL, color=_RED, linewidth=0.8, linestyle="--")
+            axis.plot(own.distances, own.energies, color=pictures.COLORS[0], linewidth=1.5)
+            axis.axvline(WALL * own.least, color=_RED, linewidth=0.8, linestyle=":")
+            axis.set_ylim(own.well + _SHOWN[0], own.well + _SHOWN[1])
+            axis.set_xlim(_NEAREST, own.distances[-1])
+            axis.set_title(own.name)
+            axis.set_xlabel("distance, Å")
+            axis.set_ylabel("energy, eV")
+        for axis in picture.axes[len(curves) :]:
+            axis.set_visible(False)
+    return picture.svg
 
 
 def _matrix(curves: list[Curve]) -> str:
@@ -182,18 +183,19 @@ def _matrix(curves: list[Curve]) -> str:
     values = np.full((2, len(table), len(table)), np.nan)
     for own in curves:
         i, j = (place[z] for z in own.pair)
-        values[0, i, j] = values[0, j, i] = np.minimum(own.fall, 10.0)
-        values[1, i, j] = values[1, j, i] = np.clip(own.attraction, 0.0, 10.0)
-    figure, axes = pictures.panels(1, 2, width=5.6, height=5.0)
+        values[0, i, j] = values[0, j, i] = np.minimum(own.fall, _MOST_SHOWN)
+        values[1, i, j] = values[1, j, i] = np.clip(own.attraction, 0.0, _MOST_SHOWN)
     titles = "falls below its well, eV", "attracts at short range, eV/Å"
-    for axis, own, title in zip(axes, values, titles, strict=True):
-        image = axis.imshow(own, cmap="magma_r", vmin=0.0, vmax=10.0, interpolation="nearest")
-        ticks = range(0, len(table), max(1, len(table) // 15))
-        axis.set_xticks(list(ticks), [symbol(table[i]) for i in ticks])
-        axis.set_yticks(list(ticks), [symbol(table[i]) for i in ticks])
-        axis.set_title(title)
-        figure.colorbar(image, ax=axis, shrink=0.7)
-    return pictures.to_svg(figure, "pair curves")
+    ticks = list(range(0, len(table), max(1, len(table) // 15)))
+    names = [symbol(table[i]) for i in ticks]
+    with pictures.drawing("pair curves", 1, 2, width=5.0, height=4.2) as picture:
+        for axis, own, title in zip(picture.axes, values, titles, strict=True):
+            image = axis.imshow(own, cmap="magma_r", vmin=0.0, vmax=_MOST_SHOWN)
+            axis.set_xticks(ticks, names)
+            axis.set_yticks(ticks, names)
+            axis.set_title(title)
+            picture.figure.colorbar(image, ax=axis, shrink=0.7)
+    return picture.svg
 
 
 def _nan_last(value: float) -> float:

@@ -1,8 +1,10 @@
 """Pictures of the page: SVG whose lines and letters take the page's own color, light or dark."""
 
+import contextlib
+import dataclasses
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,12 +31,29 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def panels(
-    rows: int, columns: int, width: float = 3.2, height: float = 2.4
-) -> tuple["Figure", Sequence["Axes"]]:
-    """A figure and its axes, without a display.
+@dataclasses.dataclass(eq=False)
+class Drawing:
+    """A picture while it is drawn, and when it is done.
+
+    Attributes:
+      figure: Of matplotlib.
+      axes: Row by row.
+      svg: The picture that can stand in a page beside others; empty until it is done.
+    """
+
+    figure: "Figure"
+    axes: Sequence["Axes"]
+    svg: str = ""
+
+
+@contextlib.contextmanager
+def drawing(
+    name: str, rows: int, columns: int, width: float = 3.2, height: float = 2.4
+) -> Iterator[Drawing]:
+    """Gives axes to draw on, without a display.
 
     Args:
+      name: Of the picture: names of its parts are made from it.
       rows: Of axes.
       columns: Of axes.
       width: Of one, inches.
@@ -44,30 +63,19 @@ def panels(
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.patch.set_alpha(0.0)
-        axis.set_prop_cycle(color=COLORS)
-    figure.patch.set_alpha(0.0)
-    return figure, list(axes)
-
-
-def to_svg(figure: "Figure", name: str) -> str:
-    """The picture as SVG that can stand in a page beside others.
-
-    Args:
-      figure: Of ``panels``.
-      name: Of the picture: names of its parts are made from it.
-    """
-    import matplotlib
-
-    buffer = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure.patch.set_alpha(0.0)
+        for axis in axes:
+            axis.patch.set_alpha(0.0)
+            axis.set_prop_cycle(color=COLORS)
+        made = Drawing(figure=figure, axes=list(axes))
+        yield made
+        buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", text)
+    made.svg = re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", text)

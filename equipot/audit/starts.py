@@ -271,12 +271,14 @@ def _never_bonded(audited: Audited) -> str:
 
 
 def _picture(courses: list[Course]) -> str:
-    figure, axes = pictures.panels(1, 1, width=6.0)
     shares = [min(own.nearest, 1.5) for own in courses]
-    colors = [pictures.COLORS[4 if not own.nearest >= SHARE else 2] for own in courses]
-    axes[0].bar(range(1, len(courses) + 1), shares, color=colors, width=0.6)
-    axes[0].axhline(SHARE, color="#d23c3c", linewidth=0.8, linestyle="--")
-    axes[0].set_xticks(range(1, len(courses) + 1))
-    axes[0].set_xlabel("start")
-    axes[0].set_ylabel("nearest pair at the end,\nof the shortest in training")
-    return pictures.to_svg(figure, "random starts")
+    colors = [pictures.COLORS[2 if own.nearest >= SHARE else 4] for own in courses]
+    numbers = list(range(1, len(courses) + 1))
+    with pictures.drawing("random starts", 1, 1, width=6.4) as picture:
+        [axis] = picture.axes
+        axis.bar(numbers, shares, color=colors, width=0.6)
+        axis.axhline(SHARE, color=pictures.COLORS[4], linewidth=0.8, linestyle="--")
+        axis.set_xticks(numbers)
+        axis.set_xlabel("start")
+        axis.set_ylabel("nearest pair, of the\nshortest in training")
+    return picture.svg

@@ -87,8 +87,8 @@ def check(audited: Audited, samples: Samples) -> list[Verdict]:
     about = f"{len(curves)} pairs of atoms on their own, {_NEAREST} Å to the cutoff"
     estimated = sum(not own.known for own in curves)
     note = (
-        f" For {estimated} pair{'s' * (estimated > 1)} that training did not have, 0.9 times the sum"
-        " of covalent radii stands for the shortest distance."
+        f" For {estimated} pair{'s' * (estimated > 1)} that training did not have, 0.9 times the"
+        " sum of covalent radii stands for the shortest distance."
         if estimated
         else ""
     )

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import console, convert, download, drive, evaluate, info, lammps, md, relax
+from equipot.cli import audit, console, convert, download, drive, evaluate, info, lammps, md, relax
 
 PROGRAM = "equipot"
 EPILOG = """\
 examples:
   equipot info water.equipot
   equipot evaluate water.equipot test.extxyz --output predictions.extxyz
+  equipot audit water.equipot --data test.extxyz
   equipot md water.equipot start.xyz --temperature 300 --time 10
   equipot relax water.equipot start.xyz --output relaxed.extxyz
   equipot lammps in.lammps
@@ -46,6 +47,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, md, relax, lammps, drive, convert, download):
+    for command in (info, evaluate, audit, md, relax, lammps, drive, convert, download):
         command.add_parser(commands)
     return parser

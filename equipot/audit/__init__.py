@@ -1,0 +1,1 @@
+"""The audit of a potential: what it must obey to be run, measured, with a limit on each line."""

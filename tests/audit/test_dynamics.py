@@ -1,0 +1,106 @@
+"""Constant energy and random starts: a right potential passes, holes and wrong forces do not."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+from equipot.audit import conservation, fragments, samples, starts
+from equipot.data.structure import Structure
+from tests.audit import subjects
+from tests.audit.subjects import SPECIES_TABLE
+
+
+@functools.cache
+def chosen():
+    return samples.choose([subjects.crystal_frame(cells=3)], SPECIES_TABLE, 3.0, subjects.SPAN)
+
+
+def conserved(audited):
+    small = samples.choose([subjects.crystal_frame()], SPECIES_TABLE, 3.0, subjects.SPAN)
+    found = conservation.check(audited, small, temperature=300.0, quick=True)
+    return {own.name: own for own in found}
+
+
+def test_energy_of_a_smooth_potential_fluctuates_with_the_square_of_the_time_step():
+    lines = conserved(subjects.right())
+    assert lines["NVE: fluctuations"].passed
+    assert lines["NVE: fluctuations"].value < 0.3
+
+
+def test_forces_of_no_energy_are_found():
+    def change(prediction):  # forces that turn around
+        forces = prediction.forces
+        return prediction.replace(forces=forces + 0.01 * forces[:, np.array([1, 2, 0])])
+
+    wrong = subjects.audited(subjects.with_prediction(subjects.morse(), change))
+    assert not conserved(wrong)["NVE: fluctuations"].passed
+
+
+def hot(audited, data):
+    [line] = starts.check(audited, data, temperature=450.0, quick=True, seconds=3.0)
+    return line
+
+
+def test_random_starts_of_a_right_potential_stay_out_of_holes():
+    line = hot(subjects.right(), chosen())
+    assert line.passed
+    assert "24 atoms at random" in line.sentence
+
+
+def test_random_starts_fall_into_a_hole():
+    line = hot(subjects.with_a_hole(), chosen())
+    assert not line.passed
+    assert line.value > 0
+
+
+def test_atoms_at_random_are_not_judged_where_they_may_form_bonds_that_training_lacked():
+    span = dataclasses.replace(subjects.SPAN, shortest={**subjects.SPAN.shortest, (8, 8): 2.4})
+    audited = dataclasses.replace(subjects.right(), distance_range=span)
+    assert starts._never_bonded(audited) == "O–O"
+    assert starts._never_bonded(dataclasses.replace(audited, distance_range=None)) == ""
+
+
+def water(count=4):
+    one = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
+    grid = 3.1 * np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    return Structure(
+        positions=(grid[:count, None] + one[None]).reshape(-1, 3),
+        atomic_numbers=np.tile([8, 1, 1], count),
+        cell=6.2 * np.eye(3),
+        pbc=np.ones(3, bool),
+    )
+
+
+def test_molecules_are_found_whole_across_the_border_of_the_cell():
+    parts = fragments.molecules(water())
+    assert [own.atomic_numbers.tolist() for own in parts] == [[8, 1, 1]] * 4
+    for own in parts:
+        assert np.linalg.norm(own.positions[1] - own.positions[0]) == pytest.approx(0.96)
+
+
+def test_random_molecules_keep_their_shape_and_their_distance():
+    parts = fragments.molecules(water())
+    box = fragments.random_box(np.random.default_rng(0), parts, 6.2**3, None, 0.8)
+    for i in range(4):
+        own = box.positions[3 * i : 3 * i + 3]
+        assert np.linalg.norm(own[1] - own[0]) == pytest.approx(0.96)
+    oxygen = box.positions[::3]
+    vectors = oxygen[:, None] - oxygen[None]
+    lengths = np.linalg.norm(vectors - 6.2 * np.round(vectors / 6.2), axis=-1)
+    assert lengths[~np.eye(4, dtype=bool)].min() > 0.8 * 0.9 * 1.32
+
+
+def test_a_network_has_no_molecules_however_small_its_cell():
+    assert fragments.molecules(subjects.crystal_frame(cells=4)) == []
+    assert fragments.molecules(subjects.crystal_frame(cells=3)) == []
+
+
+def test_atoms_at_random_keep_their_distance():
+    numbers = np.array([6] * 10 + [8] * 10)
+    box = samples.dense_box(np.random.default_rng(0), numbers, subjects.SPAN, 8.0 * 20)
+    vectors = box.positions[:, None] - box.positions[None]
+    edge = box.cell[0, 0]
+    lengths = np.linalg.norm(vectors - edge * np.round(vectors / edge), axis=-1)
+    assert lengths[~np.eye(20, dtype=bool)].min() >= 0.8 * 1.2

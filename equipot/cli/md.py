@@ -199,16 +199,15 @@ def _engine(options: argparse.Namespace, starts: "Sequence[Atoms]") -> str:
     Raises:
       ConfigError: If ASE is to do what it is not asked to do here.
     """
-    from ase.constraints import FixAtoms
-
     chosen = options.engine
     if chosen is None and options.restart:
         from equipot.calculators import restarts
 
         chosen = restarts.engine_of(pathlib.Path(f"{options.output}{RESTART}"))
     if chosen is None:
-        held = [one for atoms in starts for one in atoms.constraints]
-        chosen = DEVICE if all(isinstance(one, FixAtoms) for one in held) else ASE
+        from equipot.md import atoms
+
+        chosen = DEVICE if all(atoms.are_kept(own.constraints) for own in starts) else ASE
     lacking = {
         "several structures": len(starts) > 1,
         "--ensemble npt": options.ensemble == "npt",

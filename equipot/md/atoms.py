@@ -1,6 +1,7 @@
 """Between ASE's atoms and the arrays of the device."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ def start_of(atoms: Atoms, stream: int, temperature: float, *, conserves: bool) 
     )
 
 
+def are_kept(constraints: Sequence[Any]) -> bool:
+    """Whether constraints of ASE's atoms are such as the device keeps: fixed atoms."""
+    return all(isinstance(constraint, FixAtoms) for constraint in constraints)
+
+
 def fixed_atoms(atoms: Atoms) -> np.ndarray:
     """Which atoms are held where they are, [nodes].
 
@@ -51,7 +57,7 @@ def fixed_atoms(atoms: Atoms) -> np.ndarray:
     """
     fixed = np.zeros(len(atoms), bool)
     for constraint in atoms.constraints:
-        if not isinstance(constraint, FixAtoms):
+        if not are_kept([constraint]):
             raise errors.ConfigError(
                 f"constraints: expected fixed atoms alone, received {type(constraint).__name__};"
                 " the engine ase keeps it"

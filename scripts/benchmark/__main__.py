@@ -10,6 +10,7 @@
     python -m scripts.benchmark peer_training --sets ethanol water --minutes 20
     python -m scripts.benchmark foundation --atoms 96 960
     python -m scripts.benchmark engines runs/water/water.equipot
+    python -m scripts.benchmark dynamics runs/water/water.equipot
 
 Parameters are random, which does not change the time. Times are medians with their extremes, each
 after one call to warm up; compilation is given apart. Run them on a machine that does nothing else.
@@ -31,6 +32,7 @@ from equipot.cli import console
 from equipot.training import folder
 from scripts.benchmark import (
     degrees,
+    dynamics,
     engines,
     foundation,
     layers,
@@ -51,6 +53,7 @@ COMMANDS = {
     "peer_training": peer_training,
     "foundation": foundation,
     "engines": engines,
+    "dynamics": dynamics,
 }
 
 

@@ -131,6 +131,7 @@ def make_advance(
         def goes_on(carry: tuple[Array, State]) -> Array:
             turn, now = carry
             fine = jnp.isfinite(now.energies).all() & jnp.isfinite(now.forces).all()
+            fine &= jnp.isfinite(now.positions).all()  # such atoms have no neighbors, but energies
             stopped = now.overflow | (is_strict & (now.num_outside > 0))
             return (turn < num_turns) & ~stopped & (fine | (turn == 0))
 

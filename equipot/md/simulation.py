@@ -223,10 +223,11 @@ class Simulation:
     def _check(self, new: State) -> None:
         """Refuses what is not finite, and what a strict run does not go through."""
         step = int(new.step)
-        if not (np.isfinite(new.energies).all() and np.isfinite(new.forces).all()):
+        if not all(np.isfinite(x).all() for x in (new.energies, new.forces, new.positions)):
             raise errors.NonFiniteError(
-                f"step {step}: energies or forces are not finite; atoms may lie much closer"
-                " together than in the potential's training data, or the time step is too long"
+                f"step {step}: positions, energies or forces are not finite; atoms may lie much"
+                " closer together than in the data that the potential was trained on, or the time"
+                " step is too long"
             )
         if self._is_strict and int(new.num_outside):
             try:

@@ -192,10 +192,11 @@ def _ensemble(timestep=0.5):
     return Ensemble(timestep=timestep * units.fs)
 
 
+@pytest.mark.slow
 def test_a_cell_that_shrinks_finds_more_images(make_crystal, bound):
     """Under 500 GPa a box becomes so small that atoms meet more of its images than at first."""
     atoms = make_crystal(cells=2)
-    config = settings(ensemble="npt", num_steps=40, pressure=500.0, pressure_relaxation=20.0)
+    config = settings(ensemble="npt", num_steps=30, pressure=500.0, pressure_relaxation=20.0)
     before = atoms.get_volume()
     go([atoms], bound, config)
     assert atoms.get_volume() < 0.8 * before
@@ -212,7 +213,7 @@ def test_fixed_atoms_stay_and_other_constraints_are_refused(make_crystal, bound)
     moved = np.abs(atoms.positions - before).max(axis=1)
     assert (moved[[0, 3]] == 0).all() and (np.delete(moved, [0, 3]) > 0).all()
     atoms.set_constraint(FixBondLength(0, 1))
-    with pytest.raises(errors.ConfigError, match="received FixBondLength; the engine ase keeps"):
+    with pytest.raises(errors.ConfigError, match="received FixBondLengths; the engine ase"):
         go([atoms], bound, settings())
     atoms.set_constraint(FixAtoms([0]))
     with pytest.raises(errors.ConfigError, match="npt: expected structures that are periodic"):
@@ -254,9 +255,13 @@ def test_what_is_outside_of_training_is_reported_or_refused(make_crystal, make_p
 
 
 def test_what_is_not_finite_stops_with_the_step(make_crystal, bound):
-    atoms = moving(make_crystal(cells=2), temperature=1e9)
-    with pytest.raises(errors.EquipotError, match=r"step \d+: "):
-        go([atoms], bound, settings(timestep=50.0, num_steps=200))
+    """Atoms that are nowhere have no neighbors: their energies alone would look right."""
+    atoms = make_crystal(cells=2)
+    velocities = np.zeros((8, 3))
+    velocities[3] = 1e150
+    atoms.set_velocities(velocities)
+    with pytest.raises(errors.NonFiniteError, match=r"step \d+: positions, energies or forces are"):
+        go([atoms], bound, settings(timestep=1e157, num_steps=200, log_every=200))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,18 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import console, convert, download, drive, evaluate, info, lammps, md, relax
+from equipot.cli import (
+    augment,
+    console,
+    convert,
+    download,
+    drive,
+    evaluate,
+    info,
+    lammps,
+    md,
+    relax,
+)
 
 PROGRAM = "equipot"
 EPILOG = """\
@@ -18,6 +29,7 @@ examples:
   equipot drive water.equipot start.xyz --ipi unix:water
   equipot convert MACE.model --trust
   equipot download nequix-mp-1
+  equipot augment train.extxyz --calculator emt --output stretched.extxyz
 
 A potential is trained by equipot-train; in Python, and in anything ASE drives, it is
   from equipot import EquipotCalculator
@@ -46,6 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, md, relax, lammps, drive, convert, download):
+    for command in (info, evaluate, md, relax, lammps, drive, convert, download, augment):
         command.add_parser(commands)
     return parser

@@ -1,6 +1,6 @@
 """Labels of ASE calculators: found by name, dropped where they fail, compared with the data."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import ase.build
 import numpy as np
@@ -16,7 +16,7 @@ from equipot.data.structure import Structure
 class Moody(Calculator):
     """Fails at hydrogen, and gives no number at nitrogen."""
 
-    implemented_properties = ("energy", "forces")
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)

@@ -38,18 +38,25 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="new; extended xyz")
     parser.add_argument(
-        "--whole",
-        type=int,
-        default=36,
-        metavar="N",
-        help="frames that are whole structures with some bonds stretched; default %(default)s",
-    )
-    parser.add_argument(
         "--molecules",
         type=int,
-        default=24,
+        default=96,
         metavar="N",
-        help="frames that are single molecules with one bond stretched; default %(default)s",
+        help="frames that are molecules, cut out, with one bond stretched; default %(default)s",
+    )
+    parser.add_argument(
+        "--neighbors",
+        type=int,
+        default=4,
+        metavar="N",
+        help="up to so many of the nearest molecules come along; default %(default)s",
+    )
+    parser.add_argument(
+        "--whole",
+        type=int,
+        default=0,
+        metavar="N",
+        help="frames that are whole structures with some bonds stretched; default %(default)s",
     )
     parser.add_argument(
         "--share",
@@ -71,6 +78,12 @@ def add_parser(commands: Any) -> None:
         metavar="KEY",
         help=f"mark frames KEY={_MARK}: the data.group_key of the dataset, so that tables list them"
         " apart",
+    )
+    parser.add_argument(
+        "--weight",
+        type=float,
+        metavar="W",
+        help="write this into each frame as 'weight', for data.weight_key=weight",
     )
     parser.add_argument(
         "--any-method",
@@ -98,6 +111,7 @@ def run(options: argparse.Namespace) -> None:
     plan = stretching.Plan(
         whole=options.whole,
         molecules=options.molecules,
+        neighbors=options.neighbors,
         share=options.share,
         longest=options.longest,
         seed=options.seed,
@@ -108,11 +122,18 @@ def run(options: argparse.Namespace) -> None:
     known = [structure for content in contents for structure in content.structures]
     if not options.any_method:
         print(labelling.check_method(known, make))
+    if options.weight is not None and not 0.0 < options.weight < float("inf"):
+        raise errors.ConfigError(
+            f"--weight: expected a positive number, received {options.weight:g}"
+        )
     made = stretching.stretch(known, plan)
     asked = plan.whole + plan.molecules
     if len(made) < asked:
         print(f"{asked - len(made)} frames had no room for a stretched bond")
-    done = labelling.label([_atoms(one, options.group_key) for one in made], make)
+    marks: dict[str, Any] = {options.group_key: _MARK} if options.group_key else {}
+    if options.weight is not None:
+        marks["weight"] = options.weight
+    done = labelling.label([_atoms(one, marks) for one in made], make)
     for reason, count in done.dropped.items():
         print(f"dropped {count}: {reason}")
     if not done.frames:
@@ -145,12 +166,10 @@ def _arguments(text: str) -> dict[str, Any]:
     return found
 
 
-def _atoms(one: "Stretched", group_key: str | None) -> "Atoms":
+def _atoms(one: "Stretched", marks: dict[str, Any]) -> "Atoms":
     """For ASE, with where it comes from."""
     from equipot.data import writers
 
     atoms = writers.to_atoms(one.structure)
-    atoms.info.update(made_of=one.source, stretched="; ".join(one.bonds))
-    if group_key:
-        atoms.info[group_key] = _MARK
+    atoms.info.update(made_of=one.source, stretched="; ".join(one.bonds), **marks)
     return atoms

@@ -19,6 +19,7 @@ from equipot.data import distances, elements, writers
 from equipot.data.structure import Structure, symbol
 
 _WHOLE = 1.25  # sums of covalent radii up to which two atoms are bound
+_NEIGHBORHOOD = 4.0  # Å within which molecules are neighbors
 _TRIALS = 30  # bonds that are tried for one length before it is given up
 
 
@@ -28,14 +29,16 @@ class Plan:
 
     Attributes:
       whole: How many frames are whole structures of the dataset.
-      molecules: How many are single molecules that are cut out.
+      molecules: How many are molecules that are cut out, with one bond stretched.
+      neighbors: Up to how many of the nearest molecules come along with one; how many is drawn.
       share: Of the molecules of a whole structure that get a stretched bond; at least one does.
       longest: Multiple of the mean bond length up to which bonds are stretched.
       seed: Of all choices.
     """
 
-    whole: int = 36
-    molecules: int = 24
+    whole: int = 0
+    molecules: int = 96
+    neighbors: int = 4
     share: float = 0.1
     longest: float = 2.5
     seed: int = 0
@@ -45,6 +48,10 @@ class Plan:
             raise errors.ConfigError(
                 "expected a number of whole structures and one of molecules, together at least 1,"
                 f" received {self.whole} and {self.molecules}"
+            )
+        if self.neighbors < 0:
+            raise errors.ConfigError(
+                f"neighbors: expected a number of molecules, received {self.neighbors}"
             )
         if not 0.0 < self.share <= 1.0:
             raise errors.ConfigError(
@@ -110,9 +117,10 @@ def stretch(structures: Sequence[Structure], plan: Plan) -> list[Stretched]:
         order = np.concatenate([rng.permutation(len(found)) for _ in range(max(repeats, 1))])
         for index in order[:count].tolist():
             item, bonds = found[index]
+            chosen = None
             if cut:
-                item, bonds = _cut(item, bonds, rng)
-            own = _stretched(item, bonds, plan.share, limits, rng)
+                item, bonds, chosen = _cut(item, bonds, int(rng.integers(plan.neighbors + 1)), rng)
+            own = _stretched(item, bonds, plan.share, chosen, limits, rng)
             if own is not None:
                 made.append(own)
     return made
@@ -127,11 +135,19 @@ class _Limits:
 
 
 def _stretched(
-    item: Structure, bonds: _Bonds, share: float, limits: _Limits, rng: np.random.Generator
+    item: Structure,
+    bonds: _Bonds,
+    share: float,
+    chosen: int | None,
+    limits: _Limits,
+    rng: np.random.Generator,
 ) -> Stretched | None:
-    """One structure with some of its bonds stretched; None where there is no room for any."""
-    sides = _sides(bonds)
+    """One structure with some of its bonds stretched; None where there is no room for any.
+
+    With a chosen molecule only one bond of that.
+    """
     owners = bonds.molecule[bonds.first]
+    sides = {b: side for b, side in _sides(bonds).items() if chosen in (None, owners[b])}
     count = max(1, round(share * len(np.unique(owners[list(sides)]))))
     done: list[str] = []
     for part in rng.uniform(size=count):
@@ -196,27 +212,47 @@ def _sides(bonds: _Bonds) -> dict[int, np.ndarray]:
     return found
 
 
-def _cut(item: Structure, bonds: _Bonds, rng: np.random.Generator) -> tuple[Structure, _Bonds]:
-    """One molecule of a structure on its own, with its images joined."""
-    chosen = bonds.molecule[bonds.first[rng.choice(list(_sides(bonds)))]]
-    atoms = np.flatnonzero(bonds.molecule == chosen)
-    own = np.flatnonzero(bonds.molecule[bonds.first] == chosen)
-    places = {int(atoms[0]): np.zeros(3)}
-    while len(places) < len(atoms):
-        for bond in own.tolist():
-            i, j = int(bonds.first[bond]), int(bonds.second[bond])
-            if i in places and j not in places:
-                places[j] = places[i] + bonds.vectors[bond]
-            elif j in places and i not in places:
-                places[i] = places[j] - bonds.vectors[bond]
+def _cut(
+    item: Structure, bonds: _Bonds, count: int, rng: np.random.Generator
+) -> tuple[Structure, _Bonds, int]:
+    """A molecule of a structure and its nearest ones, without periods; and which it is there."""
+    owner = int(bonds.molecule[bonds.first[rng.choice(list(_sides(bonds)))]])
+    places = {int(np.flatnonzero(bonds.molecule == owner)[0]): np.zeros(3)}
+    _complete(places, bonds, owner)
+    first, second, vectors = neighbor_list("ijD", writers.to_atoms(item), _NEIGHBORHOOD)
+    met = {owner}
+    for k in np.argsort(np.linalg.norm(vectors, axis=1), kind="stable").tolist():
+        i, j = int(first[k]), int(second[k])
+        other = int(bonds.molecule[j])
+        if len(met) > count:
+            break
+        if bonds.molecule[i] == owner and other not in met:
+            places[j] = places[i] + vectors[k]
+            _complete(places, bonds, other)
+            met.add(other)
+    atoms = sorted(places)
     alone = Structure(
-        positions=np.stack([places[atom] for atom in atoms.tolist()]),
+        positions=np.stack([places[atom] for atom in atoms]),
         atomic_numbers=item.atomic_numbers[atoms],
         cell=np.zeros((3, 3)),
         pbc=np.zeros(3, bool),
         source=item.source,
     )
-    return alone, _bonds(alone)
+    own, mine = _bonds(alone), [bonds.molecule[atom] == owner for atom in atoms]
+    return alone, own, int(own.molecule[mine.index(True)])
+
+
+def _complete(places: dict[int, np.ndarray], bonds: _Bonds, owner: int) -> None:
+    """Places the rest of a molecule of which one atom has its place."""
+    own = np.flatnonzero(bonds.molecule[bonds.first] == owner).tolist()
+    count = len(places) - 1 + int((bonds.molecule == owner).sum())
+    while len(places) < count:
+        for bond in own:
+            i, j = int(bonds.first[bond]), int(bonds.second[bond])
+            if i in places and j not in places:
+                places[j] = places[i] + bonds.vectors[bond]
+            elif j in places and i not in places:
+                places[i] = places[j] - bonds.vectors[bond]
 
 
 def _mean_lengths(

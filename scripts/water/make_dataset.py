@@ -160,7 +160,7 @@ def stretch(output: Path) -> None:
     }
     command = [Path(sys.executable).with_name("equipot"), "augment", output / "train.extxyz.xz"]
     command += ["--calculator", "tblite.ase:TBLite", "--calculator-args", json.dumps(arguments)]
-    command += ["--group-key", "temperature", "--output", path]
+    command += ["--group-key", "temperature", "--weight", "0.25", "--output", path]
     subprocess.run(command, check=True)
     write_sums(output)
 

@@ -27,7 +27,7 @@ def boxes():
 
 @pytest.fixture(scope="module")
 def made(boxes):
-    return stretching.stretch(boxes, Plan(whole=8, molecules=16, seed=3))
+    return stretching.stretch(boxes, Plan(whole=8, molecules=16, neighbors=0, seed=3))
 
 
 def bond_lengths(one):
@@ -67,6 +67,28 @@ def test_single_molecules_are_whole_and_alone(made):
         assert not one.structure.pbc.any() and len(one.bonds) == 1
         both = np.linalg.norm(one.structure.positions[1:] - one.structure.positions[0], axis=1)
         assert 0.8 < both.min() < 1.2 and both.max() < 2.5
+
+
+def test_neighbors_come_along_where_they_were(boxes):
+    sources = {item.source: item for item in boxes}
+    made = stretching.stretch(boxes, Plan(whole=0, molecules=20, neighbors=4, seed=4))
+    counts = [len(one.structure.atomic_numbers) // 3 for one in made]
+    assert set(counts) == {1, 2, 3, 4, 5}
+    for one in made:
+        assert len(one.bonds) == 1 and not one.structure.pbc.any()
+        stated, measured = next(bond_lengths(one))
+        assert stated == pytest.approx(measured, abs=0.0051)
+        # But for the pulled hydrogen all distances are those of the box, images included.
+        pulled = int(one.bonds[0].split()[0].split("-")[1].lstrip("OH"))
+        kept = np.delete(one.structure.positions, pulled, axis=0)
+        found = np.linalg.norm(kept[:, None] - kept[None], axis=-1)
+        before = sources[one.source]
+        vectors = before.positions[:, None] - before.positions[None]
+        vectors -= np.round(vectors @ np.linalg.inv(before.cell)) @ before.cell
+        there = np.sort(np.linalg.norm(vectors, axis=-1).ravel())
+        for value in found[found < 4.0]:
+            place = np.searchsorted(there, value)
+            assert abs(there[max(place - 1, 0) : place + 1] - value).min() < 1e-6
 
 
 def test_no_atoms_come_nearer_than_in_the_dataset(boxes, made):
@@ -113,6 +135,7 @@ def test_what_has_no_bond_with_two_sides_is_one_sentence(atoms):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
+        ({"neighbors": -1}, "neighbors: expected a number of molecules, received -1"),
         ({"whole": 0, "molecules": 0}, "together at least 1, received 0 and 0"),
         ({"share": 0.0}, "share: expected a part of the molecules, up to 1, received 0"),
         ({"longest": 1.0}, "longest: expected a multiple of the bond length, above 1"),

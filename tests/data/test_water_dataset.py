@@ -108,27 +108,23 @@ def test_energies_bind_the_molecules(frames: dict[str, list[Atoms]]) -> None:
         assert -18.0 < (atoms.get_potential_energy() - free) / 32 < -16.0  # GFN1 overbinds
 
 
-def test_stretched_bonds_reach_far_and_nothing_else_comes_nearer_than_in_training(
-    frames: dict[str, list[Atoms]], boxes: dict[str, list[Atoms]]
-) -> None:
+def test_stretched_bonds_reach_far_and_weigh_little() -> None:
     stretched = read(DATASET / "stretched.extxyz.xz")
-    assert len(stretched) == 60
-    assert {atoms.info["temperature"] for atoms in stretched} == {"stretched"}
-    lengths = []
+    assert len(stretched) == 94
+    marks = {(atoms.info["temperature"], atoms.info["weight"]) for atoms in stretched}
+    assert marks == {("stretched", 0.25)}
+    sizes, lengths = [], []
     for atoms in stretched:
-        place = int(atoms.info["made_of"].rpartition(" ")[2])
         assert atoms.info["made_of"].startswith("train.extxyz.xz, frame")
-        before = frames["train"][place]
-        if len(atoms) == 96:
-            changed = np.flatnonzero((atoms.positions != before.positions).any(axis=1))
-            assert len(changed) == 3 and set(atoms.numbers[changed]) == {1}
-            lengths += [float(word.split()[1]) for word in atoms.info["stretched"].split("; ")]
-        else:
-            assert atoms.get_chemical_formula() == "H2O"
-            lengths.append(float(atoms.info["stretched"].split()[1]))
+        assert not atoms.pbc.any() and len(atoms) % 3 == 0
+        bond, stated = atoms.info["stretched"].split()
+        ends = [int(end.strip("OH")) for end in bond.split("-")]
+        assert atoms.get_distance(*ends) == pytest.approx(float(stated), abs=0.0051)
         assert np.abs(atoms.get_forces().sum(axis=0)).max() < 1e-4
-    counts = np.histogram(lengths, [0.8, 1.2, 1.6, 2.0, 2.5])[0]
-    assert sum(counts) == len(lengths) == 132 and min(counts) > 20
+        sizes.append(len(atoms) // 3)
+        lengths.append(float(stated))
+    assert set(sizes) == {1, 2, 3, 4, 5}
+    assert min(np.histogram(lengths, [0.8, 1.2, 1.6, 2.0, 2.5])[0]) >= 10
 
 
 def test_the_stretched_molecule_costs_what_it_does_elsewhere() -> None:
@@ -143,4 +139,4 @@ def test_the_stretched_molecule_costs_what_it_does_elsewhere() -> None:
     lengths, energies = np.array(sorted(curve)).T
     for length, energy in own:
         if length > 1.2:
-            assert energy == pytest.approx(np.interp(length, lengths, energies), abs=0.3)
+            assert energy == pytest.approx(np.interp(length, lengths, energies), abs=0.6)

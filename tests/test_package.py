@@ -103,4 +103,4 @@ def test_an_installed_wheel_finds_its_configurations_and_its_dataset(
     done = python("-c", program, PYTHONPATH=str(tmp_path))
     assert f"{tmp_path}/equipot/configs\n" in done.stdout, done.stderr
     assert f"{tmp_path}/equipot/data_files/water/train.extxyz.xz\n" in done.stdout
-    assert "train: equipot://data/water/train.extxyz.xz" in done.stdout
+    assert "- equipot://data/water/train.extxyz.xz" in done.stdout

@@ -60,6 +60,7 @@ def describe(found: Any) -> dict[str, Any]:
         "cutoff in Å": spec.cutoff,
         "average neighbors": spec.avg_num_neighbors,
         "repulsion": "none" if spec.repulsion is None else config.to_mapping(spec.repulsion),
+        "wall": _wall(spec),
         "quantities": _quantities(spec.quantities),
         "distances in training in Å": _distances(found.potential.distance_range),
         "reference energies in eV": by_element(spec.references),
@@ -124,6 +125,29 @@ def _distances(span: Any) -> dict[str, Any] | str:
         "shortest of each pair": {pair: round(x, 4) for pair, x in shortest.items()},
         "longest to the nearest atom": {name: round(x, 4) for name, x in longest.items()},
         "atoms alone": {symbols[z]: n for z, n in span.isolated.items()} or "none",
+    }
+
+
+def _wall(spec: Any) -> dict[str, Any] | str:
+    """Where the wall of each two elements stands, or a note that there is none.
+
+    Args:
+      spec: A ``PotentialSpec``.
+    """
+    import itertools
+
+    from equipot.data.structure import chemical_symbols as symbols
+
+    if spec.wall is None:
+        return "none: below the shortest distances of training the energy is arbitrary"
+    names = [
+        f"{symbols[a]}-{symbols[b]}"
+        for a, b in itertools.combinations_with_replacement(spec.species_table, 2)
+    ]
+    columns = {"below, in Å": spec.wall.nearest, "force, in eV/Å": spec.wall.pushes}
+    return {
+        title: {name: round(x, 4) for name, x in zip(names, column, strict=True)}
+        for title, column in columns.items()
     }
 
 

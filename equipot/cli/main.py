@@ -5,7 +5,19 @@ import sys
 from collections.abc import Sequence
 
 import equipot
-from equipot.cli import audit, console, convert, download, drive, evaluate, info, lammps, md, relax
+from equipot.cli import (
+    audit,
+    augment,
+    console,
+    convert,
+    download,
+    drive,
+    evaluate,
+    info,
+    lammps,
+    md,
+    relax,
+)
 
 PROGRAM = "equipot"
 EPILOG = """\
@@ -19,6 +31,7 @@ examples:
   equipot drive water.equipot start.xyz --ipi unix:water
   equipot convert MACE.model --trust
   equipot download nequix-mp-1
+  equipot augment train.extxyz --calculator emt --output stretched.extxyz
 
 A potential is trained by equipot-train; in Python, and in anything ASE drives, it is
   from equipot import EquipotCalculator
@@ -47,6 +60,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"equipot {equipot.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (info, evaluate, audit, md, relax, lammps, drive, convert, download):
+    for command in (
+        info,
+        evaluate,
+        audit,
+        md,
+        relax,
+        lammps,
+        drive,
+        convert,
+        download,
+        augment,
+    ):
         command.add_parser(commands)
     return parser

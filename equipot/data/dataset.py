@@ -66,6 +66,7 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
       DataError: If a file cannot be read, has no labels or wrong ones, or a split would be empty.
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
+    _check_weights([item for part in files.values() for item in part], config)
     files, lone = lone_atoms.take(files)
     every = [item for part in files.values() for item in part]
     names = [*config.files("train"), *config.files("valid"), *config.files("test")]
@@ -114,6 +115,17 @@ def _read_split(
             f"data.{split}: its files hold isolated atoms only, so the split is empty"
         )
     return read
+
+
+def _check_weights(files: Sequence[contents.FileContents], config: data_config.DataConfig) -> None:
+    """Some file must have the key of weights; frames of the others weigh 1."""
+    present = sorted({key for item in files for key in item.keys_present})
+    key = config.weight_key
+    if key is not None and key not in present:
+        raise errors.DataError(
+            f"data: no frame of any file has the key '{key}' (data.weight_key)."
+            f"{errors.did_you_mean(key, present)} Keys: {', '.join(present) or 'none'}"
+        )
 
 
 def _structures(files: Sequence[contents.FileContents]) -> list[structure.Structure]:

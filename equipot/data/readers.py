@@ -168,7 +168,7 @@ def _is_isolated(item: frame.Frame) -> bool:
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:
     frames = [item for item in content.frames if not _is_isolated(item)]
     present = label_keys.present_keys(frames)
-    for option in ("group_key", "head_key", "weight_key"):
+    for option in ("group_key", "head_key"):
         key = getattr(config, option)
         if frames and key is not None and key not in present:
             raise errors.DataError(

@@ -56,6 +56,9 @@ def check_spec(spec: PotentialSpec) -> None:
     if spec.repulsion is not None and spec.repulsion.covalent_radii:
         radii = spec.repulsion.covalent_radii
         _require(len(radii) == len(table), "covalent_radii", f"{len(table)} radii", len(radii))
+    if spec.wall is not None:
+        found, pairs = len(spec.wall.nearest), len(table) * (len(table) + 1) // 2
+        _require(found == pairs, "wall", f"numbers for {pairs} pairs of elements", found)
 
 
 def check_params(spec: PotentialSpec, params: PyTree) -> None:

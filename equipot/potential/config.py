@@ -30,8 +30,11 @@ class PotentialConfig:
         first versions, for runs that these began.
       matmul_precision: Precision of matrix products on accelerators: highest, high (TF32 on
         NVIDIA) or default.
-      repulsion: "zbl" adds the repulsion of screened nuclei (Ziegler, Biersack and Littmark)
-        between atoms closer than the sum of their covalent radii; the model learns the rest.
+      repulsion: "fitted" adds a wall that keeps atoms apart below the shortest distances of the
+        training set, as steep as the forces on its closest pairs, where the model no longer sees
+        how near they are; "zbl" adds the repulsion of screened nuclei (Ziegler, Biersack and
+        Littmark) between atoms closer than the sum of their covalent radii; the model learns the
+        rest.
     """
 
     dtype: Literal["float32", "float64"] = "float32"
@@ -42,7 +45,7 @@ class PotentialConfig:
     train_shift: bool = False
     shift: Literal["constant", "bonds", "neighbors"] = "constant"
     matmul_precision: Literal["highest", "high", "default"] = "highest"
-    repulsion: Literal["none", "zbl"] = "none"
+    repulsion: Literal["none", "zbl", "fitted"] = "fitted"
 
     def __post_init__(self) -> None:
         if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:

@@ -13,7 +13,8 @@ isolated atom unless the data say so. Anchored potentials have
 
 where m[s] is the model's output for an atom without neighbors and S_i a switch (``binding.py``):
 such an atom has its reference energy exactly. The short-range repulsion, where there is one, is in
-eV and acts on pairs (``repulsion.py``).
+eV and acts on pairs (``repulsion.py``); with the wall (``wall.py``) the model sees no distance
+below the shortest of training.
 
 A potential trained on several levels of theory has a head for each: the model gives as many
 numbers for an atom, and E0, scale and shift are those of the head that the structure asks for.
@@ -44,6 +45,7 @@ from equipot.models.output import Output
 from equipot.potential import binding, outputs
 from equipot.potential.derivatives import Prediction, differentiate
 from equipot.potential.repulsion import ZBL, ZBLSummand
+from equipot.potential.wall import Wall, WallSummand, make_clamp
 from equipot.quantities import Quantity
 from equipot.store import host_graph
 from equipot.typing import Array, Float, Int, PyTree
@@ -69,6 +71,7 @@ class PotentialSpec:
       repulsion: Constants of the short-range repulsion, or None for none.
       heads: Names of the levels of theory that the potential tells apart.
       quantities: What it predicts beside energy, forces and stress; the same for all heads.
+      wall: What keeps atoms apart below the distances of training; None for none.
     """
 
     model_name: str
@@ -84,6 +87,7 @@ class PotentialSpec:
     heads: tuple[str, ...] = host_graph.ONE_HEAD
     bond_radii: tuple[float, ...] | None = None
     quantities: tuple[Quantity, ...] = ()
+    wall: Wall | None = None
 
     def __post_init__(self) -> None:
         radii = self.bond_radii
@@ -112,11 +116,14 @@ class PotentialSpec:
         return energies.reshape(len(self.heads), self.num_species)
 
     @property
-    def summands(self) -> tuple[ZBLSummand, ...]:
+    def summands(self) -> tuple[ZBLSummand | WallSummand, ...]:
         """What is added to the model's energy and takes the model's pairs, see ``summands.py``."""
-        if self.repulsion is None:
-            return ()
-        return (ZBLSummand(zbl=self.repulsion, cutoff=self.cutoff),)
+        found: list[ZBLSummand | WallSummand] = []
+        if self.repulsion is not None:
+            found.append(ZBLSummand(zbl=self.repulsion, cutoff=self.cutoff))
+        if self.wall is not None:
+            found.append(WallSummand(wall=self.wall, cutoff=self.cutoff))
+        return tuple(found)
 
     @property
     def table_shape(self) -> tuple[int, ...]:
@@ -293,6 +300,7 @@ def _make_learnt(
     """Everything but the repulsion."""
     cutoff = spec.cutoff
     switch = binding.make_switch(spec.bond_radii, cutoff, directed=directed)
+    clamp = make_clamp(spec.wall, spec.num_species)
 
     def atoms(
         params: PyTree,
@@ -313,7 +321,8 @@ def _make_learnt(
             every = jnp.concatenate([species, alone])
             exchange = _among_first(exchange, num_nodes)
         variables = {"params": params["model"]}
-        output = _output(model.apply(variables, edge_vectors, every, *ends, exchange), model)
+        seen = clamp(edge_vectors, species, *ends)
+        output = _output(model.apply(variables, seen, every, *ends, exchange), model)
         own = {name: value[:num_nodes] for name, value in output.others.items()}
         others = outputs.of_atoms(spec.quantities, params, own, species)
         if not spec.anchor_isolated:

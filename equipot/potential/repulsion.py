@@ -57,6 +57,28 @@ class ZBL:
                 f" {len(self.decays)} and {len(self.coefficients)}"
             )
 
+    def inverse_lengths(self, charges: np.ndarray) -> np.ndarray:
+        """Share of each nucleus in the inverse of a pair's screening length, 1/Å."""
+        return charges**self.exponent / self.length
+
+    def between(
+        self,
+        charges: Float[Array, " edges"],
+        screening: Float[Array, " edges"],
+        r: Float[Array, " edges"],
+    ) -> Float[Array, " edges"]:
+        """Energy of pairs of screened nuclei in eV, which does not end: k Z_i Z_j / r φ(r/a).
+
+        Args:
+          charges: Products of the charges.
+          screening: Inverse screening lengths 1/a, 1/Å.
+          r: Distances, Å, positive.
+        """
+        x = r * screening
+        terms = zip(self.coefficients, self.decays, strict=True)
+        screened = sum((c * jnp.exp(-d * x) for c, d in terms), jnp.zeros_like(x))
+        return self.factor * self.coulomb * charges / r * screened
+
 
 def between_covalent_radii(species_table: Sequence[int]) -> ZBL:
     """The published repulsion, of pairs that are closer than the sum of their covalent radii."""
@@ -125,8 +147,7 @@ def make_repulsion(
             f" {len(radii)}"
         )
     charges = np.asarray(species_table, np.float64)
-    tables = charges, charges**zbl.exponent / zbl.length, np.asarray(radii, np.float64)
-    prefactor = 0.5 * zbl.factor * zbl.coulomb
+    tables = charges, zbl.inverse_lengths(charges), np.asarray(radii, np.float64)
 
     def repulsion(
         edge_vectors: Float[Array, "edges 3"],
@@ -137,12 +158,13 @@ def make_repulsion(
         dtype = edge_vectors.dtype
         charge, screening, radius = (jnp.asarray(table, dtype)[species] for table in tables)
         r = jnp.maximum(radial.safe_norm(edge_vectors), _CLOSEST)
-        x = r * (screening[senders] + screening[receivers])
         end = jnp.minimum(radius[senders] + radius[receivers], cutoff)
-        terms = zip(zbl.coefficients, zbl.decays, strict=True)
-        screened = sum((c * jnp.exp(-d * x) for c, d in terms), jnp.zeros_like(x))
-        screened *= radial.polynomial_cutoff(r / end, 1.0, zbl.polynomial_cutoff)
-        energy = prefactor * charge[senders] * charge[receivers] / r * screened
+        product, inverse = (
+            charge[senders] * charge[receivers],
+            screening[senders] + screening[receivers],
+        )
+        energy = 0.5 * zbl.between(product, inverse, r)
+        energy *= radial.polynomial_cutoff(r / end, 1.0, zbl.polynomial_cutoff)
         return pairs.sum_at_nodes(energy, senders, receivers, len(species), directed=directed)
 
     return repulsion

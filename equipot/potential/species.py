@@ -5,6 +5,7 @@ its rows are copies, and training tells the two apart.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from equipot.data import elements
 from equipot.data.distance_range import DistanceRange
 from equipot.models import registry
-from equipot.potential import outputs
+from equipot.potential import outputs, wall
 from equipot.potential.potential import Potential, PotentialSpec
+from equipot.potential.wall import Wall
 from equipot.typing import PyTree
 
 
@@ -65,7 +67,22 @@ def _spec(spec: PotentialSpec, table: tuple[int, ...], rows: np.ndarray) -> Pote
         atomic_energies=tuple(spec.references[:, rows].ravel().tolist()),
         bond_radii=radii,
         repulsion=repulsion,
+        wall=None if spec.wall is None else _wall(spec.wall, spec.species_table, table),
     )
+
+
+def _wall(found: Wall, before: tuple[int, ...], table: tuple[int, ...]) -> Wall:
+    """Known pairs keep theirs; those of new elements have what elements that never met have."""
+    there = [before.index(z) if z in before else -1 for z in table]
+    apart = wall.unmet(table)
+    known = [i >= 0 and j >= 0 for i, j in itertools.combinations_with_replacement(there, 2)]
+    rows, columns = np.triu_indices(len(table))
+    i, j = np.array(there)[rows], np.array(there)[columns]
+    tables = {
+        name: np.where(known, wall.as_matrix(getattr(found, name), len(before))[i, j], own)
+        for name, own in {"nearest": apart.nearest, "pushes": apart.pushes}.items()
+    }
+    return dataclasses.replace(found, **{k: tuple(x.tolist()) for k, x in tables.items()})
 
 
 def _radii(

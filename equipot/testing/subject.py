@@ -19,6 +19,7 @@ from equipot.graphs.graph import Graph
 from equipot.potential import binding, evaluate, precision
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec, Prediction
+from equipot.potential.wall import Wall
 from equipot.quantities import Quantity
 from equipot.store import host_graph
 from equipot.testing.structures import atom
@@ -238,6 +239,7 @@ def subject_of(
     quantities: Sequence[Quantity] = (),
     seed: int = 0,
     heads: tuple[str, ...] = host_graph.ONE_HEAD,
+    wall: Wall | None = None,
 ) -> Subject:
     """Wraps a model, by name or as a module, with random parameters.
 
@@ -251,6 +253,7 @@ def subject_of(
         its ``outputs``.
       seed: Of the parameters.
       heads: Levels of theory; all structures are of the first.
+      wall: What keeps atoms apart at short distances; None for none.
     """
     spec = PotentialSpec(
         model_name=model if isinstance(model, str) else type(model).__name__,
@@ -263,6 +266,7 @@ def subject_of(
         anchor_isolated=shift != "constant",
         bond_radii=binding.bond_radii(species_table) if shift == "bonds" else None,
         quantities=tuple(quantities),
+        wall=wall,
     )
     module = None if isinstance(model, str) else model
     atoms = potentials.make_atoms(spec, module)

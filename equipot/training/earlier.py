@@ -9,7 +9,7 @@ from equipot.training import folder
 from equipot.training.config import OPEN_STRESS, TrainConfig
 
 _FORMER: Mapping[str, Mapping[str, Any]] = {
-    "potential": {"shift": "neighbors", "scale": "forces_rms"},
+    "potential": {"shift": "neighbors", "scale": "forces_rms", "repulsion": "none"},
     "optimizer": {"warmup_steps": 0},
 }
 """Defaults of before that mean something else than those of today, by group."""
@@ -20,8 +20,8 @@ def as_begun(config: TrainConfig) -> TrainConfig:
     """The configuration of a run that goes on, where a default has changed since it began.
 
     A run of an earlier version keeps the former defaults: a shift that is switched by neighbors, a
-    scale from squared forces, no stress, no warm-up, matrices of each species, and 100 epochs in
-    batches of four.
+    scale from squared forces, no repulsion, no stress, no warm-up, matrices of each species, and
+    100 epochs in batches of four.
 
     Raises:
       CheckpointError: If the configuration in the folder cannot be read.

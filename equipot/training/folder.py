@@ -360,6 +360,9 @@ def _renamed(before: dict[str, Any]) -> dict[str, Any]:
         if model.get("name") in _OWN_MATRICES:  # those of each species, however many
             before = {**before, "model": {"shared_matrices": 0, **model}}
     potential = before.get("potential")
+    if isinstance(potential, dict) and "repulsion" not in potential:
+        potential = {**potential, "repulsion": "none"}
+        before = {**before, "potential": potential}
     if not isinstance(potential, dict) or "anchor_isolated" not in potential:
         return before
     rest = {key: value for key, value in potential.items() if key != "anchor_isolated"}

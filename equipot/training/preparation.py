@@ -13,12 +13,12 @@ from equipot.data.dataset import Dataset
 from equipot.data.structure import symbol
 from equipot.graphs import loader
 from equipot.models import registry
-from equipot.potential import binding, repulsion, scales
+from equipot.potential import binding, repulsion, scales, wall
 from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
 from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
-from equipot.store import graph_store, packing
+from equipot.store import closest, graph_store, packing
 from equipot.store.graph_store import GraphStore
 from equipot.training import alike, optimizer, starting_point
 from equipot.training import length as lengths
@@ -111,7 +111,7 @@ def prepare(
         else begun.relabelled(settings),
         "valid": GraphStore.build(dataset.valid, settings),
     }
-    spec, params = _potential(config, dataset, point, graphs["train"].avg_num_neighbors)
+    spec, params = _potential(config, dataset, point, graphs["train"])
     length = length or lengths.choose(config.trainer, dataset, num_devices)
     loaders = _loaders(config, length.batch_size, graphs, spec, num_devices, process)
     epochs = config.trainer.num_epochs or 0
@@ -191,18 +191,27 @@ def _potential(
     config: TrainConfig,
     dataset: Dataset,
     point: starting_point.StartingPoint,
-    avg_num_neighbors: float,
+    graphs: GraphStore,
 ) -> tuple[PotentialSpec, PyTree]:
     """What training begins with: the given potential, or a new one."""
     if point.potential is not None:
-        return point.potential.spec, jax.tree.map(jnp.asarray, point.potential.params)
-    spec, fitted = _spec(config, point, avg_num_neighbors), point.references
+        spec = _with_wall(point.potential.spec, graphs)
+        return spec, jax.tree.map(jnp.asarray, point.potential.params)
+    spec, fitted = _spec(config, point, graphs), point.references
     scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
     own = scales.quantity_scales(dataset.train, spec.quantities, spec.species_table)
     key = jax.random.key(config.seed)
     params = potentials.init_params(spec, key, scale, shift, quantity_scales=own)
     model = registry.model_class(spec.model_name)
     return spec, {**params, "model": alike.alike(params["model"], model, spec.species_table)}
+
+
+def _with_wall(spec: PotentialSpec, graphs: GraphStore) -> PotentialSpec:
+    """The wall, where there is one, makes way for distances that are new to the potential."""
+    if spec.wall is None:
+        return spec
+    table, found = spec.species_table, closest.closest_pairs(graphs, spec.num_species)
+    return dataclasses.replace(spec, wall=wall.lowered(spec.wall, found, table, spec.cutoff))
 
 
 def _loaders(
@@ -233,16 +242,19 @@ def _loaders(
 
 
 def _spec(
-    config: TrainConfig, point: starting_point.StartingPoint, avg_num_neighbors: float
+    config: TrainConfig, point: starting_point.StartingPoint, graphs: GraphStore
 ) -> PotentialSpec:
     """The specification of a new potential."""
-    settings, table = config.potential, point.species_table
+    settings, table, own = config.potential, point.species_table, None
+    if settings.repulsion == "fitted":
+        cutoff = point.model_config.cutoff
+        own = wall.fitted(closest.closest_pairs(graphs, len(table)), table, cutoff)
     return PotentialSpec(
         model_name=point.model_name,
         model_config=point.model_config,
         species_table=table,
         atomic_energies=tuple(float(e) for e in point.references.atomic_energies.ravel()),
-        avg_num_neighbors=avg_num_neighbors,
+        avg_num_neighbors=graphs.avg_num_neighbors,
         dtype=settings.dtype,
         anchor_isolated=settings.shift != "constant",
         bond_radii=binding.bond_radii(table) if settings.shift == "bonds" else None,
@@ -251,6 +263,7 @@ def _spec(
         repulsion=repulsion.between_covalent_radii(table) if settings.repulsion == "zbl" else None,
         heads=point.heads,
         quantities=tuple(config.data.declared.values()),
+        wall=own,
     )
 
 

@@ -233,7 +233,7 @@ def _check_model(given: tuple[str, Any], spec: PotentialSpec, path: Path) -> tup
 
 def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> None:
     """Refuses what would be added to the model, but is not part of the potential."""
-    if given.repulsion != "none" and spec.repulsion is None:
+    if given.repulsion == "zbl" and spec.repulsion is None:
         raise errors.ConfigError(
             f"potential.repulsion: init_from={path} has none, received {given.repulsion}; leave it"
             " out, or train a new potential"

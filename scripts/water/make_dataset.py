@@ -11,8 +11,9 @@ that labels:
     repaired those trajectories of equipot that ran into a hole of its potential, drawn once more
              with one that was trained on equipot too and on the frames in the hole
 
-The dataset is the last two; a trajectory that fails in both is left out. A trajectory keeps its
-split through all rounds, and models learn from training trajectories only.
+The dataset is the last two, and stretched bonds (`stretch`); a trajectory that fails in both is
+left out. A trajectory keeps its split through all rounds, and models learn from training
+trajectories only.
 
     python -m scripts.water.make_dataset all --work runs/water_dataset --processes 2
 
@@ -28,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: one process, one 
 
 import argparse
 import hashlib
+import json
 import lzma
 import multiprocessing
 import subprocess
@@ -136,7 +138,6 @@ def label(work: Path, name: str, processes: int) -> None:
 def assemble(work: Path, output: Path) -> None:
     """Writes the compressed splits and their checksums, and prints what is in them."""
     output.mkdir(parents=True, exist_ok=True)
-    sums = []
     for split in SWEEPS:
         frames = final_frames(work, split)
         summarize(split, frames)
@@ -144,8 +145,33 @@ def assemble(work: Path, output: Path) -> None:
         with lzma.open(path, "wt", preset=9) as file:
             single = isolated_atoms() if split == "train" else []
             ase.io.write(file, single + frames, format="extxyz")
-        sums.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
-    (output / "SHA256SUMS").write_text("".join(sums))
+    write_sums(output)
+
+
+def stretch(output: Path) -> None:
+    """Makes frames with stretched bonds of the training split, and labels them."""
+    path = output / "stretched.extxyz.xz"
+    path.unlink(missing_ok=True)
+    arguments = {
+        "method": METHOD,
+        "accuracy": ACCURACY,
+        "electronic_temperature": ELECTRONIC_TEMPERATURE,
+        "verbosity": 0,
+    }
+    command = [Path(sys.executable).with_name("equipot"), "augment", output / "train.extxyz.xz"]
+    command += ["--calculator", "tblite.ase:TBLite", "--calculator-args", json.dumps(arguments)]
+    command += ["--group-key", "temperature", "--weight", "0.25", "--output", path]
+    subprocess.run(command, check=True)
+    write_sums(output)
+
+
+def write_sums(output: Path) -> None:
+    """Writes the checksums of all files of frames."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(output.glob("*.xz"))
+    ]
+    (output / "SHA256SUMS").write_text("".join(lines))
 
 
 def summarize(title: str, frames: list[Atoms]) -> None:
@@ -216,6 +242,7 @@ def run_all(work: Path, processes: int, output: Path) -> None:
         sample(work, name, processes)
         label(work, name, processes)
     assemble(work, output)
+    stretch(output)
     check(output)
     describe_memory(output)
 
@@ -339,6 +366,7 @@ STAGES: dict[str, Callable[[argparse.Namespace], None]] = {
     "sample": lambda o: sample(o.work, o.round, o.processes),
     "label": lambda o: label(o.work, o.round, o.processes),
     "assemble": lambda o: assemble(o.work, o.output),
+    "stretch": lambda o: stretch(o.output),
     "check": lambda o: (check(o.output), describe_memory(o.output)),
 }
 

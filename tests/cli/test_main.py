@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import pathlib
 import re
@@ -12,6 +13,7 @@ import pytest
 from equipot import EquipotCalculator, OutOfRangeWarning
 from equipot.cli import main
 from equipot.potential import artefact
+from equipot.potential.wall import Wall
 
 
 def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.CaptureFixture):
@@ -44,7 +46,23 @@ def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFix
     main.main(["info", potential, "--json"])
     facts = json.loads(capsys.readouterr().out)
     assert facts["cutoff in Å"] == 3.5 and facts["repulsion"] == "none"
+    shortest = facts["distances in training in Å"]["shortest of each pair"]
+    assert facts["wall"]["below, in Å"] == shortest
     assert facts["training"]["config"]["model"]["num_channels"] == 4
+
+
+def test_info_tells_where_the_wall_stands(make_potential, tmp_path, capsys: pytest.CaptureFixture):
+    plain = make_potential()
+    main.main(["info", str(artefact.save(tmp_path / "plain.equipot", plain)), "--json"])
+    found = json.loads(capsys.readouterr().out)["wall"]
+    assert found.startswith("none: below the shortest distances")
+    own = Wall(nearest=(0.8, 0.9, 2.1), pushes=(3.0, 9.0, 5.0))
+    walled = dataclasses.replace(plain, spec=dataclasses.replace(plain.spec, wall=own))
+    path = artefact.save(tmp_path / "walled.equipot", walled)
+    main.main(["info", str(path), "--json"])
+    found = json.loads(capsys.readouterr().out)["wall"]
+    assert found["below, in Å"] == {"H-H": 0.8, "H-O": 0.9, "O-O": 2.1}
+    assert found["force, in eV/Å"]["H-O"] == 9.0
 
 
 def test_info_states_the_energy_of_an_isolated_atom(potential: str, capsys: pytest.CaptureFixture):

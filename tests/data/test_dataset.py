@@ -32,6 +32,19 @@ def test_files_of_their_own_are_used_whole_and_in_order(write, labelled_water):
     assert len(made.found) == 4
 
 
+def test_one_file_may_have_weights_and_the_others_none(write, labelled_water):
+    light = labelled_water(2, 3)
+    for atoms in light:
+        atoms.info["weight"] = 0.25
+    files = write("a.extxyz", labelled_water(3)), write("b.extxyz", light)
+    made = dataset.read_dataset(DataConfig(train=files, weight_key="weight"))
+    weights = {s.source: s.energy_weight for part in made.splits.values() for s in part}
+    assert sorted(weights.values()) == [0.25, 0.25, 1.0, 1.0, 1.0]
+    assert any("3 frames have no 'weight' and weigh 1" in line for line in made.found)
+    with pytest.raises(errors.DataError, match=r"no frame of any file has the key 'wieght' .*Did"):
+        dataset.read_dataset(DataConfig(train=files, weight_key="wieght"))
+
+
 def test_counts_cut_each_split(write, labelled_water):
     config = DataConfig(
         train=write("a.extxyz", labelled_water(20)),

@@ -106,3 +106,37 @@ def test_energies_bind_the_molecules(frames: dict[str, list[Atoms]]) -> None:
     for atoms in frames["test"]:
         free = sum(energies[symbol] for symbol in atoms.symbols)
         assert -18.0 < (atoms.get_potential_energy() - free) / 32 < -16.0  # GFN1 overbinds
+
+
+def test_stretched_bonds_reach_far_and_weigh_little() -> None:
+    stretched = read(DATASET / "stretched.extxyz.xz")
+    assert len(stretched) == 94
+    marks = {(atoms.info["temperature"], atoms.info["weight"]) for atoms in stretched}
+    assert marks == {("stretched", 0.25)}
+    sizes, lengths = [], []
+    for atoms in stretched:
+        assert atoms.info["made_of"].startswith("train.extxyz.xz, frame")
+        assert not atoms.pbc.any() and len(atoms) % 3 == 0
+        bond, stated = atoms.info["stretched"].split()
+        ends = [int(end.strip("OH")) for end in bond.split("-")]
+        assert atoms.get_distance(*ends) == pytest.approx(float(stated), abs=0.0051)
+        assert np.abs(atoms.get_forces().sum(axis=0)).max() < 1e-4
+        sizes.append(len(atoms) // 3)
+        lengths.append(float(stated))
+    assert set(sizes) == {1, 2, 3, 4, 5}
+    assert min(np.histogram(lengths, [0.8, 1.2, 1.6, 2.0, 2.5])[0]) >= 10
+
+
+def test_the_stretched_molecule_costs_what_it_does_elsewhere() -> None:
+    """The energy of single molecules rises with the bond, as that of `clusters.extxyz` does."""
+    molecules = [atoms for atoms in read(DATASET / "stretched.extxyz.xz") if len(atoms) == 3]
+    own = sorted((distances_in_molecules(a).max(), a.get_potential_energy()) for a in molecules)
+    curve = [
+        (distances_in_molecules(atoms).max(), atoms.get_potential_energy())
+        for atoms in ase.io.read(DATASET / "clusters.extxyz", ":")
+        if atoms.info["kind"] == "stretched"
+    ]
+    lengths, energies = np.array(sorted(curve)).T
+    for length, energy in own:
+        if length > 1.2:
+            assert energy == pytest.approx(np.interp(length, lengths, energies), abs=0.6)

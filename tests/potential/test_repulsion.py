@@ -168,5 +168,7 @@ def test_what_a_potential_lacks_its_artefact_does_not_mention(make_potential, tm
 def test_repulsion_is_asked_for_by_name():
     found = configuration.from_mapping(PotentialConfig, {"repulsion": "zbl"}, "potential")
     assert found.repulsion == "zbl"
-    with pytest.raises(errors.ConfigError, match="expected one of none, zbl; received 'zlb'"):
+    with pytest.raises(
+        errors.ConfigError, match="expected one of none, zbl, fitted; received 'zlb'"
+    ):
         configuration.from_mapping(PotentialConfig, {"repulsion": "zlb"}, "potential")

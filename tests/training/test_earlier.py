@@ -21,6 +21,19 @@ def test_a_run_of_an_earlier_version_keeps_its_switch(tmp_path, anchored, shift)
         folder.find_folder(bonds)
 
 
+@pytest.mark.parametrize("before", ["none", None])
+def test_a_run_of_an_earlier_version_gets_no_wall(tmp_path, before):
+    place = begin(tmp_path / "run")
+    older = yaml.safe_load(place.config.read_text())
+    assert older["potential"].pop("repulsion") == "fitted"
+    if before is not None:
+        older["potential"]["repulsion"] = before
+    place.config.write_text(yaml.safe_dump(older))
+    found = earlier.as_begun(configured(tmp_path / "run"))
+    assert found.potential.repulsion == "none"
+    folder.find_folder(found)
+
+
 def test_a_new_run_begins_with_what_is_given(tmp_path):
     given = configured(tmp_path / "run")
     assert earlier.as_begun(given) is given

@@ -72,11 +72,11 @@ def test_another_configuration_is_refused_by_the_key_that_differs(tmp_path):
 def test_a_key_that_an_older_version_did_not_have_has_its_default(tmp_path):
     place = begin(tmp_path / "run")
     older = yaml.safe_load(place.config.read_text())
-    del older["potential"]["repulsion"]
+    del older["potential"]["matmul_precision"]
     place.config.write_text(yaml.safe_dump(older))
     folder.find_folder(configured(tmp_path / "run"))
-    changed = configured(tmp_path / "run", potential={"repulsion": "zbl"})
-    with pytest.raises(errors.CheckpointError, match=r"repulsion=none, now it is zbl"):
+    changed = configured(tmp_path / "run", potential={"matmul_precision": "high"})
+    with pytest.raises(errors.CheckpointError, match=r"precision=highest, now it is high"):
         folder.find_folder(changed)
 
 

@@ -1,0 +1,83 @@
+"""``equipot augment`` from files to a file that trains."""
+
+from typing import Any
+
+import ase.build
+import ase.io
+import numpy as np
+import pytest
+from ase.calculators.emt import EMT
+
+from equipot.cli import main
+from equipot.data import readers
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    frames = []
+    for seed, name in enumerate(("H2O", "CH3CH2OH", "H2O", "CH4")):
+        atoms = ase.build.molecule(name)
+        atoms.rattle(0.03, seed=seed)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        frames.append(atoms)
+    path = tmp_path_factory.mktemp("data") / "molecules.extxyz"
+    ase.io.write(path, frames)
+    return str(path)
+
+
+def command(dataset, output, *more):
+    sizes = ["--whole", "5", "--molecules", "7", "--group-key", "kind"]
+    return ["augment", dataset, "--calculator", "emt", "--output", str(output), *sizes, *more]
+
+
+def test_frames_say_where_they_come_from_and_carry_labels(dataset, tmp_path, capsys):
+    output = tmp_path / "stretched.extxyz.xz"
+    main.main(command(dataset, output))
+    said = capsys.readouterr().out
+    assert "The calculator gives the labels of molecules.extxyz" in said
+    assert "12 frames with 12 stretched bonds" in said
+    frames: Any = ase.io.read(output, ":")
+    assert len(frames) == 12
+    for frame in frames:
+        assert frame.info["kind"] == "stretched"
+        assert frame.info["made_of"].startswith("molecules.extxyz, frame")
+        given = frame.get_forces()
+        frame.calc = EMT()
+        np.testing.assert_allclose(given, frame.get_forces(), atol=1e-5)
+    assert len(readers.read_structures(str(output))) == 12
+
+
+def test_a_file_that_stands_there_is_refused_before_anything(dataset, tmp_path, capsys):
+    output = tmp_path / "there.extxyz"
+    output.write_text("mine")
+    with pytest.raises(SystemExit):
+        main.main(command(dataset, output, "--calculator-args", "{never: read"))
+    assert "exists; give another name" in capsys.readouterr().err
+    assert output.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("{a: [", "expected YAML or JSON"),
+        ("[1, 2]", "expected names with values"),
+        ("1", "expected names with values"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(dataset, tmp_path, capsys, given, sentence):
+    with pytest.raises(SystemExit):
+        main.main(command(dataset, tmp_path / "new.extxyz", "--calculator-args", given))
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "new.extxyz").exists()
+
+
+def test_another_method_is_refused_unless_it_is_wanted(dataset, tmp_path, capsys):
+    output = tmp_path / "other.extxyz"
+    words = command(dataset, output, "--calculator", "lj")
+    with pytest.raises(SystemExit):
+        main.main(words)
+    assert "differs from the labels of the dataset" in capsys.readouterr().err
+    assert not output.exists()
+    main.main([*words, "--any-method"])
+    assert output.exists()

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from equipot import errors
 from equipot.audit.evaluator import Evaluator
 from equipot.calculators.ase import EquipotCalculator
 from equipot.data.distance_range import DistanceRange
 from equipot.graphs.graph import Graph
+from equipot.inference import engine
 from equipot.potential import evaluate, isolated
 from equipot.potential import potential as potentials
 from equipot.potential.bound import Bound
@@ -74,7 +74,7 @@ def of_potential(potential: Potential, name: str, head: str | None = None) -> Au
     Raises:
       ConfigError: If the head is none of the potential's.
     """
-    index = _head_index(potential.spec.heads, head)
+    index = engine.head_index(potential.spec.heads, head)
     exact = evaluate.cast(potential, "float64")
     alone = isolated.isolated_energies(exact)[index] - exact.spec.references[index]
     return Audited(
@@ -135,15 +135,3 @@ def _subject(potential: Potential, head: int) -> Subject:
         quantities=spec.quantities,
         optimize=False,
     )
-
-
-def _head_index(heads: tuple[str, ...], head: str | None) -> int:
-    if head is None and len(heads) == 1:
-        return 0
-    if head not in heads:
-        received = "none" if head is None else f"'{head}'.{errors.did_you_mean(head, heads)}"
-        raise errors.ConfigError(
-            f"--head: expected one of {', '.join(heads)}, the levels of theory of the potential,"
-            f" received {received}"
-        )
-    return heads.index(head)

@@ -65,7 +65,7 @@ def refused(capsys, *words):
         (["POTENTIAL", "--data", "ATOMS"], "expected structures of several atoms, found 1"),
         (["POTENTIAL", "--minutes", "0"], "--minutes: expected a positive number, received 0"),
         (["POTENTIAL", "--temperature", "-1"], "--temperature: expected a positive number"),
-        (["POTENTIAL", "--head", "pbe"], "--head: expected one of default"),
+        (["POTENTIAL", "--head", "pbe"], "head: expected one of default"),
     ],
 )
 def test_wrong_input_is_refused_with_a_sentence(

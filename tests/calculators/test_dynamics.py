@@ -70,16 +70,16 @@ def test_drawn_velocities_do_not_move_the_center_of_mass():
 
 def test_the_log_and_the_trajectory_agree_with_the_report(tmp_path):
     atoms = copper()
-    log, trajectory = tmp_path / "md.csv", tmp_path / "new" / "md.extxyz"
+    lines, trajectory = tmp_path / "md.csv", tmp_path / "new" / "md.extxyz"
     report = run(
         atoms,
         num_steps=20,
-        log=str(log),
+        log=str(lines),
         trajectory=str(trajectory),
         log_every=5,
         trajectory_every=10,
     )
-    with log.open() as file:
+    with lines.open() as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == log.COLUMNS
     assert [int(row["step"]) for row in rows] == [0, 5, 10, 15, 20]
@@ -143,7 +143,7 @@ def test_another_suffix_is_refused_with_a_suggestion(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ensemble": "npt"}, "ensemble: expected nve or nvt, received 'npt'"),
+        ({"ensemble": "npt"}, "ensemble: expected one of nve, nvt, received 'npt'"),
         ({"timestep": 0.0}, "timestep: expected a positive number"),
         ({"temperature": -1.0}, "temperature: expected K"),
     ],

@@ -98,11 +98,8 @@ def run(options: argparse.Namespace) -> None:
     """Makes frames, labels and writes them, and prints what became of them."""
     from pathlib import Path
 
-    import ase.io
-
-    from equipot import files
     from equipot.calculators import labelling
-    from equipot.data import paths, readers, stretching
+    from equipot.data import paths, readers, stretching, writers
 
     if Path(options.output).exists():
         raise errors.DataError(
@@ -138,8 +135,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"dropped {count}: {reason}")
     if not done.frames:
         raise errors.DataError("the calculator fails at every frame; nothing was written")
-    with files.whole(options.output) as draft:
-        ase.io.write(draft, done.frames, format="extxyz")
+    writers.write_frames(options.output, done.frames)
     bonds = sum(len(made[place].bonds) for place in done.places)
     print(f"{len(done.frames)} frames with {bonds} stretched bonds: {options.output}")
 

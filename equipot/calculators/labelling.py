@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ase
-import ase.io
 import numpy as np
 from ase.calculators import calculator as ase_calculators
 from ase.calculators.calculator import BaseCalculator
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from equipot import errors, files
+from equipot import errors
 from equipot.data import writers
 from equipot.data.structure import Structure
 
@@ -159,17 +158,6 @@ def check_method(structures: Sequence[Structure], make: Callable[[], Any]) -> st
         f"The calculator gives the labels of {item.where}, to {1e3 * energy:.2g} meV/atom and"
         f" {1e3 * forces:.2g} meV/Å"
     )
-
-
-def write(path: str, frames: Sequence[ase.Atoms]) -> None:
-    """Writes labelled frames as extended xyz; the file appears whole or not at all.
-
-    Args:
-      path: Name of the file.
-      frames: With a calculator that holds their labels.
-    """
-    with files.whole(path) as draft:
-        ase.io.write(draft, list(frames), format="extxyz")
 
 
 def _results(atoms: ase.Atoms, calculator: BaseCalculator) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from equipot.calculators import labelling
-    from equipot.data import paths, readers, stretching
+    from equipot.data import paths, readers, stretching, writers
 
     if Path(options.output).exists():
         raise errors.DataError(
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"dropped {count}: {reason}")
     if not done.frames:
         raise errors.DataError("the calculator fails at every frame; nothing was written")
-    labelling.write(options.output, done.frames)
+    writers.write_frames(options.output, done.frames)
     bonds = sum(len(made[place].bonds) for place in done.places)
     print(f"{len(done.frames)} frames with {bonds} stretched bonds: {options.output}")
 

@@ -56,8 +56,21 @@ def write_predictions(
       DataError: If the file cannot be written.
     """
     frames = [_atoms(s, p, quantities) for s, p in zip(structures, predictions, strict=True)]
+    write_frames(path, frames)
+
+
+def write_frames(path: str | pathlib.Path, frames: Sequence[ase.Atoms]) -> None:
+    """Writes extended xyz; by its name compressed (``.xz``, ``.gz``).
+
+    Args:
+      path: Name of the file; what stood there is replaced, whole or not at all.
+      frames: With the labels that their calculators hold.
+
+    Raises:
+      DataError: If the file cannot be written.
+    """
     with files.whole(path) as draft:
-        ase.io.write(draft, frames, format="extxyz")
+        ase.io.write(draft, list(frames), format="extxyz")
 
 
 def to_atoms(structure: Structure) -> ase.Atoms:

@@ -22,7 +22,7 @@ from equipot.md.forces import volumes_of
 from equipot.md.systems import Systems
 from equipot.typing import AnyArray, Array, Float
 
-_MOST = 0.01  # change of the square root of the volume in a step
+_MOST = 0.05  # change of the square root of the volume by the pressure in a step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,8 @@ def _factors(
 
         dλ = D [1/λ + 2 λ (P − P0) / kT] dt + sqrt(2 D) dW,   P = (2 K − tr W) / 3 V
 
-    and λ changes by no more than a hundredth in a step, however far the pressure is from P0.
+    and the first term changes λ by at most a twentieth in a step, however far the pressure is from
+    P0. The noise is left alone: cut, it would make the volumes of small systems too alike.
     """
     thermal = units.kB * systems.temperature
     volumes = volumes_of(cells)
@@ -163,9 +164,10 @@ def _factors(
     rate = ensemble.compressibility / (4.0 * ensemble.pressure_relaxation)
     root = jnp.sqrt(volumes)
     push = rate * (thermal / root + 2.0 * root * excess) * ensemble.timestep
+    push = jnp.clip(push, -_MOST * root, _MOST * root)
     noise = _normals(keys, 2, (), velocities.dtype)
     new = root + push + jnp.sqrt(2.0 * rate * thermal * ensemble.timestep) * noise
-    return jnp.cbrt(jnp.clip(new / root, 1.0 - _MOST, 1.0 + _MOST) ** 2)
+    return jnp.cbrt(jnp.maximum(new / root, 0.5) ** 2)
 
 
 def _normals(keys: Array, purpose: int, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:

@@ -118,9 +118,9 @@ def test_kinetic_energies_have_their_distribution(bath):
 def test_volumes_have_their_distribution(bath, num_tied):
     """V^N exp(−P V/kT) with N the atoms that are free.
 
-    An atom on a spring has as much room whatever the cell is, and counts for nothing. Nothing passes
-    heat between such atoms and the gas: Bussi's bath, which knows only the sum of both, would leave
-    them at temperatures of their own, so that only Langevin's is tried there.
+    An atom on a spring has as much room whatever the cell is, and counts for nothing. Nothing
+    passes heat between such atoms and the gas: Bussi's bath, which knows only the sum of both,
+    would leave them at temperatures of their own, so that only Langevin's is tried there.
     """
     num_free = 16 - num_tied
     pressure = (num_free + 1) * THERMAL / 1000.0

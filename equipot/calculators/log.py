@@ -24,7 +24,8 @@ class Sample:
     Attributes:
       step: Number of the step.
       time: fs.
-      temperature: K, for 3N degrees of freedom minus constraints.
+      temperature: K, for 3N degrees of freedom minus constraints; on the device also minus the
+        total momentum where it is zero and stays so.
       potential: Potential energy, eV.
       kinetic: Kinetic energy, eV.
       total: Their sum, eV.

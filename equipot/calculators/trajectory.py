@@ -29,11 +29,7 @@ def read_atoms(path: str | pathlib.Path, index: int = -1) -> Atoms:
     Raises:
       DataError: If there is no such file or frame, or ASE cannot read it.
     """
-    if pathlib.Path(path).is_dir():
-        raise errors.DataError(f"{path}: expected a file with a structure, found a folder")
-    if not pathlib.Path(path).is_file():
-        raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
-    images = ase_files.read_images(pathlib.Path(path))
+    images = _read_images(pathlib.Path(path))
     try:
         found = images[index]
     except IndexError:
@@ -50,8 +46,15 @@ def read_all(path: str | pathlib.Path) -> list[Atoms]:
     Raises:
       DataError: If there is no such file, or ASE cannot read it.
     """
-    read_atoms(path)
-    return [without_labels(found) for found in ase_files.read_images(pathlib.Path(path))]
+    return [without_labels(found) for found in _read_images(pathlib.Path(path))]
+
+
+def _read_images(path: pathlib.Path) -> list[Atoms]:
+    if path.is_dir():
+        raise errors.DataError(f"{path}: expected a file with a structure, found a folder")
+    if not path.is_file():
+        raise errors.DataError(f"{path}: expected a file with a structure, there is no such file")
+    return ase_files.read_images(path)
 
 
 def without_labels(found: Atoms) -> Atoms:

@@ -37,42 +37,18 @@ def add_parser(commands: Any) -> None:
         help="keyword arguments of the calculator, as in '{method: GFN1-xTB}'",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="new; extended xyz")
-    parser.add_argument(
-        "--molecules",
-        type=int,
-        default=96,
-        metavar="N",
-        help="frames that are molecules, cut out, with one bond stretched; default %(default)s",
-    )
-    parser.add_argument(
-        "--neighbors",
-        type=int,
-        default=4,
-        metavar="N",
-        help="up to so many of the nearest molecules come along; default %(default)s",
-    )
-    parser.add_argument(
-        "--whole",
-        type=int,
-        default=0,
-        metavar="N",
-        help="frames that are whole structures with some bonds stretched; default %(default)s",
-    )
-    parser.add_argument(
-        "--share",
-        type=float,
-        default=0.1,
-        metavar="X",
-        help="part of the molecules of a whole structure that is stretched; default %(default)s",
-    )
-    parser.add_argument(
-        "--longest",
-        type=float,
-        default=2.5,
-        metavar="X",
-        help="up to so many mean bond lengths; default %(default)s",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default %(default)s")
+    for name, default, letter, meaning in (
+        ("molecules", 96, "N", "frames that are molecules, cut out, with one bond stretched"),
+        ("neighbors", 4, "N", "up to so many of the nearest molecules come along"),
+        ("whole", 0, "N", "frames that are whole structures with some bonds stretched"),
+        ("share", 0.1, "X", "part of the molecules of a whole structure that is stretched"),
+        ("longest", 2.5, "X", "up to so many mean bond lengths"),
+        ("seed", 0, "N", "of all choices"),
+    ):
+        help_text = f"{meaning}; default %(default)s"
+        parser.add_argument(
+            f"--{name}", type=type(default), default=default, metavar=letter, help=help_text
+        )
     parser.add_argument(
         "--group-key",
         metavar="KEY",

@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
         " (--frame all), or of one at several temperatures. Velocities in the file are kept;"
         " without any they are drawn at the temperature.",
     )
-    structures.add_start_arguments(parser)
+    structures.add_start_arguments(parser, several=True)
     _add_ensemble(parser)
     _add_course(parser)
     _add_files(parser)
@@ -48,12 +48,11 @@ def _add_ensemble(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--temperature",
-        type=float,
-        nargs="+",
+        type=_temperatures,
         default=[300.0],
         metavar="K",
-        help="K; several run side by side, one for each structure or all of the only one;"
-        " default 300",
+        help="K; several, as in 300,350,400, run side by side: one for each structure, or all of"
+        " the only one; default 300",
     )
     group.add_argument(
         "--thermostat",
@@ -70,6 +69,16 @@ def _add_ensemble(parser: argparse.ArgumentParser) -> None:
     ):
         help_text = f"{meaning}; default %(default)s"
         group.add_argument(f"--{name}", type=float, default=default, metavar=unit, help=help_text)
+
+
+def _temperatures(text: str) -> list[float]:
+    """Numbers with commas between them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected K, or several as in 300,350,400, received '{text}'"
+        ) from None
 
 
 def _add_course(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """``equipot relax``: the nearest minimum of the potential, for atoms and, if asked, the cell."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
@@ -8,6 +10,7 @@ from equipot.cli import outside, structures
 
 if TYPE_CHECKING:
     from equipot.calculators.relaxation import RelaxationConfig, RelaxationReport
+    from equipot.inference.out_of_range import Finding
 
 
 def add_parser(commands: Any) -> None:
@@ -18,7 +21,7 @@ def add_parser(commands: Any) -> None:
         description="Moves atoms, and the cell if asked, to where the forces vanish: of one"
         " structure, or of all structures of a file together (--frame all).",
     )
-    structures.add_start_arguments(parser)
+    structures.add_start_arguments(parser, several=True)
     parser.add_argument(
         "--fmax",
         type=float,
@@ -104,6 +107,7 @@ def _relax_one(options: argparse.Namespace, config: "RelaxationConfig") -> "Rela
 def _relax_all(options: argparse.Namespace, config: "RelaxationConfig") -> "list[RelaxationReport]":
     """Relaxes all structures of a file together, and writes them in its order."""
     from equipot.calculators import trajectory
+    from equipot.inference import out_of_range
     from equipot.md import relaxation
 
     if options.strict:
@@ -111,13 +115,19 @@ def _relax_all(options: argparse.Namespace, config: "RelaxationConfig") -> "list
     stored, bound, head = outside.bind(options)
     atoms = structures.read_starts(options)
     waiting: dict[int, RelaxationReport] = {}
+    watch = out_of_range.Watch()
     with trajectory.frame_writer(config.trajectory, atoms[0], config.overwrite) as write:
         num_written = 0
 
-        def take(index: int, report: "RelaxationReport") -> None:
+        def take(index: int, report: "RelaxationReport", found: "Sequence[Finding]") -> None:
             nonlocal num_written
             waiting[index] = report
             print(f"{index} ({atoms[index].get_chemical_formula()}): {report}")
+            for finding in watch.news(found):
+                print(
+                    f"{outside.PROGRAM}: structure {index}: outside of training: {finding}",
+                    file=sys.stderr,
+                )
             while num_written in waiting:
                 done = waiting[num_written]
                 atoms[num_written].info.update(converged=done.converged, num_steps=done.num_steps)

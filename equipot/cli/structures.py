@@ -44,8 +44,10 @@ def data_options(
     return data_config.DataConfig(train=tuple(paths), group_key=group_key, **given)
 
 
-def add_start_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """Adds the potential, the structure and ``--frame``."""
+def add_start_arguments(
+    parser: argparse.ArgumentParser, *, optional: bool = False, several: bool = False
+) -> None:
+    """Adds the potential, the structure, and ``--frame``; it may be all if ``several`` may run."""
     number = "?" if optional else None
     parser.add_argument("potential", nargs=number, help="a file that ends in .equipot")
     parser.add_argument(
@@ -55,8 +57,9 @@ def add_start_arguments(parser: argparse.ArgumentParser, *, optional: bool = Fal
         "--frame",
         default="-1",
         metavar="WHICH",
-        help="frame of the file: its number (from 0; -1 is the last, the default), KEY=VALUE for"
-        " the first that is marked so, as in temperature=300, or all",
+        help="frame of the file: its number (from 0; -1 is the last, the default), or KEY=VALUE for"
+        " the first that is marked so, as in temperature=300"
+        + (f"; {ALL}: every frame, together" if several else ""),
     )
     add_head_option(parser)
 

@@ -18,11 +18,7 @@ import numpy as np
 from flax import struct
 from jax import lax
 
-from equipot.store import neighbors
 from equipot.typing import AnyArray, Array, Bool, Float, Int
-
-HEADROOM = 1.1
-"""Room for pairs beyond those that there are when a search is planned."""
 
 _BLOCK = 2**18  # distances that are compared at a time
 
@@ -69,30 +65,16 @@ class Pairs:
 
 
 def plan(
-    positions: Sequence[np.ndarray],
-    cells: Sequence[np.ndarray],
-    pbcs: Sequence[np.ndarray],
-    cutoff: float,
-    capacity: int | None = None,
+    cells: Sequence[np.ndarray], pbcs: Sequence[np.ndarray], cutoff: float, capacity: int
 ) -> Plan:
     """Plans searches for some systems, on the host.
 
     Args:
-      positions: Å, of each system, [atoms, 3].
       cells: Lattice vectors in rows, Å, [3, 3]; a skewed one works, a reduced one has fewer images.
       pbcs: Which directions are periodic, [3].
       cutoff: Å, positive.
-      capacity: Number of pairs to make room for; None counts the present ones and adds some.
-
-    Raises:
-      DataError: As ``equipot.store.neighbors`` does.
+      capacity: Number of pairs to make room for.
     """
-    if capacity is None:
-        found = [
-            len(neighbors.placed_list(*system, cutoff).senders)
-            for system in zip(positions, cells, pbcs, strict=True)
-        ]
-        capacity = max(round(HEADROOM * sum(found)), 8)
     reach = np.zeros(3, int)
     for cell, pbc in zip(cells, pbcs, strict=True):
         if pbc.any():

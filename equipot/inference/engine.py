@@ -78,11 +78,8 @@ class Engine:
         potential = source.potential if isinstance(source, artefact.Artefact) else source
         cast = evaluate.cast(potential, dtype or potential.spec.dtype)
         self._bound = Bound(cast, devices.find(device), plus)
-        if strict and self.potential.distance_range is None:
-            raise errors.ConfigError(
-                "strict: expected a potential that states the distances it was trained on, this one"
-                " does not: it was made by an earlier version, or converted; leave strict out"
-            )
+        if strict:
+            out_of_range.check_known(self.potential.distance_range)
         self.strict = strict
         self.outside: tuple[out_of_range.Finding, ...] = ()
         spec = self.potential.spec

@@ -14,7 +14,7 @@ import numpy as np
 from equipot import errors
 from equipot.data.distance_range import DistanceRange, Violation
 from equipot.data.structure import symbol
-from equipot.inference.neighbors import Neighbors
+from equipot.inference.neighbors import NeighborCache, Neighbors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,46 @@ class Watch:
                 errors.OutOfRangeWarning,
                 stacklevel=1,  # the caller is ASE or another program, whose lines would not help
             )
+
+
+def find_anew(
+    span: DistanceRange | None,
+    atomic_numbers: np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray,
+    pbc: np.ndarray,
+    radius: float,
+) -> tuple[Finding, ...]:
+    """Like ``find``, where there is no list of pairs yet; nothing without a range.
+
+    Args:
+      span: The range of the training set; None where it is not known.
+      atomic_numbers: Z of every atom, [nodes].
+      positions: Å, [nodes, 3].
+      cell: Lattice vectors in rows, Å, [3, 3].
+      pbc: Which directions are periodic, [3].
+      radius: Å, the cutoff.
+
+    Raises:
+      DataError: If two atoms lie at the same place.
+    """
+    if span is None:
+        return ()
+    pairs = NeighborCache(radius, 0.0).find(positions, cell, pbc)
+    return find(span, atomic_numbers, pairs, radius)
+
+
+def check_known(span: DistanceRange | None) -> None:
+    """Refuses to be strict about distances that a potential does not state.
+
+    Raises:
+      ConfigError: If it does not.
+    """
+    if span is None:
+        raise errors.ConfigError(
+            "strict: expected a potential that states the distances it was trained on, this one"
+            " does not: it was made by an earlier version, or converted; leave strict out"
+        )
 
 
 def refuse(found: Sequence[Finding]) -> None:

@@ -38,6 +38,7 @@ def before(
         num_searches=np.asarray(0, np.int32),
         needed=np.zeros(2, np.int32),
         overflow=np.asarray(False),
+        is_finite=np.asarray(True),
         num_outside=np.asarray(0, np.int32),
         outside_step=np.asarray(0, np.int64),
         outside_positions=positions,
@@ -93,16 +94,15 @@ def refitted(lists: Lists, capacity: int) -> Lists:
 
 
 def bounds_of(bound: Bound) -> Bounds:
-    """The distances of training by species; nothing is outside where they are not known."""
+    """The distances of training by species, as ``out_of_range.find`` judges by them."""
     table = bound.spec.species_table
-    nearest = np.zeros((len(table), len(table)))
-    farthest = np.full(len(table), np.inf)
+    nearest, farthest = np.zeros((len(table), len(table))), np.zeros(len(table))
     span = bound.potential.distance_range
     for i, a in enumerate(table):
         if span is None or a not in span.elements:
             continue
-        if a in span.longest and a not in span.isolated:
-            farthest[i] = min(span.longest[a] + TOLERANCE, span.radius)
+        longest = span.longest.get(a, np.inf)
+        farthest[i] = np.inf if a in span.isolated else min(longest + TOLERANCE, span.radius)
         for j, b in enumerate(table):
             if b in span.elements:
                 pair = min(a, b), max(a, b)

@@ -82,8 +82,9 @@ class Bounds:
     """Distances of training, for the check of each step.
 
     Attributes:
-      nearest: Of two species, Å; 0 where nothing is to be said.
-      farthest: Of an atom of a species from its nearest atom, Å; infinite likewise.
+      nearest: Of two species, Å.
+      farthest: Of an atom of a species from its nearest atom, Å; infinite for species that may be
+        alone, 0 for those that training lacked, which are always outside.
     """
 
     nearest: Float[AnyArray, "species species"]
@@ -249,10 +250,9 @@ def _is_outside(
     species = jnp.concatenate([systems.species.reshape(-1), jnp.zeros(1, jnp.int32)])
     kinds = species[pairs.senders], species[pairs.receivers]
     close = squares < bounds.nearest[kinds] ** 2
-    kept = jnp.zeros(len(species), bool)
+    kept = jnp.isinf(bounds.farthest)[species]
     for ends, kind in zip((pairs.senders, pairs.receivers), kinds, strict=True):
         kept = kept.at[ends].max(squares <= bounds.farthest[kind] ** 2)
-    kept |= jnp.isinf(bounds.farthest)[species]
     stray = systems.present.reshape(-1) & ~kept[:-1]
     return jnp.any(close) | jnp.any(stray)
 

@@ -59,6 +59,8 @@ class State:
       num_searches: How often these were made.
       needed: The most pairs so far: of the lists, and within the cutoff.
       overflow: Whether there was no room for them: nothing else here then means anything.
+      is_finite: Whether positions, energies and forces are. Atoms that are nowhere have no
+        neighbors, and energies and forces that look right.
       num_outside: Steps outside of the distances of training, since this was set to 0.
       outside_step: The first of them.
       outside_positions: Positions then, Å.
@@ -76,6 +78,7 @@ class State:
     num_searches: Int[AnyArray, ""]
     needed: Int[AnyArray, "2"]
     overflow: Bool[AnyArray, ""]
+    is_finite: Bool[AnyArray, ""]
     num_outside: Int[AnyArray, ""]
     outside_step: Int[AnyArray, ""]
     outside_positions: Float[AnyArray, "systems atoms 3"]
@@ -130,10 +133,8 @@ def make_advance(
 
         def goes_on(carry: tuple[Array, State]) -> Array:
             turn, now = carry
-            fine = jnp.isfinite(now.energies).all() & jnp.isfinite(now.forces).all()
-            fine &= jnp.isfinite(now.positions).all()  # such atoms have no neighbors, but energies
-            stopped = now.overflow | (is_strict & (now.num_outside > 0))
-            return (turn < num_turns) & ~stopped & (fine | (turn == 0))
+            stopped = now.overflow | ~now.is_finite | (is_strict & (now.num_outside > 0))
+            return (turn < num_turns) & ~stopped
 
         def take(carry: tuple[Array, State]) -> tuple[Array, State]:
             turn, now = carry
@@ -165,6 +166,7 @@ def make_advance(
                 num_searches=now.num_searches + anew.astype(jnp.int32),
                 needed=jnp.maximum(now.needed, jnp.stack([lists.pairs.num_pairs, found.num_pairs])),
                 overflow=lists.pairs.overflow | (found.num_pairs > room.capacity),
+                is_finite=_all_finite(positions, found.energies, found.forces),
             )
             return turn + 1, _watched(new, found.is_outside)
 
@@ -185,6 +187,10 @@ def _moved(
     own = jax.random.fold_in(key, now.step)
     new = ensembles.drift(ensemble, systems, motion, now.virials, own)
     return new.positions, new.velocities, new.cells
+
+
+def _all_finite(*arrays: AnyArray) -> Bool[Array, ""]:
+    return jnp.stack([jnp.isfinite(array).all() for array in arrays]).all()
 
 
 def _watched(state: State, is_outside: Array) -> State:

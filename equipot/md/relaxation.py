@@ -17,6 +17,7 @@ from ase import Atoms, units
 
 from equipot import errors
 from equipot.calculators.relaxation import RelaxationConfig, RelaxationReport
+from equipot.inference.out_of_range import Finding, find_anew
 from equipot.md import atoms, beginning, fire, forces, rooms, systems
 from equipot.md.fire import Relaxing, Target
 from equipot.md.simulation import Snapshot
@@ -39,7 +40,7 @@ def relax(
     head: int = 0,
     skin: float = 0.5,
     stored: artefact.Artefact | None = None,
-    on_end: Callable[[int, RelaxationReport], None] | None = None,
+    on_end: Callable[[int, RelaxationReport, Sequence[Finding]], None] | None = None,
 ) -> list[RelaxationReport]:
     """Relaxes all structures, in place, by FIRE as ASE has it.
 
@@ -53,7 +54,8 @@ def relax(
       head: Index of the level of theory.
       skin: Å by which lists of pairs are wider than the cutoff.
       stored: The file of the potential, whose probe is checked first.
-      on_end: Called with the place of a structure and its report when it has ended.
+      on_end: Called when a structure has ended, with its place, its report, and what in it is then
+        outside of the distances of training.
 
     Returns:
       One report for each structure.
@@ -84,9 +86,11 @@ def relax(
     for members in classes.values():
         slots = _Slots(structures, members, bound, config, head, skin)
         for index, report in slots.run():
-            reports[index] = report
+            reports[index], own = report, structures[index]
             if on_end is not None:
-                on_end(index, report)
+                there = own.positions, np.asarray(own.cell), own.pbc
+                span, cutoff = bound.potential.distance_range, bound.spec.cutoff
+                on_end(index, report, find_anew(span, own.numbers, *there, cutoff))
     return [reports[i] for i in range(len(structures))]
 
 

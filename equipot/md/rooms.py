@@ -45,8 +45,8 @@ def plan(
         list_size, size = (_rounded(max(HEADROOM * float(count), float(least))) for count in counts)
     else:
         list_size, size = capacities
-    cells = [start.cell for start in starts]
-    search = device_neighbors.plan(*_placed(starts, cells), cutoff + skin, list_size)
+    cells, pbcs = [start.cell for start in starts], [start.pbc for start in starts]
+    search = device_neighbors.plan(cells, pbcs, cutoff + skin, list_size)
     return Room(cutoff=cutoff, skin=skin, plan=search, capacity=size)
 
 
@@ -71,9 +71,8 @@ def grown(
             np.asarray(needed).tolist(), (before.plan.capacity, before.capacity), strict=True
         )
     )
-    search = device_neighbors.plan(
-        *_placed(starts, list(np.asarray(cells))), before.plan.cutoff, list_size
-    )
+    pbcs = [start.pbc for start in starts]
+    search = device_neighbors.plan(list(np.asarray(cells)), pbcs, before.plan.cutoff, list_size)
     reach = tuple(max(pair) for pair in zip(search.reach, before.plan.reach, strict=True))
     search = dataclasses.replace(search, reach=reach)
     room = dataclasses.replace(before, plan=search, capacity=size)
@@ -83,14 +82,6 @@ def grown(
             "shorter steps, or a potential that knows such structures, may help"
         )
     return room
-
-
-def _placed(
-    starts: Sequence[Start], cells: Sequence[np.ndarray]
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """What a search is planned for, without the positions that only counting needs."""
-    none = [np.zeros((0, 3))] * len(starts)
-    return none, list(cells), [start.pbc for start in starts]
 
 
 def _num_pairs(start: Start, cutoff: float, skin: float) -> np.ndarray:

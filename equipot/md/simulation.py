@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equipot import errors
-from equipot.inference import neighbors, out_of_range
+from equipot.inference import out_of_range
 from equipot.md import beginning, program, rooms, systems
 from equipot.md.ensembles import Ensemble
 from equipot.md.program import First, State
@@ -64,7 +64,6 @@ class Simulation:
         seed: int = 0,
         is_strict: bool = False,
         stored: artefact.Artefact | None = None,
-        num_atoms: int = 0,
         step: int = 0,
         capacities: tuple[int, int] | None = None,
     ) -> None:
@@ -80,7 +79,6 @@ class Simulation:
           seed: Of the random numbers.
           is_strict: Whether to stop at a distance outside of those of training.
           stored: The file of the potential, whose probe is checked in the program first.
-          num_atoms: Atoms that each system has room for.
           step: Number of the step after which the systems are as they are.
           capacities: Room for pairs; None for what the systems need, and some more.
 
@@ -88,11 +86,14 @@ class Simulation:
           UnknownElementError: If the potential does not know an element.
           DataError: If two atoms are at the same place, a cell is singular, or a number is not
             finite.
+          ConfigError: If it is to be strict, and the potential does not state these distances.
         """
+        if is_strict:
+            out_of_range.check_known(bound.potential.distance_range)
         self.starts, self._ensemble, self._bound = tuple(starts), ensemble, bound
-        self._stored, self._is_strict, self._head = stored, is_strict, head
+        self._stored, self._is_strict = stored, is_strict
         least = probe.MAX_ATOMS if stored is not None else 1
-        self._systems = systems.build(starts, bound.spec, head, max(num_atoms, least))
+        self._systems = systems.build(starts, bound.spec, head, least)
         self._bounds = beginning.bounds_of(bound)
         self._freedom = np.asarray(self._systems.freedom)
         least = probe.MAX_EDGES if stored is not None else 1
@@ -133,19 +134,22 @@ class Simulation:
           OutOfRangeError: If it is strict, likewise.
           ArtefactError: If the stored probe is not reproduced.
         """
-        target = int(self._state.step) + num_steps
-        while True:
-            new = self._run(self._state, target - int(self._state.step), self._first)
+        step = int(self._state.step)
+        target = step + num_steps
+        while step < target or self._first:
+            new = self._run(self._state, target - step, self._first)
             if not bool(new.overflow):
-                break
+                self._check(new)
+                # Rounding may put a distance outside on the device that is inside on the host.
+                self._state = self._unseen(new) if self._is_strict else new
+                self._first, step = First.NOTHING, int(new.step)
+                continue
             where = f"step {int(new.step)}"
             self._room = rooms.grown(self._room, self.starts, new.needed, new.cells, where)
             self.num_growths += 1
             with self._entered():
                 lists = beginning.refitted(self._state.lists, self._room.plan.capacity)
                 self._state = dataclasses.replace(self._state, lists=lists)
-        self._check(new)
-        self._state, self._first = new, First.NOTHING
 
     def forget(self) -> None:
         """Has lists and forces made anew before the next step, as a simulation that begins does."""
@@ -168,10 +172,13 @@ class Simulation:
         if not count:
             return 0, 0, ()
         found = self._findings(self._state)
-        with self._entered():
-            none = self._state.num_outside * 0
-            self._state = dataclasses.replace(self._state, num_outside=none)
+        self._state = self._unseen(self._state)
         return count if found else 0, step, found
+
+    def _unseen(self, state: State) -> State:
+        """The state after what was outside of training has been looked at."""
+        with self._entered():
+            return dataclasses.replace(state, num_outside=state.num_outside * 0)
 
     def _run(self, state: State, num_steps: int, first: First) -> State:
         with self._entered():
@@ -223,7 +230,7 @@ class Simulation:
     def _check(self, new: State) -> None:
         """Refuses what is not finite, and what a strict run does not go through."""
         step = int(new.step)
-        if not all(np.isfinite(x).all() for x in (new.energies, new.forces, new.positions)):
+        if not bool(new.is_finite):
             raise errors.NonFiniteError(
                 f"step {step}: positions, energies or forces are not finite; atoms may lie much"
                 " closer together than in the data that the potential was trained on, or the time"
@@ -237,15 +244,13 @@ class Simulation:
 
     def _findings(self, state: State) -> tuple[out_of_range.Finding, ...]:
         """Everything outside of training where that was first seen, of all systems."""
-        span = self._bound.potential.distance_range
+        span, cutoff = self._bound.potential.distance_range, self._room.cutoff
         found: list[out_of_range.Finding] = []
         positions, cells = np.asarray(state.outside_positions), np.asarray(state.outside_cells)
         for start, own, cell in zip(self.starts, positions, cells, strict=True):
-            cutoff = self._room.cutoff
-            search = neighbors.NeighborCache(cutoff, 0.0)
-            pairs = search.find(own[: len(start.numbers)], cell, start.pbc)
-            if span is not None:
-                found += out_of_range.find(span, start.numbers, pairs, cutoff)
+            numbers = start.numbers
+            there = own[: len(numbers)], cell, start.pbc
+            found += out_of_range.find_anew(span, numbers, *there, cutoff)
         return tuple(found)
 
     def _entered(self) -> contextlib.AbstractContextManager[None]:

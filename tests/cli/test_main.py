@@ -146,13 +146,19 @@ def test_md_runs_all_structures_of_a_file_or_one_at_several_temperatures(
     assert "… and so on, 12 structures" in shown
     frames = ase.io.read(tmp_path / "many.extxyz", ":")
     assert [frame.info["system"] for frame in frames] == [*range(12)] * 2
-    replicas = ["md", potential, str(copper), "--temperature", "100", "900"]
+    replicas = ["md", potential, str(copper), "--temperature", "100,900"]
     main.main([*replicas, *short, "--output", str(tmp_path / "replicas"), "--thermostat", "bussi"])
     shown = capsys.readouterr().out
     assert "velocities are drawn at 100 to 900 K" in shown
     lines = (tmp_path / "replicas.csv").read_text().split()
     first = [float(line.split(",")[2]) for line in lines[1:3]]
     assert 0 < first[0] < 300 < first[1]
+
+
+def test_temperatures_that_are_no_numbers_are_named(capsys: pytest.CaptureFixture):
+    with pytest.raises(SystemExit):
+        main.main(["md", "--temperature", "300 K", "my.equipot", "start.xyz"])
+    assert "expected K, or several as in 300,350,400, received '300 K'" in capsys.readouterr().err
 
 
 def test_a_run_begun_with_ase_goes_on_with_ase(
@@ -189,6 +195,16 @@ def test_relax_takes_all_structures_of_a_file(
     for frame, start in zip(frames, starts, strict=True):
         assert (frame.info["num_steps"], frame.info["converged"]) == (4, False)
         assert 0 < np.abs(frame.positions - start.positions).max() < 0.5
+
+
+def test_relaxed_structures_outside_of_training_are_reported(
+    potential: str, squeezed: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    arguments = ["relax", potential, squeezed, "--frame", "all", "--max-steps", "1"]
+    with contextlib.suppress(SystemExit):  # 1: not converged
+        main.main([*arguments, "--output", str(tmp_path / "relaxed.extxyz")])
+    shown = capsys.readouterr().err
+    assert "structure 0: outside of training: atom" in shown and shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -291,7 +307,7 @@ def test_a_strict_simulation_ends_where_it_leaves_training(
             " --ensemble npt take --engine device",
         ),
         (
-            ["md", "POTENTIAL", "STRUCTURES", "--frame", "all", "--temperature", "300", "400"],
+            ["md", "POTENTIAL", "STRUCTURES", "--frame", "all", "--temperature", "300,400"],
             "--temperature: expected one, or one for each of 12 structures, received 2",
         ),
         (["relax", "POTENTIAL", "STRUCTURES", "--frame", "all", "--strict"], "leave out --frame"),

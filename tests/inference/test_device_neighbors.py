@@ -14,7 +14,13 @@ CUTOFF = 2.9
 
 
 def planned(positions, cell, pbc, capacity=None):
-    return device_neighbors.plan([positions], [cell], [pbc], CUTOFF, capacity)
+    if capacity is None:
+        capacity = max(num_pairs(positions, cell, pbc) + 7, 8)
+    return device_neighbors.plan([cell], [pbc], CUTOFF, capacity)
+
+
+def num_pairs(*system):
+    return len(neighbors.placed_list(*system, CUTOFF).senders)
 
 
 def search(plan, positions, cell, pbc, dtype="float64"):
@@ -123,7 +129,8 @@ def test_systems_side_by_side_have_each_its_own_pairs():
     systems = [(SYSTEMS[n][0], SYSTEMS[n][1], periodic(SYSTEMS[n][2])) for n in names]
     positions, cells, pbcs = map(list, zip(*systems, strict=True))
     assert len({tuple(pbc) for pbc in pbcs}) > 2 and len(set(map(len, positions))) > 2
-    plan = device_neighbors.plan(positions, cells, pbcs, CUTOFF)
+    capacity = sum(num_pairs(*system) for system in systems) + 7
+    plan = device_neighbors.plan(cells, pbcs, CUTOFF, capacity)
     found = search_all(plan, positions, cells, pbcs)
     size, count = max(map(len, positions)), int(found.num_pairs)
     assert not found.overflow

@@ -54,7 +54,7 @@ def test_many_share_slots_and_each_leaves_when_it_has_converged(
     many[2:2] = [Atoms("OH2", positions=rng.normal(0, 0.9, (3, 3))) for _ in range(2)]
     ended = []
     config = RelaxationConfig(fmax=0.05, max_steps=300)
-    reports = relaxation.relax(many, bound, config, on_end=lambda i, report: ended.append(i))
+    reports = relaxation.relax(many, bound, config, on_end=lambda i, *_: ended.append(i))
     assert sorted(ended) == list(range(9))
     assert len({report.num_steps for report in reports}) > 3
     for own, report in zip(many, reports, strict=True):

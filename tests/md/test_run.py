@@ -255,6 +255,54 @@ def test_what_is_outside_of_training_is_reported_or_refused(make_crystal, make_p
     assert not seen
 
 
+def test_a_potential_that_states_no_distances_cannot_be_strict(make_crystal, bound):
+    with pytest.raises(errors.ConfigError, match="strict: expected a potential that states the di"):
+        go([make_crystal(cells=2)], bound, settings(), is_strict=True)
+
+
+def test_an_element_that_training_lacked_is_always_outside(make_crystal, make_potential):
+    span = DistanceRange(radius=3.5, shortest={(1, 1): 0.1}, longest={1: 3.4}, isolated={})
+    bound = Bound(dataclasses.replace(make_potential(), distance_range=span))
+    said = []
+    go(
+        [make_crystal(cells=2)],
+        bound,
+        settings(num_steps=5),
+        observe=lambda step, found, count: said.append((step, str(found[0]), count)),
+    )
+    assert [(step, count) for step, _, count in said] == [(0, 1), (1, 5)]
+    assert "is O; training had no O" in said[0][1]
+
+
+@pytest.mark.parametrize(
+    ("isolated", "distance", "expected"),
+    [({}, 3.0, 1), ({}, 9.0, 1), ({1: 1}, 9.0, 0)],
+)
+def test_an_atom_may_be_alone_where_training_had_such(make_potential, isolated, distance, expected):
+    """At 3 Å from the rest the hydrogen is too far for training, at 9 Å it is alone."""
+    span = DistanceRange(
+        radius=3.5,
+        shortest={(1, 1): 0.5, (1, 8): 0.5, (8, 8): 0.5},
+        longest={1: 1.5, 8: 1.5},
+        isolated=isolated,
+    )
+    bound = Bound(dataclasses.replace(make_potential(), distance_range=span))
+    atoms, seen = Atoms("O2H", positions=[[0, 0, 0], [0, 0, 1.2], [distance, 0, 0]]), []
+    config = settings(num_steps=1, temperature=0.0)
+    go([atoms], bound, config, observe=lambda step, found, count: seen.append(len(found)))
+    assert seen[0] == expected
+
+
+def test_a_strict_run_goes_on_where_the_host_finds_nothing(
+    make_crystal, make_potential, monkeypatch
+):
+    """Rounding may put a distance on the other side of its bound."""
+    monkeypatch.setattr(simulation.out_of_range, "find_anew", lambda *_: ())
+    bound = Bound(within(make_potential(), 3.0))
+    (report,) = go([make_crystal(cells=2)], bound, settings(num_steps=10), is_strict=True)
+    assert [sample.step for sample in report.samples] == [0, 5, 10]
+
+
 def test_what_is_not_finite_stops_with_the_step(make_crystal, bound):
     """Atoms that are nowhere have no neighbors: their energies alone would look right."""
     atoms = make_crystal(cells=2)

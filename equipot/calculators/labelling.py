@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import ase
@@ -85,17 +85,12 @@ def _class(name: str) -> Callable[..., Any]:
         ) from error
 
 
-def label(
-    frames: Sequence[ase.Atoms],
-    make: Callable[[], Any],
-    on_progress: Callable[[int], None] | None = None,
-) -> Labelled:
+def label(frames: Iterable[ase.Atoms], make: Callable[[], Any]) -> Labelled:
     """Labels structures, each with a calculator of its own, and drops those that fail.
 
     Args:
       frames: The structures, which stay as they are.
       make: Makes a calculator.
-      on_progress: Called with the number of structures done after each.
     """
     made: list[ase.Atoms] = []
     places: list[int] = []
@@ -114,8 +109,6 @@ def label(
                 places.append(place)
             else:
                 dropped["not finite"] += 1
-        if on_progress is not None:
-            on_progress(place + 1)
     return Labelled(frames=made, places=places, dropped=dict(dropped))
 
 

@@ -74,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
     """Makes frames, labels and writes them, and prints what became of them."""
     from pathlib import Path
 
+    from rich import progress
+
     from equipot.calculators import labelling
     from equipot.data import paths, readers, stretching, writers
 
@@ -106,7 +108,8 @@ def run(options: argparse.Namespace) -> None:
     marks: dict[str, Any] = {options.group_key: _MARK} if options.group_key else {}
     if options.weight is not None:
         marks["weight"] = options.weight
-    done = labelling.label([_atoms(one, marks) for one in made], make)
+    frames = progress.track([_atoms(one, marks) for one in made], description="labels")
+    done = labelling.label(frames, make)
     for reason, count in done.dropped.items():
         print(f"dropped {count}: {reason}")
     if not done.frames:

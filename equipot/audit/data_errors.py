@@ -5,9 +5,7 @@ import dataclasses
 from equipot.audit.audited import Audited
 from equipot.audit.samples import Samples
 from equipot.audit.verdict import Verdict, shown
-from equipot.data.structure import Structure
 from equipot.inference import out_of_range
-from equipot.inference.neighbors import NeighborCache
 from equipot.potential import evaluate
 from equipot.quantities import every
 from equipot.training import reports
@@ -41,7 +39,12 @@ def _outside(audited: Audited, samples: Samples) -> Verdict:
     span, name = audited.distance_range, "outside of training"
     if span is None:
         return shown(name, "The potential does not state the distances that it was trained on.")
-    found = [_findings(audited, structure) for structure in samples.data]
+    found = [
+        out_of_range.find_anew(
+            span, own.atomic_numbers, own.positions, own.cell, own.pbc, audited.cutoff
+        )
+        for own in samples.data
+    ]
     watch = out_of_range.Watch()
     told = [str(finding) for own in found for finding in watch.news(own)]
     count = sum(bool(own) for own in found)
@@ -51,12 +54,3 @@ def _outside(audited: Audited, samples: Samples) -> Verdict:
     )
     share = 100.0 * count / len(found)
     return shown(name, sentence, value=share, unit="% of frames", detail="\n".join(told[:12]))
-
-
-def _findings(audited: Audited, structure: Structure) -> tuple[out_of_range.Finding, ...]:
-    span = audited.distance_range
-    if span is None:
-        return ()
-    cache = NeighborCache(audited.cutoff, 0.0, ())
-    [pairs] = cache.find_all(structure.positions, structure.cell, structure.pbc)
-    return out_of_range.find(span, structure.atomic_numbers, pairs, audited.cutoff)

@@ -2,12 +2,14 @@
 
 import dataclasses
 import importlib
+import pathlib
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import ase
+import ase.io
 import numpy as np
 from ase.calculators import calculator as ase_calculators
 from ase.calculators.calculator import BaseCalculator
@@ -26,6 +28,8 @@ _FAILURES = (  # how calculators say that a calculation did not converge or brok
 )
 _SAME_ENERGY = 2e-3  # eV per atom between two runs of one method; two methods differ by eV
 _SAME_FORCES = 0.02  # eV/Å
+_LABELS = "energy", "forces", "stress"
+_WRITTEN = 1e-7  # Å, above what is lost in a file
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,30 +89,43 @@ def _class(name: str) -> Callable[..., Any]:
         ) from error
 
 
-def label(frames: Iterable[ase.Atoms], make: Callable[[], Any]) -> Labelled:
+def label(
+    frames: Iterable[ase.Atoms], make: Callable[[], Any], parts: pathlib.Path | None = None
+) -> Labelled:
     """Labels structures, each with a calculator of its own, and drops those that fail.
 
     Args:
       frames: The structures, which stay as they are.
       make: Makes a calculator.
+      parts: A folder that gets each frame as it is labelled, and from which those of an interrupted
+        call are taken.
+
+    Raises:
+      DataError: If the folder holds frames of other structures, or cannot be written.
     """
     made: list[ase.Atoms] = []
     places: list[int] = []
     dropped: Counter[str] = Counter()
     for place, frame in enumerate(frames):
+        part = parts / f"{place:06d}.extxyz" if parts is not None else None
         atoms = frame.copy()
-        atoms.calc = make()
-        try:
-            results = _results(atoms, atoms.calc)
-        except _FAILURES as error:
-            dropped[errors.brief(error)] += 1
+        if part is not None and part.exists():
+            results = _stored(part, atoms)
         else:
-            if all(np.isfinite(value).all() for value in results.values()):
-                atoms.calc = SinglePointCalculator(atoms, **results)
-                made.append(atoms)
-                places.append(place)
-            else:
+            atoms.calc = make()
+            try:
+                results = _results(atoms, atoms.calc)
+            except _FAILURES as error:
+                dropped[errors.brief(error)] += 1
+                continue
+            if not all(np.isfinite(value).all() for value in results.values()):
                 dropped["not finite"] += 1
+                continue
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        if part is not None and not part.exists():
+            writers.write_frames(part, [atoms])
+        made.append(atoms)
+        places.append(place)
     return Labelled(frames=made, places=places, dropped=dict(dropped))
 
 
@@ -151,6 +168,24 @@ def check_method(structures: Sequence[Structure], make: Callable[[], Any]) -> st
         f"The calculator gives the labels of {item.where}, to {1e3 * energy:.2g} meV/atom and"
         f" {1e3 * forces:.2g} meV/Å"
     )
+
+
+def _stored(part: pathlib.Path, atoms: ase.Atoms) -> dict[str, Any]:
+    """Labels of an earlier call.
+
+    Raises:
+      DataError: If they are of another structure.
+    """
+    found = ase.io.read(part, format="extxyz")
+    assert isinstance(found, ase.Atoms)  # one frame
+    is_same = len(found) == len(atoms) and (found.numbers == atoms.numbers).all()
+    if not is_same or np.abs(found.positions - atoms.positions).max() > _WRITTEN:
+        raise errors.DataError(
+            f"{part}: expected the frame that these settings make, found another: it was made by"
+            " other settings or of other data; remove its folder"
+        )
+    assert found.calc is not None
+    return {name: found.calc.results[name] for name in _LABELS if name in found.calc.results}
 
 
 def _results(atoms: ase.Atoms, calculator: BaseCalculator) -> dict[str, Any]:

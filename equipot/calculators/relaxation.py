@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,7 +61,8 @@ class RelaxationReport:
       converged: Whether ``fmax`` was reached.
       num_steps: Steps taken.
       energy_before: eV.
-      energy_after: eV.
+      energy_after: eV; not a number if energy or forces were none, and the structure was left as it
+        was.
       largest_force: Length of the largest force on an atom at the end, eV/Å.
       volume_before: Å³; 0 unless periodic in all directions.
       volume_after: Å³; likewise.
@@ -76,6 +78,11 @@ class RelaxationReport:
 
     def __str__(self) -> str:
         """One line for people."""
+        if math.isnan(self.energy_after):
+            return (
+                f"NOT relaxed, left as it was: at step {self.num_steps} energies or forces are not"
+                " finite; atoms may lie much closer together than in the potential's training data"
+            )
         state = "converged" if self.converged else "NOT converged"
         line = (
             f"{state} after {self.num_steps} steps: energy {self.energy_before:.6f} →"

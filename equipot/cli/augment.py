@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from equipot.data.stretching import Stretched
 
 _MARK = "stretched"
+_PARTS = ".parts"  # what is labelled already, until all are
 
 
 def add_parser(commands: Any) -> None:
@@ -72,6 +73,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Makes frames, labels and writes them, and prints what became of them."""
+    import shutil
     from pathlib import Path
 
     from rich import progress
@@ -109,12 +111,16 @@ def run(options: argparse.Namespace) -> None:
     if options.weight is not None:
         marks["weight"] = options.weight
     frames = progress.track([_atoms(one, marks) for one in made], description="labels")
-    done = labelling.label(frames, make)
+    parts = Path(options.output + _PARTS)
+    if parts.exists():
+        print(f"goes on with the labels in {parts}")
+    done = labelling.label(frames, make, parts)
     for reason, count in done.dropped.items():
         print(f"dropped {count}: {reason}")
     if not done.frames:
         raise errors.DataError("the calculator fails at every frame; nothing was written")
     writers.write_frames(options.output, done.frames)
+    shutil.rmtree(parts)
     bonds = sum(len(made[place].bonds) for place in done.places)
     print(f"{len(done.frames)} frames with {bonds} stretched bonds: {options.output}")
 

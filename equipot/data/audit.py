@@ -81,6 +81,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
         f"duplicates: none across splits, {duplicates} within the training split",
         *contradictions,
         *trained_labels.left_out(dataset, loss_terms),
+        *trained_labels.not_judged(dataset, loss_terms),
         *_lone_atom_lines(dataset),
         *dataset.found,
         f"fingerprint {dataset.fingerprint[:16]}",

@@ -102,7 +102,7 @@ def stretch(structures: Sequence[Structure], plan: Plan) -> list[Stretched]:
     rng = np.random.default_rng(plan.seed)
     usable = [_unlabelled(s) for s in structures if len(s.atomic_numbers) > 1]
     every = [(item, _bonds(item)) for item in usable]
-    found = [(item, bonds) for item, bonds in every if _sides(bonds)]
+    found = [(item, bonds) for item, bonds in every if _has_sides(bonds)]
     if not found:
         raise errors.DataError(
             f"expected structures with bonds that are in no ring, found none in {len(structures)}"
@@ -190,26 +190,37 @@ def _bonds(item: Structure) -> _Bonds:
     return _Bonds(first=first, second=second, vectors=vectors[each], molecule=molecule)
 
 
+def _has_sides(bonds: _Bonds) -> bool:
+    """Whether a bond has two sides, as each in a molecule without rings."""
+    atoms = np.bincount(bonds.molecule)
+    held = np.bincount(bonds.molecule[bonds.first], minlength=len(atoms))
+    return bool(((held > 0) & (held == atoms - 1)).any()) or bool(_sides(bonds))
+
+
 def _sides(bonds: _Bonds) -> dict[int, np.ndarray]:
     """The atoms that move with the second atom of each bond that has two sides.
 
     Vectors are turned where the first side is the smaller one, so that the smaller moves.
     """
     found: dict[int, np.ndarray] = {}
-    count = len(bonds.molecule)
-    for bond, (i, j) in enumerate(zip(bonds.first.tolist(), bonds.second.tolist(), strict=True)):
-        rest = np.arange(len(bonds.first)) != bond
-        pairs = bonds.first[rest], bonds.second[rest]
-        graph = coo_array((np.ones(rest.sum()), pairs), shape=(count, count))
-        part = connected_components(graph, directed=False)[1]
-        if part[i] == part[j]:
-            continue
-        sizes = int((part == part[i]).sum()), int((part == part[j]).sum())
-        if sizes[0] < sizes[1]:
-            bonds.first[bond], bonds.second[bond] = j, i
-            bonds.vectors[bond] *= -1.0
-        found[bond] = np.flatnonzero(part == part[bonds.second[bond]])
-    return found
+    owners = bonds.molecule[bonds.first]
+    for owner in np.unique(owners).tolist():
+        atoms, own = np.flatnonzero(bonds.molecule == owner), np.flatnonzero(owners == owner)
+        first, second = (np.searchsorted(atoms, end[own]) for end in (bonds.first, bonds.second))
+        for place, bond in enumerate(own.tolist()):
+            rest = np.arange(len(own)) != place
+            pairs = first[rest], second[rest]
+            graph = coo_array((np.ones(len(own) - 1), pairs), shape=(len(atoms), len(atoms)))
+            part = connected_components(graph, directed=False)[1]
+            i, j = part[first[place]], part[second[place]]
+            if i == j:
+                continue
+            if (part == i).sum() < (part == j).sum():
+                i, j = j, i
+                bonds.first[bond], bonds.second[bond] = bonds.second[bond], bonds.first[bond]
+                bonds.vectors[bond] *= -1.0
+            found[bond] = atoms[part == j]
+    return dict(sorted(found.items()))
 
 
 def _cut(

@@ -10,6 +10,8 @@ from equipot.quantities import DERIVED
 def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> None:
     """Stops where the loss weighs a quantity without labels.
 
+    Of stress it is enough that training has it: molecules may validate what crystals teach, too.
+
     Args:
       dataset: All splits.
       loss_terms: Weight in the loss of each quantity, by name.
@@ -24,13 +26,31 @@ def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Non
             raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(known)}")
         for name in ("train", "valid"):
             part = dataset.splits[name]
-            if weight and all(s.label(term) is None for s in part):
+            if not weight or (term, name) == ("stress", "valid"):
+                continue
+            if all(s.label(term) is None for s in part):
                 key = f"{term}_key" if term in DERIVED else f"quantities.{term}.key"
                 raise errors.DataError(
                     f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
                     f"the {name} split has a label for it ({'; '.join(dataset.found)}). Set "
                     f"{_setting(term)}=0, or name the label with data.{key}"
                 )
+
+
+def not_judged(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> list[str]:
+    """A sentence where stresses are trained on and no validation frame has one.
+
+    Args:
+      dataset: All splits.
+      loss_terms: Weight in the loss of each quantity, by name.
+    """
+    valid = dataset.splits["valid"]
+    if not loss_terms.get("stress", 0.0) or any(s.label("stress") is not None for s in valid):
+        return []
+    return [
+        "stress: trained on, but no validation frame has a label: it has no part in which step is"
+        " the best"
+    ]
 
 
 def left_out(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> list[str]:

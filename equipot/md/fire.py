@@ -184,8 +184,8 @@ def make_relax(evaluate: forces.Evaluate, room: Room, target: Target) -> Callabl
 
 def has_ended(target: Target, state: Relaxing) -> Bool[Array, " systems"]:
     """Which systems have converged, were given up, or are not finite."""
-    largest = jnp.asarray(state.largest)
-    return ~(largest >= target.fmax) | (state.num_steps >= target.max_steps)
+    moves = (jnp.asarray(state.largest) >= target.fmax) & jnp.isfinite(state.energies)
+    return ~moves | (state.num_steps >= target.max_steps)
 
 
 def generalized_forces(

@@ -58,12 +58,13 @@ def relax(
         outside of the distances of training.
 
     Returns:
-      One report for each structure.
+      One report for each structure. One whose energy or forces become infinite or no numbers stays
+      as it was, and its report has no energy.
 
     Raises:
       ConfigError: If the optimizer is another, a cell is to relax that is not periodic in all
         directions, or a constraint cannot be kept.
-      NonFiniteError: Naming the structure and its step.
+      NonFiniteError: If no room for pairs suffices.
       UnknownElementError: If the potential does not know an element.
       ArtefactError: If the stored probe is not reproduced.
     """
@@ -197,15 +198,20 @@ class _Slots:
     def _report(self, slot: int, state: Relaxing, snapshot: Any) -> RelaxationReport:
         index, num_steps = self._owners[slot], int(np.asarray(state.num_steps)[slot])
         own = self._structures[index]
+        before, volume = self._before[index]
         if not np.isfinite(snapshot.energies[slot]) or not np.isfinite(snapshot.forces[slot]).all():
-            raise errors.NonFiniteError(
-                f"structure {index}, step {num_steps}: energies or forces are not finite; atoms may"
-                " lie much closer together than in the potential's training data"
+            return RelaxationReport(  # the structure stays as it was, and the others go on
+                converged=False,
+                num_steps=num_steps,
+                energy_before=before,
+                energy_after=math.nan,
+                largest_force=math.nan,
+                volume_before=volume,
+                volume_after=volume,
             )
         atoms.update(own, snapshot, slot)
         held = atoms.fixed_atoms(own)
         lengths = np.linalg.norm(snapshot.forces[slot, : len(own)], axis=1)[~held]
-        before, volume = self._before[index]
         return RelaxationReport(
             converged=float(np.asarray(state.largest)[slot]) < self._target.fmax,
             num_steps=num_steps,

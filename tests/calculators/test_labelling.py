@@ -45,6 +45,32 @@ def copper(**changes):
     return Structure(**{**fields, **changes})
 
 
+def test_labels_of_an_interrupted_call_are_kept(tmp_path):
+    frames = [ase.build.bulk("Cu", cubic=True) for _ in range(3)]
+    for i, frame in enumerate(frames):
+        frame.rattle(0.1, seed=i)
+    whole = labelling.label(frames, EMT)
+    calls = []
+
+    def tired():
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return EMT()
+
+    with pytest.raises(KeyboardInterrupt):
+        labelling.label(frames, tired, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    again = labelling.label(frames, tired, tmp_path)
+    assert len(calls) == 4 and again.places == [0, 1, 2]
+    for one, other in zip(whole.frames, again.frames, strict=True):
+        for name in ("energy", "forces", "stress"):
+            kept, found = (frame.calc.results[name] for frame in (one, other))
+            np.testing.assert_allclose(found, kept, atol=1e-8)
+    with pytest.raises(errors.DataError, match=r"000000\.extxyz: expected the frame that these"):
+        labelling.label(frames[::-1], EMT, tmp_path)
+
+
 def test_labels_are_those_of_the_calculator_and_stress_needs_three_periods():
     make = labelling.find_calculator("emt", {})
     frames = [ase.build.bulk("Cu", cubic=True), ase.build.molecule("CO")]

@@ -53,22 +53,39 @@ def test_two_compositions_have_rank_two(read, labelled_water):
     assert "composition matrix: rank 2 of 2 elements" in report.lines
 
 
-@pytest.mark.parametrize("split", ["train", "valid"])
-def test_a_term_of_the_loss_without_labels_stops(write, labelled_water, split):
+def without(write, labelled_water, split, label):
+    """Files of which one split lacks a label, as a dataset."""
     files = {"train": labelled_water(4), "valid": labelled_water(2, 10)}
     for name, frames in files.items():
         for atoms in frames:
-            if name != split:
-                atoms.calc.results["stress"] = np.zeros(6)
-    paths = {name: write(f"{name}.traj", frames) for name, frames in files.items()}
-    made = dataset.read_dataset(DataConfig(**paths, test_fraction=0.0))
+            atoms.calc.results["stress"] = np.zeros(6)
+            if name == split:
+                del atoms.calc.results[label]
+    paths = {name: write(f"{name}.extxyz", frames) for name, frames in files.items()}
+    return dataset.read_dataset(DataConfig(**paths, test_fraction=0.0))
+
+
+@pytest.mark.parametrize(
+    ("split", "label"), [("train", "stress"), ("train", "forces"), ("valid", "forces")]
+)
+def test_a_term_of_the_loss_without_labels_stops(write, labelled_water, split, label):
+    made = without(write, labelled_water, split, label)
     message = (
-        f"the loss weighs stress by 0.1, but none of the .* frames of the {split} split has a "
-        f"label for it .*no stress.* Set loss.stress=0, or name the label with data.stress_key"
+        f"the loss weighs {label} by 0.5, but none of the .* frames of the {split} split has a "
+        f"label for it .*no {label}.* Set loss.{label}=0, or name the label with data.{label}_key"
     )
+    weights = {"energy": 1.0, "forces": 0.5, "stress": 0.5}
     with pytest.raises(errors.DataError, match=message):
-        audit.audit(made, {"energy": 1.0, "forces": 1.0, "stress": 0.1})
-    audit.audit(made, ENERGY_AND_FORCES)
+        audit.audit(made, weights)
+    audit.audit(made, {**weights, label: 0.0})
+
+
+def test_stresses_may_be_trained_on_without_any_to_validate_on(write, labelled_water):
+    """Crystals with stress are trained on together with molecules, and molecules judge."""
+    made = without(write, labelled_water, "valid", "stress")
+    lines = audit.audit(made, {"energy": 1.0, "forces": 1.0, "stress": 0.1}).lines
+    assert sum("stress: trained on, but no validation frame has a label" in s for s in lines) == 1
+    assert not any("stress: trained on" in s for s in audit.audit(made, ENERGY_AND_FORCES).lines)
 
 
 def test_an_unknown_term_of_the_loss_is_refused(read, labelled_water):

@@ -1,5 +1,7 @@
 """Relaxations on the device: those of ASE, many at a time, cells too."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -64,6 +66,26 @@ def test_many_share_slots_and_each_leaves_when_it_has_converged(
         assert report.energy_after <= report.energy_before + 1e-9
         assert report.converged == (np.linalg.norm(own.get_forces(), axis=1).max() < 0.05)
     assert sum(report.converged for report in reports) >= 7
+
+
+def test_one_that_is_not_finite_stays_as_it_was_and_the_others_go_on(
+    make_crystal, make_potential, monkeypatch
+):
+    """Of a potential that gives no number for oxygen."""
+    monkeypatch.setattr(relaxation, "MOST_ATOMS", 16)  # two slots
+    sound = make_potential()
+    shift = np.array([0.0, np.nan])
+    broken = dataclasses.replace(sound, params={**sound.params, "shift": shift})
+    many = crystals(make_crystal, 3)
+    for own in (many[0], many[2]):
+        own.numbers[:] = 1
+    before = many[1].positions.copy()
+    reports = relaxation.relax(many, Bound(broken), RelaxationConfig(fmax=1e-9, max_steps=10))
+    assert [report.num_steps for report in reports] == [10, 0, 10]
+    assert "NOT relaxed, left as it was: at step 0 energies or forces are not" in str(reports[1])
+    assert not reports[1].converged and many[1].calc is None
+    np.testing.assert_array_equal(many[1].positions, before)
+    assert np.isfinite([reports[0].energy_after, reports[2].energy_after]).all()
 
 
 def test_what_cannot_be_relaxed_here_is_refused(make_crystal, bound):

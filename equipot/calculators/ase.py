@@ -97,6 +97,9 @@ class EquipotCalculator(Calculator):
         )
         named = results.names(self.potential.spec.quantities).values()
         self.implemented_properties = [*type(self).implemented_properties, *named]  # type: ignore[misc]
+        origin = "in memory" if isinstance(potential, Potential) else str(potential)
+        given = {"potential": origin, "dtype": self.potential.spec.dtype, "head": head}
+        self._given = {name: value for name, value in given.items() if value is not None}
         self._watch = out_of_range.Watch()
         self._lock = threading.RLock()
 
@@ -107,6 +110,14 @@ class EquipotCalculator(Calculator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
+
+    def todict(self, skip_default: bool = True) -> dict[str, Any]:
+        """What ASE writes into databases and trajectories: the potential, its precision and head.
+
+        Args:
+          skip_default: Has no meaning here; ASE gives it.
+        """
+        return dict(self._given)
 
     @property
     def potential(self) -> Potential:

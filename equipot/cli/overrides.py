@@ -91,6 +91,11 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     try:
         overrides = overrides_parser.OverridesParser.create().parse_overrides(words)
     except OverrideParseException as error:
+        if "=" not in error.override and Path(error.override).exists():
+            raise errors.ConfigError(
+                f"{error.override}: expected key=value, received a file. To train on it:"
+                f" equipot-train data.train={error.override}"
+            ) from None
         raise errors.ConfigError(
             f"{error.override}: cannot be read as key=value; quote it for the shell, as in"
             " 'data.train=\"my file.xyz\"'"

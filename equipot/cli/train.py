@@ -32,9 +32,12 @@ def _compose_and_train(arguments: list[str]) -> None:
 
     from equipot.cli import job, overrides, sweeps, yaml_errors
 
-    command_line = overrides.parse(arguments)
-    overrides.check(command_line)
-    sys.argv = [sys.argv[0], *command_line.for_hydra()]
+    if {"--shell-completion", "-sc"} & {*arguments}:
+        command_line = overrides.CommandLine((), (), ())  # what follows are no settings
+    else:
+        command_line = overrides.parse(arguments)
+        overrides.check(command_line)
+        sys.argv = [sys.argv[0], *command_line.for_hydra()]
     folder = str(config_files.shipped_folder().resolve())
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # makes Hydra raise, not print tracebacks
     with sweeps.reported(), yaml_errors.explained(command_line.own_files):

@@ -92,7 +92,7 @@ def _listed(name: str, num: int, own_files: Sequence[str]) -> dict[str, list[int
             if type(number) is not int or not 0 <= number < num:
                 raise errors.DataError(
                     f"{name}: '{part}' has {str(number)[:80]}; expected frame numbers from 0 to"
-                    f" {num - 1}, since the training files hold {num} frames"
+                    f" {num - 1}, since the training files hold {num} frame{'s' * (num != 1)}"
                 )
             if number in places:
                 raise errors.DataError(
@@ -121,7 +121,7 @@ def plan_counts(
     train = num - valid - test if config.num_train is None else config.num_train
     if train < 1 or train + valid + test > num:
         raise errors.DataError(
-            f"the training files hold {num} frames, which is too few for {max(train, 1)} to train, "
+            f"the training files hold {num} frame{'s' * (num != 1)}, too few for {max(train, 1)} to train, "
             f"{valid} to validate and {test} to test; change data.num_train, data.num_valid, "
             f"data.num_test or the fractions, or give data.valid and data.test"
         )

@@ -3,6 +3,7 @@ import multiprocessing
 import pickle
 from concurrent import futures
 
+import ase.db
 import jax
 import numpy as np
 import pytest
@@ -249,6 +250,21 @@ def test_threads_that_share_a_calculator_each_get_their_own_numbers(saved):
     for i, (energy, shape, again) in zip(asked, found, strict=True):
         assert [energy, again] == pytest.approx([expected[i]] * 2, abs=1e-4)
         assert shape == (len(structures[i]), 3)
+
+
+def test_a_database_of_ase_says_which_potential_it_was(
+    tmp_path, make_potential, make_crystal, saved
+):
+    atoms = make_crystal()
+    atoms.calc = EquipotCalculator(make_potential())
+    energy = atoms.get_potential_energy()
+    with ase.db.connect(tmp_path / "rows.json") as rows:
+        rows.write(atoms)
+    (row,) = ase.db.connect(tmp_path / "rows.json").select()
+    assert row.calculator_parameters == {"potential": "in memory", "dtype": "float64"}
+    assert row.energy == pytest.approx(energy)
+    of_file = EquipotCalculator(saved, dtype="float64").todict()
+    assert of_file == {"potential": str(saved), "dtype": "float64"}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@ import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import hydra
 import pytest
@@ -46,6 +48,29 @@ def test_a_misspelt_key_of_the_model_behind_a_plus_is_refused_before_data_are_re
 def test_a_missing_file_is_one_sentence(tmp_path: pathlib.Path):
     done = run_train(tmp_path, "data.train=not_there.xyz", code=2)
     assert done.stderr.startswith("equipot-train: not_there.xyz: no such file or folder")
+
+
+def test_a_file_without_its_key_is_answered_with_what_to_type(tmp_path: pathlib.Path):
+    (tmp_path / "my.xyz").touch()
+    said = refused(tmp_path, "my.xyz")
+    assert "To train on it: equipot-train data.train=my.xyz" in said
+
+
+def test_the_shell_completes_keys_and_options(tmp_path: pathlib.Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = [str(pathlib.Path(sys.executable).with_name("equipot-train")), "-sc"]
+    script = subprocess.check_output([*command, "install=bash"], text=True)
+    assert "complete -o nospace -o default -F hydra_bash_completion equipot-train" in script
+    for typed, offered in (
+        ("model=n", {"model=nequip"}),
+        ("trainer.num_st", {"trainer.num_steps="}),
+    ):
+        line = f"equipot-train {typed}"
+        monkeypatch.setenv("COMP_LINE", line)
+        monkeypatch.setenv("COMP_POINT", str(len(line)))
+        monkeypatch.setenv("COMP_CWORD", "1")
+        found = subprocess.check_output([*command, "query=bash"], text=True)
+        assert set(found.split()) == offered
 
 
 def test_a_users_own_experiment_is_composed(tmp_path: pathlib.Path):

@@ -90,7 +90,7 @@ def test_a_positive_fraction_gives_at_least_one_frame():
 
 
 def test_a_pool_that_is_too_small_is_refused():
-    message = "hold 2 frames, which is too few for 1 to train, 1 to validate and 1 to test"
+    message = "hold 2 frames, too few for 1 to train, 1 to validate and 1 to test"
     with pytest.raises(errors.DataError, match=message):
         _split(_pool([1], [1]))
     with pytest.raises(errors.DataError, match="too few for 19 to train, 2 to validate and 2 to"):

@@ -11,19 +11,21 @@ def add_parser(commands: Any) -> None:
         "info", help="what a potential is", description="Shows what a saved potential is."
     )
     parser.add_argument("potential", help="a file that ends in .equipot")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--all", action="store_true", help="print everything that is known")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Prints the model, its elements with their reference energies, and its training."""
+    from equipot.cli import summary
     from equipot.potential import artefact
 
     facts = describe(artefact.read(options.potential))
     if options.json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_lines(facts)))
+        print("\n".join(_lines(facts) if options.all else summary.lines(facts)))
 
 
 def describe(found: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The loop: ``fit`` reads as the table of contents of a training run."""
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -209,12 +210,17 @@ def _finish(
 ) -> None:
     """Saves the best potential, measures it on all splits, and writes tables and pictures.
 
+    The potential is there before it is measured, and then states its errors.
+
     The first parameters are measured too, where there are any that somebody gave.
     """
     artefact.save(place.artefact, best)
     evaluated = _evaluate(best, run.parts.graphs, dataset, run.batch_size)
     known = run.parts.quantities
     table = {name: reports.split_errors(*own, known) for name, own in evaluated.items()}
+    stated = {name: errors_.summary(known) for name, errors_ in table.items()}
+    provenance = {**best.provenance, "errors": stated}
+    artefact.save(place.artefact, dataclasses.replace(best, provenance=provenance))
     plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL, known)
     text = reports.error_table(table, known)
     before = _errors_before(run, first, dataset)

@@ -67,6 +67,22 @@ class SplitErrors:
             result["groups"] = {k: group.to_json() for k, group in self.groups.items()}
         return result
 
+    def summary(self, quantities: Mapping[str, Quantity]) -> dict[str, Any]:
+        """RMSE and MAE of each quantity with labels, in the unit of tables, which stands beside.
+
+        Args:
+          quantities: What was compared, by name.
+        """
+        return {
+            name: {
+                "rmse": quantities[name].factor * own.rmse,
+                "mae": quantities[name].factor * own.mae,
+                "unit": quantities[name].shown,
+            }
+            for name, own in self.quantities.items()
+            if own is not None
+        }
+
 
 def split_errors(
     structures: Sequence[Structure],

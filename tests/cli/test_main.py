@@ -17,7 +17,7 @@ from equipot.potential.wall import Wall
 
 
 def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.CaptureFixture):
-    main.main(["info", potential])
+    main.main(["info", potential, "--all"])
     shown = capsys.readouterr().out
     assert "name: mace" in shown
     assert "Cu: " in shown
@@ -27,9 +27,35 @@ def test_info_tells_model_elements_and_training(potential: str, capsys: pytest.C
     )
 
 
+def test_info_is_a_dozen_lines_with_the_errors_of_the_run(
+    potential: str, capsys: pytest.CaptureFixture
+):
+    main.main(["info", potential])
+    lines = capsys.readouterr().out.splitlines()
+    assert 10 <= len(lines) <= 16
+    found = dict(re.split("  +", line, maxsplit=1) for line in lines if "errors" not in line)
+    assert found["model"].startswith("mace, layers 1, channels 4")
+    assert found["elements"] == "1: Cu"
+    assert re.fullmatch(r"Cu-Cu 2\.\d\d Å in training", found["shortest distances"])
+    assert found["made by"].startswith("step ") and "equipot 0." in found["made by"]
+    errors = [re.split("  +", line)[1] for line in lines if line.startswith("errors (RMSE)")]
+    assert [error.split(":")[0] for error in errors] == ["train", "valid", "test"]
+    metrics = json.loads((pathlib.Path(potential).parent / "metrics.json").read_text())
+    forces = 1e3 * metrics["valid"]["forces"]["rmse"]
+    assert f"forces {forces:.4g} meV/Å" in errors[1]
+
+
+def test_info_of_many_elements_stays_short(make_potential, tmp_path, capsys: pytest.CaptureFixture):
+    many = make_potential(species_table=tuple(range(1, 31)))
+    main.main(["info", str(artefact.save(tmp_path / "many.equipot", many))])
+    shown = capsys.readouterr().out
+    assert "elements            30: H He Li" in shown and len(shown.splitlines()) < 13
+    assert "reference energies" not in shown and "not stated" in shown
+
+
 def test_info_lists_quantities(polar_potential, tmp_path, capsys: pytest.CaptureFixture):
     path = artefact.save(tmp_path / "polar.equipot", polar_potential)
-    main.main(["info", str(path)])
+    main.main(["info", str(path), "--all"])
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("quantities:")
     assert lines[start + 1 : start + 6] == [

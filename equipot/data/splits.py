@@ -123,7 +123,8 @@ def plan_counts(
         raise errors.DataError(
             f"the training files hold {num} frame{'s' * (num != 1)}, too few for"
             f" {max(train, 1)} to train, {valid} to validate and {test} to test; change"
-            f" data.num_train, data.num_valid, data.num_test or the fractions, or give data.valid and data.test"
+            " data.num_train, data.num_valid, data.num_test or the fractions, or give data.valid"
+            " and data.test"
         )
     return Counts(train=train, valid=valid, test=test)
 

@@ -8,6 +8,7 @@ import equipot
 from equipot.cli import (
     audit,
     augment,
+    compare,
     console,
     convert,
     download,
@@ -23,6 +24,7 @@ PROGRAM = "equipot"
 EPILOG = """\
 examples:
   equipot info water.equipot
+  equipot compare runs/water runs/second
   equipot evaluate water.equipot test.extxyz --output predictions.extxyz
   equipot audit water.equipot --data test.extxyz
   equipot md water.equipot start.xyz --temperature 300 --time 10
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (
         info,
+        compare,
         evaluate,
         audit,
         md,

@@ -1,8 +1,8 @@
-"""A sweep whose members may fail: the others run, and the final message says which failed and why.
+"""A sweep: at its end members are compared, and those that failed are listed with their reasons.
 
 A failing member raises an exception, which Hydra records as a failed job; launchers continue with
 the next one, and search sweepers count it as a failed trial. Launchers may run members in other
-processes, so each failure is added to a file whose name the first process puts in the environment.
+processes, so how each ended is added to a file that the first process names in the environment.
 """
 
 import contextlib
@@ -10,18 +10,20 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from equipot import errors
-from equipot.cli import console
+from equipot import errors, files
+from equipot.cli import compare, console
 
-_RECORD = "EQUIPOT_SWEEP_FAILURES"
+_RECORD = "EQUIPOT_SWEEP_MEMBERS"
+TABLE, PICTURE = "comparison.txt", "comparison.png"
+"""Beside the folders of the members."""
 
 
 @contextlib.contextmanager
 def member(folder: str) -> Iterator[None]:
-    """Reports at once that a member of a sweep failed, and records it for the end.
+    """Reports at once that a member of a sweep failed, and records how it ended.
 
     A run that was asked to stop stops the sweep.
 
@@ -35,16 +37,20 @@ def member(folder: str) -> Iterator[None]:
         raise SystemExit(console.INTERRUPTED) from None
     except errors.EquipotError as error:
         print(f"{console.TRAIN}: {folder}: {error}", file=sys.stderr)
-        if _RECORD in os.environ:
-            line = json.dumps([folder, str(error)]) + "\n"
-            with open(os.environ[_RECORD], "a", encoding="utf-8") as file:
-                file.write(line)  # in one write, as it is short: members may fail at the same time
+        _record(folder, str(error))
         raise
+    _record(folder, "")
+
+
+def _record(folder: str, failure: str) -> None:
+    if _RECORD in os.environ:
+        with open(os.environ[_RECORD], "a", encoding="utf-8") as file:
+            file.write(json.dumps([folder, failure]) + "\n")  # one write: members may end together
 
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Ends a sweep with an error that lists the failed members, if there are any.
+    """Compares the members of a sweep, and ends with an error that lists those that failed.
 
     Raises:
       SystemExit: With the exit code of wrong input.
@@ -52,18 +58,21 @@ def reported() -> Iterator[None]:
     handle, name = tempfile.mkstemp(prefix="equipot-sweep-", suffix=".jsonl")
     os.close(handle)
     os.environ[_RECORD] = name
-    failed: list[tuple[str, str]] = []
+    members: dict[str, str] = {}
     try:
         yield
     except errors.EquipotError:
-        failed = _failures(name)
-        if not failed:
+        members = _members(name)
+        if not any(members.values()):
             raise
     else:
-        failed = _failures(name)
+        members = _members(name)
     finally:
         del os.environ[_RECORD]
         Path(name).unlink(missing_ok=True)
+    if len(members) > 1:
+        _compare(members)
+    failed = [(folder, why) for folder, why in members.items() if why]
     if failed:
         noun = "member" if len(failed) == 1 else "members"
         print(f"{console.TRAIN}: {len(failed)} {noun} of the sweep failed:", file=sys.stderr)
@@ -86,6 +95,21 @@ def settings(keys: Sequence[str], values: Sequence[str]) -> list[str]:
     return []
 
 
-def _failures(name: str) -> list[tuple[str, str]]:
-    lines = Path(name).read_text(encoding="utf-8").splitlines()
-    return [(folder, why) for folder, why in map(json.loads, lines)]
+def _members(name: str) -> dict[str, str]:
+    """Folders, each with why it failed, or with an empty text."""
+    return dict(map(json.loads, Path(name).read_text(encoding="utf-8").splitlines()))
+
+
+def _compare(members: Mapping[str, str]) -> None:
+    """Prints a table of the members, and writes it and a picture beside their folders."""
+    from equipot.training import comparison
+
+    runs = [comparison.read(Path(folder), errors.brief(why)) for folder, why in members.items()]
+    names = compare.short_names([run.path for run in runs])
+    place = Path(os.path.commonpath([run.path.parent for run in runs]))
+    text = comparison.table(runs, names)
+    print(f"{len(runs)} members, the best first (RMSE):\n{text}")
+    files.write(place / TABLE, text + "\n")
+    if any(run.validations for run in runs):
+        comparison.save_picture(place / PICTURE, runs, names)
+    print(f"table and picture: {place}")

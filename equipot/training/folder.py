@@ -314,7 +314,7 @@ def _listing(path: Path) -> list[Path]:
 
 
 def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
-    old, new = _flat(read_config(folder)), _flat(configuration.to_mapping(config))
+    old, new = flat(read_config(folder)), flat(configuration.to_mapping(config))
     # A key that the version which began the run did not know acted as its default does.
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
     old = {**known, **old}
@@ -383,12 +383,12 @@ def _check_yaml(text: str) -> None:
 def _defaults(config: TrainConfig) -> dict[str, Any]:
     """Every setting as it is without being given; files and model are those of the run."""
     data = DataConfig(train=config.data.train)
-    return _flat(configuration.to_mapping(TrainConfig(data=data, model=config.model)))
+    return flat(configuration.to_mapping(TrainConfig(data=data, model=config.model)))
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """``{"loss.energy": 1.0, …}``."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
-    branches = (_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in tree.items())
+    branches = (flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in tree.items())
     return {key: value for branch in branches for key, value in branch.items()}

@@ -64,7 +64,8 @@ def save_plots(
 Pairs = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
 
-def _panels(count: int) -> tuple["Figure", Sequence["Axes"]]:
+def panels(count: int) -> tuple["Figure", Sequence["Axes"]]:
+    """A figure of so many panels side by side."""
     # Figure without pyplot: no display is looked for and no global state is left behind.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -75,7 +76,7 @@ def _panels(count: int) -> tuple["Figure", Sequence["Axes"]]:
 
 
 def _parity(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
-    figure, axes = _panels(len(pairs))
+    figure, axes = panels(len(pairs))
     for axis, (name, splits) in zip(axes, pairs.items(), strict=False):
         everything = np.concatenate([np.concatenate(pair) for pair in splits.values()])
         ends = [everything.min(), everything.max()]
@@ -93,7 +94,7 @@ def _parity(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
 
 
 def _distribution(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
-    figure, axes = _panels(len(pairs))
+    figure, axes = panels(len(pairs))
     for axis, (name, splits) in zip(axes, pairs.items(), strict=False):
         quantity = quantities[name]
         differences = {
@@ -118,7 +119,7 @@ def _learning_curve(metrics: Path, quantities: Mapping[str, Quantity]) -> "Figur
     lines, _ = run_log.read_lines(metrics)
     drawn = [q for name, q in quantities.items() if name != "stress"]
     curves = [("loss", 1.0, ""), *((f"{q.name}_rmse", q.factor, q.shown) for q in drawn)]
-    figure, axes = _panels(len(curves))
+    figure, axes = panels(len(curves))
     for axis, (name, factor, unit) in zip(axes, curves, strict=True):
         for key, style in ((name, "-"), (f"valid_{name}", "o-")):
             points = [(x["step"], factor * x[key]) for x in lines if x.get(key)]

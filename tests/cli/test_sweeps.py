@@ -17,6 +17,11 @@ def test_one_failed_member_does_not_end_a_sweep(tmp_path: pathlib.Path, copper: 
     assert "optimizer.learning_rate=-1: optimizer.learning_rate: " in end[1]
     assert "optimizer.learning_rate=-2: optimizer.learning_rate: " in end[2]
     assert "Traceback" not in done.stderr
+    table = (runs / "comparison.txt").read_text()
+    assert table in done.stdout and (runs / "comparison.png").is_file()
+    first, second = table.splitlines()[2:4]
+    assert first.split()[:2] == ["1", "optimizer.learning_rate=0.001"] and "finished" in first
+    assert "failed: optimizer.learning_rate: expected a positive number" in second
 
 
 def test_a_search_goes_on_after_failed_trials_unless_told_otherwise():

@@ -38,6 +38,7 @@ _CAPTION = (
     "Of each start the nearest pair at its end, as a share of the shortest distance that training"
     f" had of the pair; below the dashed line, at {SHARE}, is a hole."
 )
+_BOND = 0.7  # covalent lengths; the shortest bonds are those of V2 and Cr2, 0.58 and 0.60
 _NEVER_BONDED = 1.3  # covalent lengths from which the shortest distance shows that no bond is meant
 
 
@@ -159,15 +160,20 @@ def nearest(audited: Audited, structure: Structure) -> tuple[float, str]:
       structure: The atoms.
     """
     found = distances.shortest_of_pairs(structure, distances.nearest(structure, audited.cutoff))
-    shares = {
-        pair: length / samples_.shortest(audited.distance_range, *pair)
-        for pair, length in found.items()
-    }
+    shares = {pair: length / _shortest(audited, *pair) for pair, length in found.items()}
     if not shares:
         return np.inf, "no pair within the cutoff"
     pair = min(shares, key=lambda own: shares[own])
     names = "–".join(symbol(z) for z in pair)
     return shares[pair], f"{names} at {found[pair]:.2f} Å"
+
+
+def _shortest(audited: Audited, first: int, second: int) -> float:
+    """Of training; where that is not known, what no bond undercuts by a fifth."""
+    span = audited.distance_range
+    if span is not None and (min(first, second), max(first, second)) in span.shortest:
+        return samples_.shortest(span, first, second)
+    return _BOND * float(elements.COVALENT_RADII[first] + elements.COVALENT_RADII[second])
 
 
 def _course(

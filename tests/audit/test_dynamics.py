@@ -62,6 +62,21 @@ def test_atoms_at_random_are_not_judged_where_they_may_form_bonds_that_training_
     assert starts._never_bonded(dataclasses.replace(audited, distance_range=None)) == ""
 
 
+def test_where_distances_are_not_stated_no_real_bond_is_a_hole():
+    unknown = dataclasses.replace(subjects.right(), distance_range=None)
+    bonds = {(23, 23): 1.77, (24, 24): 1.68, (42, 42): 1.94, (7, 7): 1.10, (1, 1): 0.74}
+    for (first, second), length in bonds.items():
+        pair = Structure(
+            positions=np.array([[0.0, 0.0, 0.0], [length, 0.0, 0.0]]),
+            atomic_numbers=np.array([first, second]),
+            cell=np.zeros((3, 3)),
+            pbc=np.zeros(3, bool),
+        )
+        assert starts.nearest(unknown, pair)[0] > starts.SHARE
+        nearer = dataclasses.replace(pair, positions=0.6 * pair.positions)
+        assert starts.nearest(unknown, nearer)[0] < starts.SHARE or (first, second) == (1, 1)
+
+
 def water(count=4):
     one = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
     grid = 3.1 * np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), -1).reshape(-1, 3)

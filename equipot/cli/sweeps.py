@@ -71,7 +71,10 @@ def reported() -> Iterator[None]:
         del os.environ[_RECORD]
         Path(name).unlink(missing_ok=True)
     if len(members) > 1:
-        _compare(members)
+        try:
+            _compare(members)
+        except errors.EquipotError as error:  # a damaged file, a full disk: the runs are there
+            print(f"{console.TRAIN}: the members are not compared: {error}", file=sys.stderr)
     failed = [(folder, why) for folder, why in members.items() if why]
     if failed:
         noun = "member" if len(failed) == 1 else "members"

@@ -48,3 +48,23 @@ def test_a_run_that_was_asked_to_stop_stops_the_sweep():
     with pytest.raises(SystemExit) as ended, sweeps.reported(), sweeps.member("seed=0"):
         raise errors.StoppedError("stopped by SIGTERM")
     assert ended.value.code == 130
+
+
+def test_a_member_that_cannot_be_read_does_not_hide_why_others_failed(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one" / "metrics.json").write_text("{")
+    with pytest.raises(SystemExit) as ended, sweeps.reported():
+        with sweeps.member(str(tmp_path / "one")):
+            pass
+        try:
+            with sweeps.member(str(tmp_path / "two")):
+                raise errors.DataError("no labels")
+        except errors.DataError:
+            pass
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "the members are not compared: " in said and "metrics.json" in said
+    assert "1 member of the sweep failed:" in said and said.rstrip().endswith("two: no labels")

@@ -73,8 +73,14 @@ def _errors(found: Mapping[str, Any]) -> Iterable[str]:
     """One line for each split."""
     for split in _in_order(found, ("train", "valid", "test")):
         names = _in_order(found[split], ("energy", "forces", "stress"))
-        values = (f"{n} {found[split][n]['rmse']:.4g} {found[split][n]['unit']}" for n in names)
+        values = (_error(name, found[split][name]) for name in names)
         yield f"{split}: {', '.join(values)}"
+
+
+def _error(name: str, found: Mapping[str, Any]) -> str:
+    if found["rmse"] is None:
+        return f"{name} not finite"
+    return f"{name} {found['rmse']:.4g} {found['unit']}"
 
 
 def _in_order(table: Mapping[str, Any], first: Sequence[str]) -> list[str]:

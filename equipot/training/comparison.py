@@ -1,6 +1,7 @@
 """Runs side by side: how their settings differ, and which errors they end with."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,6 +229,7 @@ def _order(run: Run) -> tuple[bool, float, str]:
     """By the validation error of the forces, or else of what there is; failed runs last."""
     found = (run.rmse("valid", name) for name in ("forces", "energy"))
     error = next((value for value in found if value is not None), float("inf"))
+    error = float("inf") if math.isnan(error) else error
     return bool(run.failure), error, str(run.path)
 
 

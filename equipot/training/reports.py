@@ -70,13 +70,15 @@ class SplitErrors:
     def summary(self, quantities: Mapping[str, Quantity]) -> dict[str, Any]:
         """RMSE and MAE of each quantity with labels, in the unit of tables, which stands beside.
 
+        Null where a prediction was not finite.
+
         Args:
           quantities: What was compared, by name.
         """
         return {
             name: {
-                "rmse": quantities[name].factor * own.rmse,
-                "mae": quantities[name].factor * own.mae,
+                "rmse": quantities[name].factor * own.rmse if np.isfinite(own.rmse) else None,
+                "mae": quantities[name].factor * own.mae if np.isfinite(own.mae) else None,
                 "unit": quantities[name].shown,
             }
             for name, own in self.quantities.items()

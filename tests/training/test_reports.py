@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from equipot import quantities
+from equipot.cli import summary
 from equipot.potential.evaluate import HostPrediction
 from equipot.quantities import Label, QuantityConfig
 from equipot.training import reports
@@ -125,3 +126,14 @@ def test_every_quantity_of_atoms_is_told_apart_by_element(lennard_jones):
     assert found.to_json()["spin"]["elements"]["Kr"]["rmse"] == 0.5
     assert found.to_json()["elements"].keys() == {"Ar", "Kr"}
     assert "spin on Kr" in reports.error_table({"test": found}, known)
+
+
+def test_a_summary_of_what_is_not_finite_is_null_and_fits_into_a_file():
+    errors = {"energy": reports.Errors(0.001, 0.002, 0.1), "forces": reports.Errors(*3 * [np.inf])}
+    found = reports.SplitErrors(quantities={**errors, "stress": None}).summary(reports.DERIVED)
+    assert found == {
+        "energy": {"rmse": 2.0, "mae": 1.0, "unit": "meV/atom"},
+        "forces": {"rmse": None, "mae": None, "unit": "meV/Å"},
+    }
+    shown = list(summary._errors({"test": found}))
+    assert shown == ["test: energy 2 meV/atom, forces not finite"]

@@ -73,6 +73,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Makes frames, labels and writes them, and prints what became of them."""
+    import hashlib
     import shutil
     from pathlib import Path
 
@@ -111,7 +112,8 @@ def run(options: argparse.Namespace) -> None:
     if options.weight is not None:
         marks["weight"] = options.weight
     frames = progress.track([_atoms(one, marks) for one in made], description="labels")
-    parts = Path(options.output + _PARTS)
+    method = f"{options.calculator} {options.calculator_args}".encode()  # labels of two never mix
+    parts = Path(f"{options.output}.{hashlib.sha256(method).hexdigest()[:8]}{_PARTS}")
     if parts.exists():
         print(f"goes on with the labels in {parts}")
     done = labelling.label(frames, make, parts)

@@ -60,6 +60,10 @@ class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 
 
+class TimeUpError(StoppedError):
+    """The time that training was given in one go is up; the same command goes on."""
+
+
 def brief(error: BaseException | str) -> str:
     """The words of another library on one line, which may quote whole files, cut in the middle."""
     text = " ".join(str(error).split())

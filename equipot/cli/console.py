@@ -17,6 +17,7 @@ from equipot.data import paths
 TRAIN = "equipot-train"
 WRONG_INPUT = 2
 INTERRUPTED = 130
+TIME_IS_UP = 75  # what sysexits.h calls a failure for now: try again
 
 # Parameters of glibc's mallopt, from its malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -26,8 +27,8 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 def clean_errors(program: str) -> Iterator[None]:
     """Turns an ``EquipotError`` into one sentence on stderr, without a traceback.
 
-    A file that the system refuses is handled in the same way. The exit code is 2, or 130 for a run
-    that was asked to stop.
+    A file that the system refuses is handled in the same way. The exit code is 2, 130 for a run
+    that was asked to stop, or 75 for one whose time is up.
     """
     try:
         yield
@@ -42,11 +43,17 @@ def clean_errors(program: str) -> Iterator[None]:
         raise SystemExit(WRONG_INPUT) from None
     except errors.EquipotError as error:
         print(f"{program}: {error}", file=sys.stderr)
-        stopped = isinstance(error, errors.StoppedError)
-        raise SystemExit(INTERRUPTED if stopped else WRONG_INPUT) from None
+        raise SystemExit(exit_code(error)) from None
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def exit_code(error: errors.EquipotError) -> int:
+    """The code with which a command ends because of an error."""
+    if isinstance(error, errors.TimeUpError):
+        return TIME_IS_UP
+    return INTERRUPTED if isinstance(error, errors.StoppedError) else WRONG_INPUT
 
 
 def prepare_process() -> None:

@@ -34,7 +34,7 @@ def member(folder: str) -> Iterator[None]:
         yield
     except errors.StoppedError as error:
         print(f"{console.TRAIN}: {folder}: {error}", file=sys.stderr)
-        raise SystemExit(console.INTERRUPTED) from None
+        raise SystemExit(console.exit_code(error)) from None
     except errors.EquipotError as error:
         print(f"{console.TRAIN}: {folder}: {error}", file=sys.stderr)
         _record(folder, str(error))

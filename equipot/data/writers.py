@@ -83,6 +83,30 @@ def to_atoms(structure: Structure) -> ase.Atoms:
     )
 
 
+def labelled(structure: Structure, quantities: Mapping[str, Quantity] = DERIVED) -> ase.Atoms:
+    """The same structure for ASE, with its labels where a reader finds them.
+
+    Args:
+      structure: With or without labels.
+      quantities: What it may be labelled with, by name.
+    """
+    atoms, results = to_atoms(structure), {}
+    for name, quantity in quantities.items():
+        label = structure.label(name)
+        if label is None:
+            continue
+        value = _written(label.value, quantity)
+        if name in DERIVED:
+            results[name] = value
+        else:
+            _put(atoms, name, value, quantity)
+    atoms.calc = SinglePointCalculator(atoms, **results)
+    atoms.info["source"] = structure.source
+    if structure.charge:
+        atoms.info["charge"] = structure.charge
+    return atoms
+
+
 def _atoms(
     structure: Structure, prediction: Predicted, quantities: Mapping[str, Quantity]
 ) -> ase.Atoms:

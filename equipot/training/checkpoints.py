@@ -100,6 +100,11 @@ class Checkpoints:
             self._quiet.leave()
 
     @property
+    def is_first(self) -> bool:
+        """Whether this process writes what lies beside checkpoints."""
+        return self._process.is_first
+
+    @property
     def steps(self) -> tuple[int, ...]:
         """The steps of all complete checkpoints, ascending."""
         return tuple(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
@@ -178,6 +183,27 @@ class Checkpoints:
         if self._process.is_first:
             self._finish_deleting(step)
         return restored, progress
+
+    def set_aside(self, step: int) -> None:
+        """Moves a checkpoint whose parameters turned out to be bad, so that none begins with it.
+
+        It is kept beside the folder of checkpoints.
+
+        Args:
+          step: Its step, which is on the disk.
+
+        Raises:
+          CheckpointError: If it cannot be moved.
+        """
+        if not self._process.is_first:
+            return
+        target = self.folder.parent / f"bad_checkpoint_{step}"
+        try:
+            shutil.rmtree(target, ignore_errors=True)
+            (self.folder / str(step)).rename(target)
+            self._checkpointer.reload()
+        except _FAILURES as failure:
+            raise self._cannot_write(failure) from failure
 
     def load_ema(self, step: int, like: TrainState) -> PyTree:
         """Reads the averaged parameters of one checkpoint, such as the best, into NumPy arrays.

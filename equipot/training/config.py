@@ -239,6 +239,9 @@ class TrainerConfig:
         to the end, default null.
       num_devices: Devices to spread each step over; null for all there are, default null.
       log_every: Steps between lines of metrics.jsonl and metrics.csv, default 50.
+      max_minutes: Time after which the command writes a checkpoint and ends with exit code 75, for
+        the next one to go on; in a job of SLURM also before the job's time is up; null for no
+        limit, default null.
     """
 
     num_steps: int | None = None
@@ -252,13 +255,16 @@ class TrainerConfig:
     early_stopping_patience: int | None = None
     num_devices: int | None = None
     log_every: int = 50
+    max_minutes: float | None = None
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            expected = "more than 0" if field.name == "minutes" else "at least 1"
+            expected = "more than 0" if "minutes" in field.name else "at least 1"
             _check(value is None or value > 0, f"trainer.{field.name}", expected, value)
-        _check(self.minutes != math.inf, "trainer.minutes", "a finite number", self.minutes)
+        for key in ("minutes", "max_minutes"):
+            value = getattr(self, key)
+            _check(value != math.inf, f"trainer.{key}", "a finite number", value)
         for key in ("num_steps", "num_epochs"):
             if self.minutes is not None and getattr(self, key) is not None:
                 raise errors.ConfigError(
@@ -295,6 +301,8 @@ class TrainConfig:
         null.
       init_elements: Which elements the potential knows that training starts from ``init_from``: all
         that it knew and those of the data, or those of the data alone, default all.
+      resume: Whether an existing run goes on only with the same settings, or also with changed ones
+        that make it longer, shorter or differently fast: same or changed, default same.
       data: Where the structures come from.
       model: Name of the architecture and its own keys.
       potential: What every model shares: precision, reference energies, scale.
@@ -309,6 +317,7 @@ class TrainConfig:
     run_dir: str | None = None
     init_from: str | None = None
     init_elements: Literal["all", "data"] = "all"
+    resume: Literal["same", "changed"] = "same"
     data: data_config.DataConfig
     model: Mapping[str, Any]
     potential: potential_config.PotentialConfig = dataclasses.field(

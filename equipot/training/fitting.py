@@ -23,6 +23,7 @@ from equipot.process import ALONE, Process
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
     centering,
+    changes,
     checkpoints,
     earlier,
     folder,
@@ -33,6 +34,7 @@ from equipot.training import (
     sharding,
     state,
     stopping,
+    time_limit,
     trainer,
 )
 from equipot.training import length as lengths
@@ -60,13 +62,15 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
       NonFiniteError: If the loss or its gradient is not finite.
       StoppedError: After SIGINT, SIGTERM, SIGHUP or SIGUSR1; while steps are taken, when a
         checkpoint has been written.
+      TimeUpError: At the limit of time, when a checkpoint has been written.
     """
     began = time.monotonic()
     registry.config_from_mapping(config.model)  # a wrong setting is said first
     config = earlier.as_begun(config)
     model = registry.config_from_mapping(config.model)
     place = folder.find_folder(config)
-    if place.is_finished:
+    changed = folder.changed(place, config)
+    if place.is_finished and not changed:
         if process.is_first:
             print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
@@ -77,22 +81,26 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         dataset = datasets.read_dataset(config.data)
         config = preparation.with_stress(config, dataset, earlier.open_stress(place))
         report = audit.audit(dataset, config.loss.terms)
-        length = lengths.begun(config, place, dataset, mesh.size)
+        other_minutes = any(change.key == "trainer.minutes" for change in changed)
+        length = lengths.begun(config, place, dataset, mesh.size, other_minutes)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))
-        if process.is_first and lengths.is_open(config.trainer) and not place.length.exists():
+        is_new = other_minutes or not place.length.exists()
+        if process.is_first and lengths.is_open(config.trainer) and is_new:
             lengths.write(place, length)
 
         stop = stop or stack.enter_context(stopping.Stop(process=process))
         first = None if config.init_from is None else jax.device_get(parts.params)
         run = _begin(config, parts, mesh, place, process, stack, began, report.lines)
+        if changed:
+            _accept(run, changed, place, process)
         run.save()  # before anything is compiled, if it is a new run
         if config.trainer.minutes is not None:
             _take_time(run, config.trainer.minutes, place, process)
         if config.init_from is not None:
             run.look_at_start()
         run.log.start_bar(run.num_steps, run.progress.step)
-        _train(run, stop)
+        _train(run, stop, time_limit.TimeLimit.of(config.trainer, began))
         run.log.stop_bar()
         best = _best(run, dataset)
         if process.is_first:
@@ -135,21 +143,47 @@ def _begin(
     return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
 
 
-def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:
-    """Steps until the end, validating and saving on the way."""
+def _accept(
+    run: trainer.Trainer,
+    changed: Sequence[changes.Change],
+    place: folder.RunFolder,
+    process: Process,
+) -> None:
+    """Goes on with changed settings, and says so."""
+    if process.is_first:
+        folder.accept(place, run.config, changed, run.progress.step)
+    listed = "".join(f"\n  {change}" for change in changed)
+    run.log.say(f"From step {run.progress.step} on, settings of this run have changed:{listed}")
+
+
+def _train(run: trainer.Trainer, stop: stopping.Stop, limit: time_limit.TimeLimit) -> None:
+    """Steps until the end, validating and saving on the way.
+
+    Raises:
+      StoppedError: After a signal.
+      TimeUpError: At the limit of time, if steps are left.
+    """
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         while run.goes_on:
             run.take_step(*next(stream))
             run.look_around()
+            limit.note_step()
             if stop.received:
                 stop.saves()
-                run.save()
-                run.saved.wait()
-                raise errors.StoppedError(
-                    f"stopped by {stop.received} after step {run.progress.step} of {run.num_steps};"
-                    f" a checkpoint is in {run.saved.folder}. The same command goes on from there"
-                )
+                raise errors.StoppedError(_stopped(run, stop.received))
+            if limit.is_reached and run.goes_on:
+                raise errors.TimeUpError(_stopped(run, limit.what))
         run.saved.wait()
+
+
+def _stopped(run: trainer.Trainer, by: str) -> str:
+    """Writes a checkpoint, and says where."""
+    run.save()
+    run.saved.wait()
+    return (
+        f"stopped by {by} after step {run.progress.step} of {run.num_steps}; a checkpoint is in"
+        f" {run.saved.folder}. The same command goes on from there"
+    )
 
 
 def _take_time(
@@ -162,7 +196,7 @@ def _take_time(
     """
     found = run.parts.length
     if found.num_steps is None:
-        if run.progress.step:
+        if run.progress.step and run.config.resume != "changed":
             raise errors.CheckpointError(
                 f"{place.length}: expected the number of steps of a run that has begun, found none;"
                 " restore it, or take another name or run_dir"
@@ -170,12 +204,13 @@ def _take_time(
         with contextlib.closing(_stream(run)) as stream:
             pace = run.time_steps((batch for *_, batch in stream), _TIMING * 60 * minutes)
         found = lengths.fill(found, run.config.trainer, pace, 60 * minutes - run.seconds)
+        found = dataclasses.replace(found, num_steps=run.progress.step + (found.num_steps or 0))
         if process.is_first:
             lengths.write(place, found)
         run.log.say(
             f"Timed: {1e3 * pace.step:.3g} ms a step, {pace.validation:.2g} s a validation;"
-            f" {found.num_steps} steps, a validation every {found.valid_every}, fit into what is"
-            f" left of {minutes:g} minutes. Measuring all splits at the end comes on top"
+            f" {found.num_steps} steps in all, a validation every {found.valid_every}, fit into"
+            f" {minutes:g} minutes. Measuring all splits at the end comes on top"
         )
     run.last_for(*lengths.agreed(found))
 

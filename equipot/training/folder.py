@@ -3,6 +3,7 @@
 config.yaml     the resolved configuration
 versions.json   of Python, the packages and the devices
 dataset.json    fingerprint of the data and what was computed from them
+changes.json    settings that changed while the run went on, with the steps done by then
 checkpoints/    the latest and the best
 metrics.jsonl, metrics.csv, train.log
 metrics.json    the final errors; there only when the run is finished
@@ -17,7 +18,7 @@ import importlib.metadata
 import json
 import platform
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,6 +30,7 @@ from equipot import errors, files
 from equipot.data.config import DataConfig
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED
+from equipot.training import changes
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -42,8 +44,6 @@ _PACKAGES = (
     "ase",
     "vesin",
 )
-# What may change between the parts of a run: where it lies and who is told.
-_FREE_KEYS = ("run_dir", "logger")
 _LARGEST = 2**20  # bytes of any of the files that are read
 _DEEPEST = 20  # levels of a configuration
 # What PyYAML raises, for syntax and for values that are none of their type.
@@ -86,6 +86,11 @@ class RunFolder:
         return self.path / "length.json"
 
     @property
+    def changes(self) -> Path:
+        """Settings that changed while the run went on."""
+        return self.path / "changes.json"
+
+    @property
     def checkpoints(self) -> Path:
         """The checkpoints."""
         return self.path / "checkpoints"
@@ -121,11 +126,12 @@ def find_folder(config: TrainConfig) -> RunFolder:
 
     Raises:
       CheckpointError: If the folder belongs to something else, or to a run with another
-        configuration; the message names the key that differs.
+        configuration with which it cannot go on, or was not asked to; the message names what
+        differs.
     """
     folder = RunFolder(Path(config.folder), config.name)
     if folder.config.exists():
-        _check_agreement(folder, config)
+        changes.check(changed(folder, config), config.resume, folder.path)
         return folder
     # What is hidden or a log may be there before: a launcher writes them first.
     strangers = [p.name for p in _listing(folder.path) if p.suffix != ".log" and p.name[0] != "."]
@@ -169,8 +175,7 @@ def occupied(
             ) from failure
         # The configuration comes first: without it nobody would know the folder again.
         if not folder.config.exists():
-            mapping = configuration.to_mapping(config)
-            write_text(folder.config, yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True))
+            _write_config(folder, config)
         if folder.dataset.exists():
             _check_facts(folder, facts)
         else:
@@ -313,17 +318,49 @@ def _listing(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.exists() else []
 
 
-def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
+def changed(folder: RunFolder, config: TrainConfig) -> list[changes.Change]:
+    """The settings that differ from those of the run in the folder; none where there is no run.
+
+    Raises:
+      CheckpointError: If those cannot be read.
+    """
+    if not folder.config.exists():
+        return []
     old, new = flat(read_config(folder)), flat(configuration.to_mapping(config))
     # A key that the version which began the run did not know acted as its default does.
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
-    old = {**known, **old}
-    for key in sorted(old.keys() | new.keys()):
-        if key.split(".")[0] not in _FREE_KEYS and old.get(key) != new.get(key):
-            raise errors.CheckpointError(
-                f"{folder.path}: holds a run with {key}={old.get(key)}, now it is {new.get(key)};"
-                " take another name or run_dir, or remove the folder"
-            )
+    return changes.between({**known, **old}, new)
+
+
+def accept(
+    folder: RunFolder, config: TrainConfig, found: Sequence[changes.Change], step: int
+) -> None:
+    """Keeps changed settings as those of the run, which is not finished any more.
+
+    Args:
+      folder: Occupied by this process.
+      config: With the changed settings.
+      found: What changed.
+      step: Steps done by now.
+
+    Raises:
+      CheckpointError: If the record of earlier changes is damaged, or the disk refuses.
+    """
+    advice = "restore it, or remove it: only the record of earlier changes is lost"
+    known = read_json(folder.changes, advice) if folder.changes.exists() else {}
+    own = {change.key: [change.before, change.now] for change in found}
+    write_json(folder.changes, {**known, str(step): {**_mapping(known.get(str(step))), **own}})
+    folder.metrics.unlink(missing_ok=True)
+    _write_config(folder, config)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _write_config(folder: RunFolder, config: TrainConfig) -> None:
+    mapping = configuration.to_mapping(config)
+    write_text(folder.config, yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True))
 
 
 def read_config(folder: RunFolder) -> Mapping[str, Any]:

@@ -161,11 +161,33 @@ def write(place: folder.RunFolder, length: Length) -> None:
     folder.write_json(place.length, configuration.to_mapping(length))
 
 
-def begun(config: TrainConfig, place: folder.RunFolder, dataset: Dataset, devices: int) -> Length:
-    """What the run began with, or what it is to begin with.
+def begun(
+    config: TrainConfig,
+    place: folder.RunFolder,
+    dataset: Dataset,
+    devices: int,
+    is_timed_anew: bool = False,
+) -> Length:
+    """What the run began with, or what it is to begin with; what the settings say comes first.
+
+    Args:
+      config: The run.
+      place: Its folder.
+      dataset: Its data.
+      devices: How many each step is spread over.
+      is_timed_anew: Whether another number of minutes is asked for than before.
 
     Raises:
       CheckpointError: If the file that says so is damaged.
     """
-    known = read(place) if is_open(config.trainer) else None
-    return known or choose(config.trainer, dataset, devices)
+    trainer = config.trainer
+    known = read(place) if is_open(trainer) else None
+    if known is None:
+        return choose(trainer, dataset, devices)
+    if is_timed_anew:
+        return Length(batch_size=known.batch_size, valid_every=trainer.valid_every)
+    return Length(
+        batch_size=trainer.batch_size or known.batch_size,
+        num_steps=known.num_steps if _steps_are_open(trainer) else trainer.num_steps,
+        valid_every=trainer.valid_every or known.valid_every,
+    )

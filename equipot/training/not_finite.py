@@ -1,10 +1,14 @@
 """What to report when a training step was not finite: which term, and which structures."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from equipot.data import writers
+from equipot.data.structure import Structure
 from equipot.graphs.batching import HostGraph
+from equipot.quantities import Quantity
 
 _MOST_NAMED = 3
 
@@ -40,3 +44,17 @@ def structures(graphs: Sequence[HostGraph]) -> str:
     named = [f"{graphs[i].source} (up to {sizes[i]:.4g} eV/Å)" for i in order[:_MOST_NAMED]]
     rest = len(graphs) - len(named)
     return "; ".join(named) + (f"; and {rest} more" if rest else "")
+
+
+def write(path: Path, structures: Sequence[Structure], quantities: Mapping[str, Quantity]) -> None:
+    """Writes the structures of a step as extended xyz, with their labels and where they come from.
+
+    Args:
+      path: Name of the file.
+      structures: Of the step.
+      quantities: What they may be labelled with, by name.
+
+    Raises:
+      DataError: If the file cannot be written.
+    """
+    writers.write_frames(path, [writers.labelled(own, quantities) for own in structures])

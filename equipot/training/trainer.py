@@ -15,6 +15,7 @@ from equipot import errors
 from equipot.graphs import loader
 from equipot.graphs.graph import Batch
 from equipot.potential import potential as potentials
+from equipot.store.graph_store import GraphStore
 from equipot.training import (
     checkpoints,
     length,
@@ -221,21 +222,31 @@ class Trainer:
         bad = int(tally.bad_step) + 1
         what = not_finite.cause({name: float(value) for name, value in tally.bad_terms.items()})
         epoch, position = self._places[bad]
-        raise self._not_finite(f"step {bad}: {what}", self.parts.train, epoch, position - 1)
+        raise self._not_finite(f"step {bad}: {what}", bad, self.parts.train, epoch, position - 1)
 
     def _not_finite(
-        self, what: str, data: loader.Loader, epoch: int, position: int
+        self, what: str, at: int, data: loader.Loader, epoch: int, position: int
     ) -> errors.NonFiniteError:
         """With the last good checkpoint, the structures of one batch, and what to do."""
-        members = itertools.chain.from_iterable(data.steps(epoch)[position])
+        members = [*itertools.chain.from_iterable(data.steps(epoch)[position])]
         which = not_finite.structures([data.graphs[i] for i in members])
+        path = self.saved.folder.parent / f"not_finite_at_step_{at}.extxyz"
+        kept = ""
+        if self.saved.is_first and isinstance(data.graphs, GraphStore):
+            not_finite.write(path, [data.graphs.structures[i] for i in members], data.quantities)
+            kept = f" (written to {path})"
         self.saved.wait()
         good = self.saved.latest_step
+        if good == at - 1 and len(self.saved.steps) > 1:  # its own parameters led to this
+            self.saved.set_aside(good)
+            good = self.saved.latest_step
+        rate = self.config.optimizer.learning_rate
         return errors.NonFiniteError(
             f"{what}; the last good checkpoint is {'none' if good is None else f'step {good}'} in"
-            f" {self.saved.folder}. Look for strange labels in the structures of that step, the"
-            f" largest forces first: {which}; or begin again with a lower optimizer.learning_rate"
-            " or with optimizer.clip_norm under another name: this folder keeps its settings"
+            f" {self.saved.folder}. Look for strange labels in the structures of that step{kept},"
+            f" the largest forces first: {which}. If they are right, go on from the checkpoint with"
+            f" a lower rate, as in optimizer.learning_rate={rate / 4:.2g} resume=changed, or begin"
+            " again under another name with optimizer.clip_norm"
         )
 
     def _validate(self) -> dict[str, float | int]:
@@ -274,7 +285,7 @@ class Trainer:
         finite = [bool(np.isfinite(sum(own.values()))) for own in batches]
         bad = finite.index(False) if False in finite else 0  # only their sum is too large
         what = f"step {self.progress.step}: in validation {not_finite.cause(batches[bad])}"
-        return self._not_finite(what, self.parts.valid, 0, bad)
+        return self._not_finite(what, self.progress.step, self.parts.valid, 0, bad)
 
     def _line(self, found: Mapping[str, float | int]) -> str:
         """One validation as a readable line."""

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from equipot import errors
 from equipot.cli import console, main
 
 FAULTS = """
@@ -56,3 +57,18 @@ def test_a_path_the_system_refuses_is_one_sentence(tmp_path, capsys):
     assert message.startswith("equipot: ")
     assert "cannot be used (" in message
     assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ConfigError("wrong"), 2),
+        (errors.StoppedError("stopped by SIGTERM"), 130),
+        (errors.TimeUpError("stopped by trainer.max_minutes"), 75),
+    ],
+)
+def test_the_exit_code_tells_wrong_input_from_a_run_to_be_queued_again(error, code, capsys):
+    with pytest.raises(SystemExit) as ended, console.clean_errors(console.TRAIN):
+        raise error
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"equipot-train: {error}\n"

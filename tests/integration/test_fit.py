@@ -5,6 +5,7 @@ import json
 import re
 import signal
 
+import ase.io
 import jax
 import numpy as np
 import pytest
@@ -158,9 +159,31 @@ def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
     steps = {"log_every": 1, "checkpoint_every": 1, "valid_every": 100}
     wild = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=steps)
     with pytest.raises(
-        errors.NonFiniteError, match=r"step \d+: .*(not finite|run away).*another name"
+        errors.NonFiniteError, match=r"step 2: .*(not finite|run away).*step 0 .*resume=changed"
     ):
         fitting.fit(wild)
+    # The structures of that step, as they were read.
+    frames = ase.io.read(tmp_path / "run" / "not_finite_at_step_2.extxyz", ":")
+    sources = [int(own.info["source"].split("frame ")[1].split()[0]) for own in frames]
+    given = ase.io.read(lennard_jones_file, ":")
+    assert len(frames) == 2
+    for frame, source in zip(frames, sources, strict=True):
+        assert frame.get_potential_energy() == given[source].get_potential_energy()
+        np.testing.assert_array_equal(frame.get_forces(), given[source].get_forces())
+
+    # The advice works in that folder: the parameters that led there are set aside.
+    assert (tmp_path / "run" / "bad_checkpoint_1").is_dir()
+    tame = {**optimizer, "learning_rate": 1e-3}
+    slower = settings(tmp_path / "run", lennard_jones_file, optimizer=tame, trainer=steps)
+    with pytest.raises(errors.CheckpointError, match=r"learning_rate=1e\+30, now it is 0.001; add"):
+        fitting.fit(slower)
+    fitting.fit(dataclasses.replace(slower, resume="changed"))
+    lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert all(abs(line["learning_rate"] - 0.001) < 1e-9 for line in lines if line["step"] > 1)
+    assert json.loads((tmp_path / "run" / "changes.json").read_text()) == {
+        "0": {"optimizer.learning_rate": [1e30, 0.001]}
+    }
+    assert (tmp_path / "run" / "metrics.json").exists()
 
 
 def test_a_validation_that_is_not_finite_names_the_terms_and_some_structures(

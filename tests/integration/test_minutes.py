@@ -52,7 +52,9 @@ def test_a_run_is_timed_until_its_length_is_written_and_goes_on_with_that(
         "valid_every": 4,
     }
     said = (undisturbed / "train.log").read_text()
-    assert re.search(r"Timed: .* ms a step, .* s a validation; 8 steps, a validation every 4", said)
+    assert re.search(
+        r"Timed: .* ms a step, .* s a validation; 8 steps in all, a validation every 4", said
+    )
     assert "step 4/8" in said and "step 8/8" in said
 
     with monkeypatch.context() as patch:

@@ -60,7 +60,7 @@ def test_a_run_of_an_earlier_version_keeps_its_length_and_its_batches(tmp_path, 
 def test_a_run_of_an_earlier_version_is_not_given_minutes(tmp_path):
     begun_earlier(tmp_path / "run")
     timed = earlier.as_begun(configured(tmp_path / "run", trainer={"minutes": 2.0}))
-    with pytest.raises(errors.CheckpointError, match=r"minutes=None, now it is 2\.0"):
+    with pytest.raises(errors.CheckpointError, match=r"minutes=null, now it is 2\.0"):
         folder.find_folder(timed)
 
 

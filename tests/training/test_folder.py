@@ -197,13 +197,33 @@ def test_damaged_errors_of_a_finished_run_are_called_so_and_made_anew(tmp_path, 
     assert not place.is_finished
 
 
-def test_another_rate_is_refused_in_the_folder_and_taken_under_another_name(tmp_path):
+def test_another_rate_is_taken_in_the_folder_where_that_is_asked_for(tmp_path):
     """What is advised after a loss that is not finite."""
-    begin(tmp_path / "run")
+    place = begin(tmp_path / "run")
     slower = {"optimizer": {"learning_rate": 1e-4}}
-    with pytest.raises(errors.CheckpointError, match=r"learning_rate=0.02, now it is 0.0001"):
+    with pytest.raises(
+        errors.CheckpointError, match=r"learning_rate=0.02, now it is 0.0001; add resume=changed"
+    ):
         folder.find_folder(configured(tmp_path / "run", **slower))
-    assert folder.find_folder(configured(tmp_path / "slower", **slower)).path.name == "slower"
+    asked = configured(tmp_path / "run", resume="changed", **slower)
+    found = folder.changed(folder.find_folder(asked), asked)
+    assert [change.key for change in found] == ["optimizer.learning_rate"]
+    place.metrics.write_text("{}")
+    folder.accept(place, asked, found, 30)
+    assert not place.is_finished
+    assert not folder.changed(place, configured(tmp_path / "run", **slower))
+    assert json.loads(place.changes.read_text()) == {
+        "30": {"optimizer.learning_rate": [0.02, 1e-4]}
+    }
+    again = configured(tmp_path / "run", resume="changed", trainer={"num_steps": 7})
+    folder.accept(place, again, folder.changed(place, again), 40)
+    assert list(json.loads(place.changes.read_text())) == ["30", "40"]
+
+
+def test_the_limit_of_time_and_the_place_do_not_matter(tmp_path):
+    begin(tmp_path / "run")
+    limited = configured(tmp_path / "run", trainer={"max_minutes": 3.0}, resume="changed")
+    assert not folder.changed(folder.find_folder(limited), limited)
 
 
 def test_of_several_processes_the_first_makes_and_locks_the_folder(tmp_path):

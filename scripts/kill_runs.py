@@ -2,6 +2,7 @@
 
     python -m scripts.kill_runs --kills 60 --seed 1 --log kills.jsonl
     python -m scripts.kill_runs --signals --log signals.jsonl
+    python -m scripts.kill_runs --kills 30 --log kills.jsonl --set trainer.batch_size=2 model=mace
 
 Each line of the log is one kill: the phase aimed at, what was seen there, and, once the run has
 been finished by the same command, whether all of it is the same bits. With ``--signals`` it is one
@@ -62,7 +63,10 @@ class Watched:
       run: Its folder.
       process: The process.
       age: Seconds since it was started.
+      extra: Settings of all trainings besides the usual ones, which they replace.
     """
+
+    extra: tuple[str, ...] = ()
 
     def __init__(self, work: Path, run: Path, programs: Path) -> None:
         """Starts it; compiled programs are kept in ``programs``."""
@@ -71,7 +75,7 @@ class Watched:
         environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(programs)}
         with run.with_suffix(".output").open("a") as output:
             self.process = subprocess.Popen(
-                [*PROGRAM, data, *SETTINGS, f"run_dir={run}"],
+                [*PROGRAM, data, *_replaced(SETTINGS, self.extra), f"run_dir={run}"],
                 cwd=work,
                 env=environment,
                 stdout=output,
@@ -137,6 +141,11 @@ class Watched:
         return read_lines(self.run / "metrics.jsonl")
 
 
+def _replaced(settings: Sequence[str], extra: Sequence[str]) -> list[str]:
+    keys = {word.split("=")[0] for word in extra}
+    return [*(word for word in settings if word.split("=")[0] not in keys), *extra]
+
+
 PHASES: dict[str, Callable[[Watched], bool]] = {
     "start": lambda _: True,
     "reading": Watched.is_reading,
@@ -166,13 +175,16 @@ def main() -> int:
     parser.add_argument("--signals", action="store_true", help="each signal in each phase")
     parser.add_argument("--only", nargs="+", choices=PHASES, default=list(PHASES))
     parser.add_argument("--send", nargs="+", choices=SIGNALS, default=list(SIGNALS))
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the trainings"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/kills"))
     options = parser.parse_args()
-    for (
-        number
-    ) in SIGNALS:  # ignored below nohup or in the background, which a training would inherit
+    Watched.extra = tuple(options.set)
+    # Some are ignored below nohup or in the background, which a training would inherit.
+    for number in SIGNALS:
         signal.signal(getattr(signal, number), signal.SIG_DFL)
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)

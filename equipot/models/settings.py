@@ -8,8 +8,8 @@ from typing import Any
 from equipot import errors
 
 _LONGEST = 100.0  # Å; a cutoff beyond is a mistake of units
-_MOST = {"lmax": 10, "message_lmax": 10, "polynomial_cutoff": 100}
-"""Coefficients and powers beyond take minutes to compute, and nobody uses them."""
+_MOST = {"lmax": 10, "message_lmax": 10, "polynomial_cutoff": 100, "num_layers": 100}
+"""Coefficients, powers and layers beyond take minutes to compute, and nobody uses them."""
 
 
 def check_settings(config: Any, most: dict[str, int] | None = None, **least: int) -> None:

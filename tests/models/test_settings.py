@@ -21,6 +21,7 @@ from equipot.models import registry
         ("polynomial_cutoff", 1000, "polynomial_cutoff: expected at most 100"),
         ("lmax", -1, "lmax: expected at least 0"),
         ("lmax", 1000, "lmax: expected at most"),
+        ("num_layers", 10**11, "num_layers: expected at most 100"),
         ("message_lmax", 1000, "message_lmax: expected at most"),
         ("num_scalars", 0, "num_scalars: expected at least 1"),
         ("readout_width", -1, "readout_width: expected at least 0"),

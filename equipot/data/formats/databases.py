@@ -17,6 +17,7 @@ from equipot import errors
 
 _ULM_BLOCK = 42  # the table of frames has room for 1, 42, 42², … of them
 _ULM_START = 24  # bytes before the counter and the place of the table
+_NEEDED = ("numbers", "positions")  # ASE takes zeros for positions that are not there
 _AGAIN = "it is damaged, fetch or make it again"
 
 
@@ -43,6 +44,10 @@ def check_json(path: pathlib.Path, name: str) -> int:
             f"{name}: its list 'ids' is {str(ids)[:60]}, but it holds the rows "
             f"{', '.join(sorted(rows))[:60] or 'none'}; mend the list"
         )
+    for key in sorted(rows):
+        for what in _NEEDED:
+            if not isinstance(content[key], dict) or content[key].get(what) is None:
+                raise errors.DataError(f"{name}: row {key} has no {what}; mend or remove it")
     return len(rows)
 
 
@@ -90,10 +95,16 @@ def check_db(path: pathlib.Path, name: str) -> int:
         try:
             (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             (rows,) = database.execute("SELECT count(*) FROM systems").fetchone()
+            empty = " OR ".join(f"{what} IS NULL" for what in _NEEDED)
+            lacking = database.execute(f"SELECT id FROM systems WHERE {empty}").fetchone()
         except sqlite3.Error as error:
             raise errors.DataError(f"{name}: {error}; {_AGAIN}") from error
     if found != "ok":
         raise errors.DataError(f"{name}: {' '.join(str(found).split())[:200]}; {_AGAIN}")
+    if lacking is not None:
+        raise errors.DataError(
+            f"{name}: row {lacking[0]} has no {' or no '.join(_NEEDED)}; mend or remove it"
+        )
     return int(rows)
 
 

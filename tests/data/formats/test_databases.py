@@ -1,4 +1,6 @@
+import contextlib
 import json
+import sqlite3
 
 import numpy as np
 import pytest
@@ -24,6 +26,8 @@ def _changed(path, change):
         (lambda c: c["1"]["forces"]["__ndarray__"].__setitem__(2, -1), r"\[shape, type, numbers\]"),
         (lambda c: c["1"]["forces"]["__ndarray__"].__setitem__(1, "int64"), r"type int64 holds"),
         (lambda c: c["1"]["forces"]["__ndarray__"].__setitem__(0, [10**12]), r"has 9 numbers"),
+        (lambda c: c["2"].__setitem__("positions", None), r"row 2 has no positions"),
+        (lambda c: c["3"].pop("numbers"), r"row 3 has no numbers"),
     ],
 )
 def test_rows_in_json_are_neither_left_out_nor_cast(
@@ -50,6 +54,17 @@ def test_a_damaged_database_is_named(write, labelled_water, tmp_path):
     data[4096:4200] = bytes(104)
     path.write_bytes(data)
     with pytest.raises(errors.DataError, match=r"a\.db: .*it is damaged, fetch or make it again"):
+        readers.read_structures(path)
+
+
+@pytest.mark.parametrize("column", ["positions", "numbers"])
+def test_a_row_of_a_database_without_atoms_is_named(write, labelled_water, tmp_path, column):
+    path = tmp_path / "a.db"
+    write("a.db", labelled_water(3))
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE systems SET {column} = NULL WHERE id = 2")
+        database.commit()
+    with pytest.raises(errors.DataError, match=r"a\.db: row 2 has no numbers or no positions"):
         readers.read_structures(path)
 
 

@@ -43,4 +43,6 @@ def save_dynamics_plot(path: str | pathlib.Path, report: DynamicsReport, num_ato
     except errors.ConfigError:
         raise
     except ValueError as error:  # a format that matplotlib does not write
-        raise errors.ConfigError(f"{path}: the picture could not be written ({error})") from error
+        raise errors.ConfigError(
+            f"{path}: the picture could not be written ({errors.brief(error)})"
+        ) from error

@@ -57,7 +57,9 @@ def run(options: argparse.Namespace) -> None:
     except Exception as failure:  # all that LAMMPS raises
         if not str(failure).startswith("ERROR"):
             raise
-        raise errors.DriverError(f"{options.script}: LAMMPS says: {failure}") from failure
+        raise errors.DriverError(
+            f"{options.script}: LAMMPS says: {errors.brief(failure)}"
+        ) from failure
     finally:
         lmp.close()
 

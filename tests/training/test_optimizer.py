@@ -85,7 +85,7 @@ def rates(config, num_steps, steps):
 
 def test_step_cuts_the_rate_at_shares_and_at_numbers_of_steps():
     config = OptimizerConfig(
-        learning_rate=1.0, schedule="step", warmup_steps=0, drops=(0.5, 150), drop_factor=0.5
+        learning_rate=1.0, schedule="step", warmup_steps=0, drops=(0.5, 150.0), drop_factor=0.5
     )
     found = rates(config, 200, [0, 99, 100, 149, 150, 199])
     assert found == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]

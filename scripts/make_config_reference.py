@@ -25,6 +25,7 @@ from equipot.data.config import DataConfig
 from equipot.models import registry
 from equipot.potential.config import PotentialConfig
 from equipot.quantities import QuantityConfig
+from equipot.training import changing
 from equipot.training import config as training_config
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
@@ -35,7 +36,9 @@ GROUPS: Mapping[str, type] = {
     "loss": training_config.LossConfig,
     "trainer": training_config.TrainerConfig,
     "logger": training_config.LoggerConfig,
+    "stage_two": changing.StageTwoConfig,
 }
+
 INTRODUCTION = """\
 # Configuration
 
@@ -87,6 +90,10 @@ def render() -> str:
         if cls is training_config.OptimizerConfig:
             parts += ["### optimizer.soap.*\n", _headline(training_config.SoapConfig)]
             parts.append(_table(training_config.SoapConfig, {}, "optimizer.soap."))
+        if cls is training_config.LossConfig:
+            name = "loss.changes.NAME"
+            parts += [f"### {name}.*\n", _headline(changing.ChangeConfig)]
+            parts.append(_table(changing.ChangeConfig, {}, f"{name}."))
     return "\n".join(parts)
 
 

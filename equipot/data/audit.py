@@ -57,8 +57,8 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
       loss_terms: Weight in the loss of each quantity, by name.
 
     Raises:
-      DataError: If a split is empty, a term of the loss has no labels, a level of theory is in no
-        training frame, splits overlap, two atoms coincide, or distances, energies or
+      DataError: If the training split is empty, a term of the loss has no labels, a level of theory
+        is in no training frame, splits overlap, two atoms coincide, or distances, energies or
         forces look like another unit than Å, eV and eV/Å.
       UnknownElementError: If an element is in no training frame.
     """
@@ -111,12 +111,10 @@ def composition_rank(structures: Sequence[structure.Structure]) -> int:
 
 
 def _check_not_empty(dataset: data_dataset.Dataset) -> None:
-    for name in ("train", "valid"):
-        if not dataset.splits[name]:
-            raise errors.DataError(
-                f"the {name} split is empty; give data.{name} files, or raise data.num_{name} or "
-                f"data.{name}_fraction"
-            )
+    if not dataset.train:
+        raise errors.DataError(
+            "the train split is empty; give data.train files, or raise data.num_train"
+        )
 
 
 def _check_elements(dataset: data_dataset.Dataset) -> None:

@@ -27,7 +27,7 @@ _DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError
 _DAMAGE += (MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
 _OTHER = "others/"  # begins the names of arrays of declared quantities
 _SETTINGS = (
-    *("format", "group_key", "head_key", "weight_key"),
+    *("format", "group_key", "head_key", "weight_key", "nan_labels"),
     *("energy_key", "forces_key", "stress_key"),
     *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
 )
@@ -39,6 +39,7 @@ def key(path: pathlib.Path, config: data_config.DataConfig) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     settings = {name: getattr(config, name) for name in _SETTINGS}
+    settings["weight_keys"] = dict(config.weight_keys)
     settings["quantities"] = {k: dataclasses.asdict(v) for k, v in config.quantities.items()}
     digest.update(json.dumps([VERSION, path.name, settings], sort_keys=True).encode())
     return digest.hexdigest()

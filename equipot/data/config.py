@@ -28,7 +28,9 @@ class DataConfig:
       num_test: Exact number of test frames; wins over ``test_fraction``.
       valid_fraction: Share of ``train`` set aside for validation where ``valid`` is None.
       test_fraction: Share of ``train`` set aside for testing where ``test`` is None.
-      split: Whether frames are set aside at random, or in file order: training, validation, test.
+      split: Whether frames are set aside at random, in file order (sequential: training,
+        validation, test), or at random from each group of ``group_key`` in proportion to its size
+        (stratified).
       split_seed: Seed of the random split.
       split_file: JSON file with lists ``train``, ``valid`` and ``test`` of frames of ``train``,
         counted from 0 without isolated atoms; fractions and ``split`` do not matter then.
@@ -47,6 +49,10 @@ class DataConfig:
       weight_key: Key of ``info`` that holds the weight of each frame in the loss.
       quantities: What structures are labelled with beside energy, forces and stress, by name.
       cache: Keep what slow formats gave in the cache folder (``EQUIPOT_CACHE``).
+      weight_keys: Keys of ``info`` that hold a weight of one label of each frame, by the name of
+        its quantity, as in ``{energy: config_energy_weight}``; on top of ``weight_key``.
+      nan_labels: Whether a label with NaN in it is "refused", or "absent": the frame then has no
+        such label.
 
     Raises:
       ConfigError: At an unknown unit, or a number or fraction out of its range.
@@ -61,7 +67,7 @@ class DataConfig:
     num_test: int | None = None
     valid_fraction: float = 0.1
     test_fraction: float = 0.1
-    split: Literal["random", "sequential"] = "random"
+    split: Literal["random", "sequential", "stratified"] = "random"
     split_seed: int = 0
     split_file: str | None = None
     format: str | None = None
@@ -77,6 +83,8 @@ class DataConfig:
     weight_key: str | None = None
     quantities: Mapping[str, quantities_.QuantityConfig] = dataclasses.field(default_factory=dict)
     cache: bool = True
+    weight_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    nan_labels: Literal["refused", "absent"] = "refused"
 
     def __post_init__(self) -> None:
         if not self.files("train"):
@@ -97,6 +105,18 @@ class DataConfig:
                 )
         self._check_units()
         self.declared  # refuses what contradicts itself  # noqa: B018
+        known = quantities_.every(self.declared)
+        for name in self.weight_keys:
+            if name not in known:
+                raise errors.ConfigError(
+                    f"data.weight_keys: unknown quantity '{name}'."
+                    f"{errors.did_you_mean(name, known)} Known: {', '.join(known)}"
+                )
+        if self.split == "stratified" and self.group_key is None:
+            raise errors.ConfigError(
+                "data.split: stratified takes frames from each group; expected data.group_key, the"
+                " key that holds the group of each frame, received null"
+            )
 
     def _check_units(self) -> None:
         readers = {

@@ -118,14 +118,16 @@ def _read_split(
 
 
 def _check_weights(files: Sequence[contents.FileContents], config: data_config.DataConfig) -> None:
-    """Some file must have the key of weights; frames of the others weigh 1."""
+    """Some file must have each key of weights; frames of the others weigh 1."""
     present = sorted({key for item in files for key in item.keys_present})
-    key = config.weight_key
-    if key is not None and key not in present:
-        raise errors.DataError(
-            f"data: no frame of any file has the key '{key}' (data.weight_key)."
-            f"{errors.did_you_mean(key, present)} Keys: {', '.join(present) or 'none'}"
-        )
+    given = {"weight_key": config.weight_key}
+    given |= {f"weight_keys.{name}": key for name, key in config.weight_keys.items()}
+    for setting, key in given.items():
+        if key is not None and key not in present:
+            raise errors.DataError(
+                f"data: no frame of any file has the key '{key}' (data.{setting})."
+                f"{errors.did_you_mean(key, present)} Keys: {', '.join(present) or 'none'}"
+            )
 
 
 def _structures(files: Sequence[contents.FileContents]) -> list[structure.Structure]:
@@ -178,13 +180,15 @@ def _split_remarks(
 ) -> list[str]:
     if not chosen["valid"] and not chosen["test"]:
         return []
-    how = f"at random (seed {config.split_seed})" if config.split == "random" else "in file order"
+    is_random = config.split != "sequential"
+    how = f"at random (seed {config.split_seed})" if is_random else "in file order"
+    how += f" from each '{config.group_key}'" if config.split == "stratified" else ""
     how = how if config.split_file is None else f"as {config.split_file} says"
     remark = (
         f"{len(chosen['valid'])} validation and {len(chosen['test'])} test frames were set aside"
         f" {how}"
     )
-    if config.split == "random" and config.split_file is None:
+    if is_random and config.split_file is None:
         remark += (
             "; frames of one trajectory resemble each other, and errors on them then look too good"
         )

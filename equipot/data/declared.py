@@ -76,7 +76,7 @@ def read(
     values: Mapping[str, Any],
     keys: Mapping[str, str],
     quantities: Mapping[str, Quantity],
-    weight: float,
+    weights: Mapping[str, float],
     total_charge: float,
     positions: np.ndarray,
     pbc: np.ndarray,
@@ -92,7 +92,7 @@ def read(
       values: All that the frame holds, by key.
       keys: Of the quantities that the file has.
       quantities: The declared ones, by name.
-      weight: Of the frame in the loss.
+      weights: Of the labels of the frame in the loss, by quantity.
       total_charge: Q, in elementary charges.
       positions: Å, [nodes, 3].
       pbc: [3].
@@ -110,7 +110,7 @@ def read(
         structure.check_array(f"'{key}'", value, where)
         if quantity.charges:
             value = value - total_charge * np.mean(positions, axis=0)
-        found[name] = Label(value, weight)
+        found[name] = Label(value, weights[name])
     return found
 
 

@@ -17,6 +17,7 @@ from equipot.data import (
     label_keys,
     label_units,
     labels,
+    nan_labels,
     numbers,
     paths,
     structure,
@@ -115,6 +116,7 @@ def convert(
     Raises:
       DataError: If a label is wrong or ambiguous.
     """
+    content, left_out = nan_labels.without(content, config)
     keys = label_keys.find_keys(content, config, name)
     scales = label_units.scales(content, config, keys, name)
     stated = label_units.stated(content, config, keys, name)
@@ -146,7 +148,7 @@ def convert(
         found=(
             _summary(structures, known, keys, others, name),
             *_remarks(content, config, keys, name),
-            *(f"{name}: {sentence}" for sentence in said),
+            *(f"{name}: {sentence}" for sentence in (*said, *left_out)),
         ),
         keys_present=tuple(label_keys.present_keys(content.frames)),
         length_unit_given=bool(config.length_unit) or "length" in stated,
@@ -191,19 +193,19 @@ def _structure(
     positions = _lengths(item.positions, "positions", scales.length, where)
     pbc = np.array(item.pbc, bool)
     _check_atoms_and_cell(count, cell[pbc], where)
-    weight = _weight(values, config.weight_key, where)
+    weights = _weights(values, config, where)
     volume = float(abs(np.linalg.det(cell))) if pbc.all() else 0.0
     fields: dict[str, Any] = {}
     if (key := keys.energy) is not None and key in values:
         energy = labels.scalar(values[key], key, where)
-        fields |= {"energy": energy * scales.energy, "energy_weight": weight}
+        fields |= {"energy": energy * scales.energy, "energy_weight": weights["energy"]}
     if (key := keys.forces) is not None and key in values:
         forces = labels.forces(values[key], key, count, where)
-        fields |= {"forces": forces * scales.forces, "forces_weight": weight}
+        fields |= {"forces": forces * scales.forces, "forces_weight": weights["forces"]}
     if (key := keys.stress) is not None and key in values and volume > 0.0:
         stress = labels.stress(values[key], key, volume, where, scales.stress)
-        fields |= {"stress": stress, "stress_weight": weight}
-    fields |= _others(values, config, keys, weight, positions, pbc, where)
+        fields |= {"stress": stress, "stress_weight": weights["stress"]}
+    fields |= _others(values, config, keys, weights, positions, pbc, where)
     return structure.Structure(
         positions=positions,
         atomic_numbers=numbers.whole(item.atomic_numbers, "atomic numbers", where),
@@ -227,19 +229,19 @@ def _completed(
     """As ``_structure``, from what ``bulk`` has read and checked."""
     where, values, key = f"{name}, {item.where}", item.values, keys.stress
     stress, has_stress = np.zeros((3, 3)), False
-    weight = _weight(values, config.weight_key, where)
+    weights = _weights(values, config, where)
     if key is not None and key in values and fields["pbc"].all():
         volume = float(abs(np.linalg.det(fields["cell"])))
         stress = labels.stress(values[key], key, volume, where, scales.stress)
         has_stress = True
     made = structure.assemble(
         **fields
-        | _others(values, config, keys, weight, fields["positions"], fields["pbc"], where)
+        | _others(values, config, keys, weights, fields["positions"], fields["pbc"], where)
         | {
             "stress": stress,
-            "energy_weight": weight * fields["energy_weight"],
-            "forces_weight": weight * fields["forces_weight"],
-            "stress_weight": weight * has_stress,
+            "energy_weight": weights["energy"] * fields["energy_weight"],
+            "forces_weight": weights["forces"] * fields["forces_weight"],
+            "stress_weight": weights["stress"] * has_stress,
             "source": where,
             "group": _text(values, config.group_key),
             "head": _head(values, config.head_key, where),
@@ -254,7 +256,7 @@ def _others(
     values: Mapping[str, Any],
     config: data_config.DataConfig,
     keys: label_keys.LabelKeys,
-    weight: float,
+    weights: Mapping[str, float],
     positions: np.ndarray,
     pbc: np.ndarray,
     where: str,
@@ -264,7 +266,7 @@ def _others(
         return {"others": {}, "charge": 0.0}
     own = config.declared
     charge = declared.charge(values, keys.others, own, where)
-    found = declared.read(values, keys.others, own, weight, charge, positions, pbc, where)
+    found = declared.read(values, keys.others, own, weights, charge, positions, pbc, where)
     return {"others": found, "charge": charge}
 
 
@@ -284,6 +286,17 @@ def _check_atoms_and_cell(count: int, vectors: np.ndarray, where: str) -> None:
             f"{where}: is periodic along {len(vectors)} directions, but its lattice vectors "
             f"{vectors.tolist()} do not span as many; give the cell or set pbc to F"
         )
+
+
+def _weights(
+    values: Mapping[str, Any], config: data_config.DataConfig, where: str
+) -> dict[str, float]:
+    """The weight in the loss of each label of a frame, by quantity."""
+    common = _weight(values, config.weight_key, where)
+    weights = dict.fromkeys(every(config.declared), common)
+    for name, key in config.weight_keys.items():
+        weights[name] = common * _weight(values, key, where)
+    return weights
 
 
 def _weight(values: Mapping[str, Any], key: str | None, where: str) -> float:
@@ -378,7 +391,8 @@ def _remarks(
             f"in all three directions"
         )
     frames = [item for item in content.frames if not _is_isolated(item)]
-    unweighted = sum(config.weight_key not in item.values for item in frames)
-    if config.weight_key is not None and unweighted:
-        remarks.append(f"{name}: {unweighted} frames have no '{config.weight_key}' and weigh 1")
+    for key in filter(None, (config.weight_key, *config.weight_keys.values())):
+        unweighted = sum(key not in item.values for item in frames)
+        if unweighted:
+            remarks.append(f"{name}: {unweighted} frames have no '{key}' and weigh 1")
     return remarks

@@ -1,7 +1,8 @@
 """Chooses the frames for training, validation and test if the user does not.
 
-At random, every element stays in training, at each level of theory, and so does every configuration
-that occurs twice; in file order, the first frames train, the next validate and the next test.
+At random, from all frames or from each group, every element stays in training, at each level of
+theory, and so does every configuration that occurs twice; in file order, the first frames train,
+the next validate and the next test.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from ase.data import chemical_symbols
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import fingerprint, paths, structure
+from equipot.data import fingerprint, paths, stratified, structure
 
 _NAMES = ("train", "valid", "test")
 
@@ -137,7 +138,7 @@ def split(
     Args:
       structures: The pool.
       counts: Number of frames of the pool for each split.
-      config: Random or sequential, and the seed.
+      config: Random, stratified or sequential, and the seed.
 
     Returns:
       Indices of the training, validation and test frames.
@@ -147,8 +148,15 @@ def split(
     """
     num = len(structures)
     order = np.arange(num)
+    if config.split == "stratified":
+        order, needed, pinned = _training_first(
+            structures, np.random.default_rng(config.split_seed), counts
+        )
+        groups = [item.group for item in structures]
+        wanted = (counts.train, counts.valid, counts.test)
+        return stratified.chosen(order, groups, needed, pinned, wanted)
     if config.split == "random":
-        order = _training_first(structures, np.random.default_rng(config.split_seed), counts)
+        order, *_ = _training_first(structures, np.random.default_rng(config.split_seed), counts)
         train, rest = order[: counts.train], order[counts.train :][::-1]
     else:
         train, rest = order[: counts.train], order[counts.train :]
@@ -180,8 +188,11 @@ def _count(num: int, exact: int | None, fraction: float) -> int:
 
 def _training_first(
     structures: Sequence[structure.Structure], generator: np.random.Generator, counts: Counts
-) -> np.ndarray:
-    """A random order that begins with the frames that must train."""
+) -> tuple[np.ndarray, set[int], set[int]]:
+    """A random order that begins with the frames that must train, these, and those that stay there.
+
+    The latter are the former and those that occur twice.
+    """
     order = generator.permutation(len(structures))
     elements = _elements(structures)
     needed = _covering(elements, order)
@@ -201,7 +212,7 @@ def _training_first(
             f"element, or occur twice), which leaves too few to set {held_out} aside; ask for fewer"
         )
     rank = [0 if i in needed else 1 if i in pinned else 2 for i in order.tolist()]
-    return order[np.argsort(rank, kind="stable")]
+    return order[np.argsort(rank, kind="stable")], needed, pinned
 
 
 def _elements(structures: Sequence[structure.Structure]) -> list[frozenset[tuple[int, str]]]:

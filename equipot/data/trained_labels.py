@@ -10,7 +10,8 @@ from equipot.quantities import DERIVED
 def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> None:
     """Stops where the loss weighs a quantity without labels.
 
-    Of stress it is enough that training has it: molecules may validate what crystals teach, too.
+    Of stress it is enough that training has it: molecules may validate what crystals teach, too. A
+    validation split without any frame is none.
 
     Args:
       dataset: All splits.
@@ -26,7 +27,7 @@ def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Non
             raise errors.ConfigError(f"loss: unknown term '{term}'. Known: {', '.join(known)}")
         for name in ("train", "valid"):
             part = dataset.splits[name]
-            if not weight or (term, name) == ("stress", "valid"):
+            if not weight or (term, name) == ("stress", "valid") or not part:
                 continue
             if all(s.label(term) is None for s in part):
                 key = f"{term}_key" if term in DERIVED else f"quantities.{term}.key"
@@ -45,7 +46,8 @@ def not_judged(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -
       loss_terms: Weight in the loss of each quantity, by name.
     """
     valid = dataset.splits["valid"]
-    if not loss_terms.get("stress", 0.0) or any(s.label("stress") is not None for s in valid):
+    weighs = bool(loss_terms.get("stress", 0.0)) and bool(valid)
+    if not weighs or any(s.label("stress") is not None for s in valid):
         return []
     return [
         "stress: trained on, but no validation frame has a label: it has no part in which step is"

@@ -41,6 +41,7 @@ class Loader:
         prefetch: int = 2,
         process: Process = ALONE,
         quantities: Mapping[str, Quantity] = DERIVED,
+        draw: Callable[[int, int], np.ndarray] | None = None,
     ) -> None:
         """Checks that every graph fits.
 
@@ -56,6 +57,7 @@ class Loader:
           prefetch: Number of batches made ahead.
           process: The process whose share of every step is collated.
           quantities: Names of the quantities whose labels batches hold.
+          draw: Indices of an epoch by the seed and its number; None for all graphs once.
 
         Raises:
           GraphTooLargeError: If a graph exceeds the budget on its own.
@@ -74,7 +76,7 @@ class Loader:
         self.process = process
         self.cutoff, self.dtype, self.quantities = cutoff, dtype, quantities
         self.num_devices, self.prefetch = num_devices, prefetch
-        self.seed, self.shuffle = seed, shuffle
+        self.seed, self.shuffle, self.draw = seed, shuffle, draw
         self._packed: tuple[int, list[packing.Step]] | None = None
 
     def steps(self, epoch: int) -> list[packing.Step]:
@@ -82,7 +84,9 @@ class Loader:
         epoch = epoch if self.shuffle else 0
         if self._packed is None or self._packed[0] != epoch:
             order = np.arange(len(self.graphs))
-            if self.shuffle:
+            if self.shuffle and self.draw is not None:
+                order = self.draw(self.seed, epoch)
+            elif self.shuffle:
                 order = np.random.default_rng((self.seed, epoch)).permutation(len(self.graphs))
             bins = packing.pack(self.sizes, order, self.budget)
             steps = packing.group(bins, self.sizes, self.budget, self.num_devices)

@@ -1,6 +1,7 @@
 """What a training run is made of, as frozen dataclasses; importing it does not import jax."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -10,6 +11,7 @@ from equipot import errors
 from equipot.data import config as data_config
 from equipot.potential import config as potential_config
 from equipot.quantities import DERIVED
+from equipot.training import changing
 
 
 def _check(holds: bool, key: str, expected: str, received: Any) -> None:
@@ -18,6 +20,7 @@ def _check(holds: bool, key: str, expected: str, received: Any) -> None:
 
 
 OPEN_STRESS = 1.0  # Å³
+VALID_LOSS = "valid_loss"
 _LONGEST_NAME = 200  # bytes; file systems take 255, and endings are added
 
 
@@ -26,35 +29,94 @@ class LossConfig:
     """Weights of the terms of the loss, 0 leaving a term out, and how an error is counted.
 
     Attributes:
-      kind: How an error is counted: mse (its square), mae (its magnitude), huber, or norm (the
-        length of the whole vector or matrix), default norm.
+      kind: How an error is counted: mse (its square), mae (its magnitude), huber, universal (huber,
+        which for forces goes over to the magnitude the sooner the larger the force is), or norm
+        (the length of the whole vector or matrix), default norm.
       energy: Weight of the energy per atom (errors in eV/atom), default 1.
       forces: Weight of the force components (errors in eV/Å), default 1.
       stress: Weight of the stress components (errors in eV/Å³); null for 1 where the training
         data have stresses, and 0 elsewhere, default null.
       quantities: Weights of the quantities that ``data.quantities`` declares (errors in their
         units), by name; 1 for one that is not named.
-      huber_delta: Where huber goes from square to magnitude, in the units of the error,
+      huber_delta: Where huber and universal go from square to magnitude, in the units of the error,
         default 0.01.
+      huber_sizes: Lengths of forces in eV/Å, ascending, from which on universal multiplies
+        ``huber_delta`` with a factor.
+      huber_factors: The factor from each of these lengths on.
+      changes: Weights that change during the run, by the name of the term.
+      groups: Factors of the weights of structures in training and validation, by their group, which
+        is what they have under ``data.group_key``; 1 for a group that is not named.
     """
 
-    kind: Literal["mse", "mae", "huber", "norm"] = "norm"
+    kind: Literal["mse", "mae", "huber", "universal", "norm"] = "norm"
     energy: float = 1.0
     forces: float = 1.0
     stress: float | None = None
     quantities: Mapping[str, float] = dataclasses.field(default_factory=dict)
     huber_delta: float = 0.01
+    huber_sizes: tuple[float, ...] = (100.0, 200.0, 300.0)
+    huber_factors: tuple[float, ...] = (0.7, 0.4, 0.1)
+    changes: Mapping[str, changing.ChangeConfig] = dataclasses.field(default_factory=dict)
+    groups: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, weight in self.terms.items():
             place = "loss" if key in DERIVED else "loss.quantities"
             _check(weight >= 0, f"{place}.{key}", "a weight of at least 0", weight)
         _check(self.huber_delta > 0, "loss.huber_delta", "a positive number", self.huber_delta)
+        sizes, factors = self.huber_sizes, self.huber_factors
+        ascending = all(a < b for a, b in itertools.pairwise((0.0, *sizes)))
+        _check(ascending, "loss.huber_sizes", "ascending lengths above 0", sizes)
+        expected = f"{len(sizes)} factors above 0, one for each of huber_sizes"
+        suits = len(factors) == len(sizes) and all(factor > 0 for factor in factors)
+        _check(suits, "loss.huber_factors", expected, factors)
+        for group, factor in self.groups.items():
+            usable = 0 <= factor < math.inf
+            _check(usable, f"loss.groups.{group}", "a factor of at least 0", factor)
 
     @property
     def terms(self) -> dict[str, float]:
-        """The weights of all terms by name; 0 for one that is left open."""
+        """The weights of all terms by name, at the start; 0 for one that is left open."""
         return {name: getattr(self, name) or 0.0 for name in DERIVED} | dict(self.quantities)
+
+    @property
+    def last_terms(self) -> dict[str, float]:
+        """The weights of all terms when all changes are over."""
+        return self.terms | {name: change.to for name, change in self.changes.items()}
+
+    @property
+    def largest_terms(self) -> dict[str, float]:
+        """The largest weight that each term has during the run; 0 for one that is never used."""
+        last = self.last_terms
+        return {name: max(weight, last[name]) for name, weight in self.terms.items()}
+
+    def in_stage(self, stage: changing.StageTwoConfig) -> "LossConfig":
+        """With the weights of a second stage as changes at its start.
+
+        Args:
+          stage: The second stage.
+
+        Raises:
+          ConfigError: If one of its terms is unknown, or changes otherwise too.
+        """
+        if stage.start is None:
+            return self
+        for name in stage.weights:
+            if name not in self.terms:
+                raise errors.ConfigError(
+                    f"stage_two.quantities: unknown quantity '{name}'."
+                    f"{errors.did_you_mean(name, self.terms)} Known: {', '.join(self.terms)}"
+                )
+            if name in self.changes:
+                raise errors.ConfigError(
+                    f"stage_two.{name}: loss.changes.{name} changes the same weight; leave one of"
+                    " them out"
+                )
+        jumps = {
+            name: changing.ChangeConfig(to=weight, start=stage.start, end=stage.start)
+            for name, weight in stage.weights.items()
+        }
+        return dataclasses.replace(self, changes={**self.changes, **jumps})
 
     def with_stress(self, is_labelled: bool, weight: float = OPEN_STRESS) -> "LossConfig":
         """With a weight of the stress, where that is open.
@@ -84,6 +146,7 @@ class LossConfig:
         weights = dict.fromkeys(names, 1.0) | dict(self.quantities)
         made = dataclasses.replace(self, quantities=weights)
         _check(any(made.terms.values()), "loss", "one term with a weight above 0", made.terms)
+        changing.check_changes(made.changes, made.terms)
         return made
 
 
@@ -149,11 +212,14 @@ class OptimizerConfig:
         parameters so far instead of a falling rate, which is what is validated and kept), default
         muon.
       learning_rate: Largest learning rate, default 0.02.
-      schedule: What follows the warm-up: cosine (down to ``final_fraction``), plateau (cut when the
-        validation loss stops falling) or constant, default cosine.
+      schedule: What follows the warm-up: cosine (down to ``final_fraction``), restarts (several
+        such falls, each from the top), exponential (down to ``final_fraction`` by the same factor
+        at each step), step (cut at given moments), plateau (cut when the validation loss stops
+        falling) or constant, default cosine.
       warmup_steps: Steps over which the rate rises linearly from 0; null for 100, or for a tenth
         of a shorter run, default null.
-      final_fraction: Share of ``learning_rate`` at which cosine and plateau end, default 0.
+      final_fraction: Share of ``learning_rate`` at which cosine, restarts, exponential and plateau
+        end, default 0.
       weight_decay: Decay of adamw, muon, soap and schedule_free per unit of learning rate; acts on
         the model's matrices alone, default 0.
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
@@ -165,11 +231,16 @@ class OptimizerConfig:
         these begin: embedding, radial, interaction_0, readout, …; with ``init_from`` alone, default
         none.
       soap: Settings of soap.
+      drops: When step cuts the rate, ascending: shares of the run up to 1, or numbers of steps
+        above 1, default 0.5 and 0.75.
+      drop_factor: What step multiplies the rate with each time, default 0.1.
+      cycles: How many falls restarts has, default 4.
+      cycle_growth: How many times longer each of them is than the one before, default 1.
     """
 
     name: _Name = "muon"
     learning_rate: float = 0.02
-    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    schedule: Literal["cosine", "restarts", "exponential", "step", "plateau", "constant"] = "cosine"
     warmup_steps: int | None = None
     final_fraction: float = 0.0
     weight_decay: float = 0.0
@@ -179,9 +250,16 @@ class OptimizerConfig:
     plateau_patience: int = 10
     freeze: tuple[str, ...] = ()
     soap: SoapConfig = dataclasses.field(default_factory=SoapConfig)
+    drops: tuple[float, ...] = (0.5, 0.75)
+    drop_factor: float = 0.1
+    cycles: int = 4
+    cycle_growth: float = 1.0
 
     def __post_init__(self) -> None:
-        positive = {"learning_rate": self.learning_rate, "plateau_patience": self.plateau_patience}
+        positive = {
+            key: getattr(self, key)
+            for key in ("learning_rate", "plateau_patience", "drop_factor", "cycles")
+        }
         if self.clip_norm is not None:
             positive["clip_norm"] = self.clip_norm
         for key, value in positive.items():
@@ -200,8 +278,26 @@ class OptimizerConfig:
             raise errors.ConfigError(
                 f"optimizer.weight_decay: {self.name} has none; use optimizer.name=adamw"
             )
+        self._check_schedule()
         if self.name == SCHEDULE_FREE:
             self._check_schedule_free()
+
+    def _check_schedule(self) -> None:
+        """Refuses moments and falls that are none."""
+        for moment in self.drops:
+            changing.check_moment(moment, "optimizer.drops")
+        shares = [moment for moment in self.drops if moment <= 1]
+        steps = [moment for moment in self.drops if moment > 1]
+        ascending = shares == sorted(shares) and steps == sorted(steps)
+        _check(ascending, "optimizer.drops", "moments in order", self.drops)
+        growth = self.cycle_growth
+        _check(1 <= growth <= 10, "optimizer.cycle_growth", "a number from 1 to 10", growth)
+        _check(self.cycles <= 100, "optimizer.cycles", "at most 100", self.cycles)
+        if self.schedule == "exponential" and self.final_fraction == 0:
+            raise errors.ConfigError(
+                "optimizer.final_fraction: expected a number above 0, which exponential falls to,"
+                " received 0.0; 0.01 ends at a hundredth of the rate"
+            )
 
     def _check_schedule_free(self) -> None:
         """Refuses what its own average makes needless."""
@@ -242,6 +338,12 @@ class TrainerConfig:
       max_minutes: Time after which the command writes a checkpoint and ends with exit code 75, for
         the next one to go on; in a job of SLURM also before the job's time is up; null for no
         limit, default null.
+      best: Which measure of the validation split decides on the best parameters, early stopping and
+        plateau: valid_loss, or an error such as forces_rmse, energy_mae, dipole_rmse, default
+        valid_loss.
+      sampling: Which structures an epoch has: all of them once, or balanced (each group of
+        ``data.group_key`` equally often: structures of small groups several times, those of large
+        groups in turn, epoch after epoch), default all.
     """
 
     num_steps: int | None = None
@@ -256,12 +358,15 @@ class TrainerConfig:
     num_devices: int | None = None
     log_every: int = 50
     max_minutes: float | None = None
+    best: str = VALID_LOSS
+    sampling: Literal["all", "balanced"] = "all"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             expected = "more than 0" if "minutes" in field.name else "at least 1"
-            _check(value is None or value > 0, f"trainer.{field.name}", expected, value)
+            usable = value is None or isinstance(value, str) or value > 0
+            _check(usable, f"trainer.{field.name}", expected, value)
         for key in ("minutes", "max_minutes"):
             value = getattr(self, key)
             _check(value != math.inf, f"trainer.{key}", "a finite number", value)
@@ -310,6 +415,7 @@ class TrainConfig:
       loss: What is made small.
       trainer: How long to train and when to look.
       logger: Where the metrics go.
+      stage_two: A second stage of the run.
     """
 
     name: str = "run"
@@ -327,6 +433,7 @@ class TrainConfig:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
     logger: LoggerConfig = dataclasses.field(default_factory=LoggerConfig)
+    stage_two: changing.StageTwoConfig = dataclasses.field(default_factory=changing.StageTwoConfig)
 
     def __post_init__(self) -> None:
         usable = self.name not in ("", ".", "..") and "/" not in self.name
@@ -341,6 +448,45 @@ class TrainConfig:
                 f" {list(self.optimizer.freeze)}: parameters at random would stay so"
             )
         object.__setattr__(self, "loss", self.loss.completed(self.data.quantities))
+        self._check_methods()
+
+    def _check_methods(self) -> None:
+        """Refuses what contradicts itself between the groups."""
+        self.staged_loss  # refuses unknown terms  # noqa: B018
+        if self.stage_two.start is not None and self.optimizer.name == SCHEDULE_FREE:
+            raise errors.ConfigError(
+                "stage_two: schedule_free averages all parameters from the start and has no second"
+                " stage; use another optimizer, or loss.changes for the weights alone"
+            )
+        names = [*DERIVED, *self.data.quantities]
+        known = [f"{name}_{kind}" for name in names for kind in ("mae", "rmse")]
+        best = self.trainer.best
+        if best != VALID_LOSS and best.removeprefix("valid_") not in known:
+            raise errors.ConfigError(
+                f"trainer.best: unknown measure '{best}'.{errors.did_you_mean(best, known)}"
+                f" Known: {VALID_LOSS}, {', '.join(known)}"
+            )
+        if self.data.group_key is None:
+            asking = {
+                "loss.groups": bool(self.loss.groups),
+                "trainer.sampling=balanced": self.trainer.sampling == "balanced",
+            }
+            for setting in (setting for setting, asks in asking.items() if asks):
+                raise errors.ConfigError(
+                    f"{setting}: expected data.group_key, the key that holds the group of each"
+                    " structure, received null; for mace's config types it is config_type"
+                )
+
+    @property
+    def best_column(self) -> str:
+        """The column of the metrics that decides on the best."""
+        best = self.trainer.best
+        return best if best.startswith("valid_") else f"valid_{best}"
+
+    @property
+    def staged_loss(self) -> LossConfig:
+        """The loss with the weights of the second stage."""
+        return self.loss.in_stage(self.stage_two)
 
     @property
     def folder(self) -> str:

@@ -27,6 +27,8 @@ from equipot.training import (
     checkpoints,
     earlier,
     folder,
+    group_weights,
+    judging,
     plots,
     preparation,
     reports,
@@ -78,9 +80,9 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())
         mesh = sharding.make_mesh(config.trainer.num_devices)
-        dataset = datasets.read_dataset(config.data)
+        dataset = group_weights.weighted(datasets.read_dataset(config.data), config.loss.groups)
         config = preparation.with_stress(config, dataset, earlier.open_stress(place))
-        report = audit.audit(dataset, config.loss.terms)
+        report = audit.audit(dataset, config.staged_loss.largest_terms)
         other_minutes = any(change.key == "trainer.minutes" for change in changed)
         length = lengths.begun(config, place, dataset, mesh.size, other_minutes)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
@@ -213,6 +215,7 @@ def _take_time(
             f" {minutes:g} minutes. Measuring all splits at the end comes on top"
         )
     run.last_for(*lengths.agreed(found))
+    judging.check_stage(run.config, run.num_steps)
 
 
 def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, None]:
@@ -263,7 +266,8 @@ def _finish(
         text += f"\nBefore training, of {run.config.init_from}:\n"
         text += reports.error_table(before, known)
     folder.write_text(place.table, text + "\n")
-    run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
+    which = "last" if run.parts.valid is None else "best"
+    run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the {which}):\n{text}")
     run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")
     empty = dict.fromkeys(dataset.splits)
     found: dict[str, Any] = {name: errors_.to_json() for name, errors_ in table.items()}
@@ -306,11 +310,12 @@ def _evaluate(
 
 def _provenance(run: trainer.Trainer, dataset: datasets.Dataset) -> dict[str, Any]:
     """How the potential came to be, as plain JSON."""
+    value = run.progress.best_loss
     return {
         "config": configuration.to_mapping(run.config),
         "dataset": dataset.fingerprint,
         "step": run.progress.best_step,
-        "valid_loss": run.progress.best_loss if math.isfinite(run.progress.best_loss) else None,
+        run.config.best_column: value if math.isfinite(value) else None,
         "seconds": round(run.seconds, 3),
         "versions": folder.versions(),
         "undetermined": run.parts.facts["undetermined"],

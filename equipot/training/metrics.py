@@ -80,10 +80,12 @@ class Residual(NamedTuple):
     Attributes:
       difference: In the unit of the quantity, energies per atom, [nodes, ...] or [graphs, ...].
       weight: [nodes] or [graphs].
+      label: As in the batch, [nodes, ...] or [graphs, ...].
     """
 
     difference: Float[Array, "rows ..."]
     weight: Float[Array, " rows"]
+    label: Float[Array, "rows ..."]
 
 
 Residuals: TypeAlias = dict[str, Residual]
@@ -112,7 +114,7 @@ def residuals(
         weight = weight[owner] if quantity.per == "atom" else weight
         # Masked before anything is squared: a label that is missing may stand beside any number.
         mask = weight.reshape(-1, *(1 for _ in quantity.shape)) > 0
-        found[name] = Residual(jnp.where(mask, difference, 0), weight)
+        found[name] = Residual(jnp.where(mask, difference, 0), weight, jnp.asarray(label.value))
     return found
 
 
@@ -123,7 +125,7 @@ def error_sums(found: Residuals) -> Sums:
       ``energy_squared``, ``energy_absolute``, and likewise for each other quantity, per component.
     """
     sums: Sums = {}
-    for name, (error, weight) in found.items():
+    for name, (error, weight, _) in found.items():
         components = error.size // error.shape[0]
         count = components * jnp.sum((weight > 0).astype(error.dtype))
         sums[f"{name}_squared"] = Sum(total=jnp.sum(error**2), weight=count)

@@ -8,14 +8,17 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from equipot.training import schedule_free
+from equipot.training import moments, schedule_free
+from equipot.training.changing import StageTwoConfig
 from equipot.training.config import OPTIMIZERS, SCHEDULE_FREE, OptimizerConfig
 from equipot.typing import Array, Float, Int, PyTree
 
 _BETAS = (0.9, 0.999)
 _WARMUP, _WARMUP_SHARE = 100, 0.1
+ONE_STAGE = StageTwoConfig()
 Schedule: TypeAlias = Callable[..., Float[Array, ""]]
 
 
@@ -27,24 +30,82 @@ class Updates:
       settings: What it was made from.
       transformation: Gradients into updates, of unit learning rate unless it is schedule-free.
       schedule: Learning rate by the number of steps done.
+      num_steps: Length of the run; 0 where it is to be timed.
+      stage_two: A second stage of the run.
     """
 
     settings: OptimizerConfig
     transformation: optax.GradientTransformation
     schedule: Schedule
+    num_steps: int
+    stage_two: StageTwoConfig
 
     @classmethod
-    def of(cls, settings: OptimizerConfig, num_steps: int) -> "Updates":
+    def of(
+        cls, settings: OptimizerConfig, num_steps: int, stage_two: StageTwoConfig = ONE_STAGE
+    ) -> "Updates":
         """Makes optimizer and schedule, once for all who need them."""
         schedule, optimizer = make_schedule(settings, num_steps), make_optimizer(settings)
         if settings.name == SCHEDULE_FREE:  # it needs the rates for its average
             optimizer = _promoting(schedule_free.schedule_free(optimizer, schedule))
-        return cls(settings=settings, transformation=optimizer, schedule=schedule)
+        return cls(
+            settings=settings,
+            transformation=optimizer,
+            schedule=schedule,
+            num_steps=num_steps,
+            stage_two=stage_two,
+        )
 
     @property
     def is_schedule_free(self) -> bool:
         """Whether updates hold the learning rate, and the optimizer its own average."""
         return self.settings.name == SCHEDULE_FREE
+
+    def rate(
+        self,
+        step: Int[Array, ""],
+        factor: Float[Array, ""] | float,
+        length: Int[Array, ""] | None = None,
+    ) -> Float[Array, ""]:
+        """The learning rate after so many steps.
+
+        Args:
+          step: Steps done.
+          factor: Of the plateau rule, which acts until a second stage sets a rate of its own.
+          length: Number of steps of a run that did not know it when its schedule was made.
+        """
+        rate, own = self.schedule(step, length) * factor, self.stage_two.learning_rate
+        if own is None:
+            return rate
+        return jnp.where(self.steps_in_stage(step, length) >= 0, own, rate)
+
+    def average_decay(
+        self, step: Int[Array, ""], length: Int[Array, ""] | None = None
+    ) -> Float[Array, ""] | None:
+        """Share of the average that stays when the parameters after one more step join it.
+
+        In a second stage it is that of the plain mean of the stage, n / (n + 1) after n steps of
+        it, unless the moving average goes on. None where there is no average.
+
+        Args:
+          step: Steps done before.
+          length: Number of steps of a run that did not know it when its schedule was made.
+        """
+        decay = self.settings.ema_decay
+        moving = None if decay is None else ema_decay(step + 1, decay)
+        if self.stage_two.start is None or self.stage_two.average == "moving":
+            return moving
+        done = self.steps_in_stage(step, length)
+        own = jnp.maximum(done, 0.0) / (jnp.maximum(done, 0.0) + 1.0)
+        return jnp.where(done >= 0, own, 0.0 if moving is None else moving)
+
+    def steps_in_stage(
+        self, step: Int[Array, ""], length: Int[Array, ""] | None = None
+    ) -> Float[Array, ""]:
+        """How many of the steps done are of the second stage; negative before it."""
+        start = 0.0 if self.stage_two.start is None else self.stage_two.start
+        begins = moments.moment(start, self.num_steps if length is None else length)
+        return step.astype(jnp.float32) - begins
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -110,7 +171,10 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
 
     Linear from 0 over ``warmup_steps``, or over 100 steps or a tenth of all; then, with x the share
     of the remaining steps that is done and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for
-    cosine and 1 for the others.
+    cosine, the same with the share of each fall for restarts, fˣ for exponential, and the power of
+    ``drop_factor`` of the ``drops`` that have passed for step; 1 for the others.
+
+    Reference: Loshchilov and Hutter 2017, equation 5, for restarts. arXiv:1608.03983
     """
     final = config.final_fraction
 
@@ -123,13 +187,32 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
         remaining = jnp.maximum(steps - warmup, 1)
         step = step.astype(jnp.float32)
         rise = jnp.minimum((step + 1) / jnp.maximum(warmup, 1), 1.0)
-        if config.schedule != "cosine":
+        if config.schedule == "step":
+            known = num_steps if length is None else length
+            passed = jnp.zeros((), jnp.float32)
+            for own in config.drops:
+                passed += (step >= moments.moment(own, known)).astype(jnp.float32)
+            return config.learning_rate * rise * config.drop_factor**passed
+        if config.schedule not in ("cosine", "exponential", "restarts"):
             return config.learning_rate * rise
         done = jnp.clip((step - warmup) / remaining, 0.0, 1.0)
+        if config.schedule == "exponential":
+            return config.learning_rate * rise * final**done
+        if config.schedule == "restarts":
+            done = _share_of_fall(done, config)
         fall = final + (1 - final) * 0.5 * (1 + jnp.cos(math.pi * done))
         return config.learning_rate * rise * fall
 
     return schedule
+
+
+def _share_of_fall(done: Float[Array, ""], config: OptimizerConfig) -> Float[Array, ""]:
+    """Of the fall that is under way, by the share of all of them."""
+    lengths = np.power(config.cycle_growth, np.arange(config.cycles))
+    ends = jnp.asarray(np.cumsum(lengths) / np.sum(lengths), jnp.float32)
+    begins = jnp.concatenate([jnp.zeros(1), ends[:-1]])
+    current = jnp.minimum(jnp.searchsorted(ends, done, side="right"), config.cycles - 1)
+    return (done - begins[current]) / (ends[current] - begins[current])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
 """From a configuration and a dataset to what a run is made of: potential, parameters, batches."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from equipot import config as configuration
 from equipot import errors
@@ -18,9 +19,9 @@ from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
 from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
-from equipot.store import closest, graph_store, packing
+from equipot.store import closest, graph_store, packing, sampling
 from equipot.store.graph_store import GraphStore
-from equipot.training import alike, optimizer, starting_point
+from equipot.training import alike, judging, optimizer, starting_point
 from equipot.training import length as lengths
 from equipot.training.config import (
     OPEN_STRESS,
@@ -41,7 +42,7 @@ class Preparation:
       quantities: What it is trained on and measured in, by name.
       params: Initial parameters.
       train: Batches of the training split, shuffled.
-      valid: Batches of the validation split, in order.
+      valid: Batches of the validation split, in order; None where there is none.
       graphs: The graphs of both splits, by name.
       length: Size of batches, and what is known of the number of steps and of validations.
       num_steps: Length of the run; 0 where it is to be timed.
@@ -55,7 +56,7 @@ class Preparation:
     quantities: Mapping[str, Quantity]
     params: PyTree
     train: loader.Loader
-    valid: loader.Loader
+    valid: loader.Loader | None
     graphs: Mapping[str, GraphStore]
     length: lengths.Length
     num_steps: int
@@ -86,14 +87,13 @@ def prepare(
       length: What the run began with; chosen anew where there is none.
 
     Raises:
-      DataError: If there is no validation split, or a structure cannot become a graph.
+      ConfigError: If a setting asks for a validation split and there is none, or the second stage
+        would begin after the end.
+      DataError: If there is no validation split although nobody asked for that, the measure that
+        decides on the best has no labels, or a structure cannot become a graph.
       ArtefactError: If ``init_from`` is no intact potential.
     """
-    if not dataset.valid:
-        raise errors.DataError(
-            "data: expected validation frames, received none; set data.valid, data.num_valid or"
-            " data.valid_fraction"
-        )
+    judging.check(config, dataset)
     point = starting_point.find(config, dataset, model)
     fitted = point.references
     quantities = every(config.data.declared)
@@ -109,28 +109,32 @@ def prepare(
         "train": GraphStore.build(dataset.train, settings)
         if begun is None
         else begun.relabelled(settings),
-        "valid": GraphStore.build(dataset.valid, settings),
     }
+    if dataset.valid:
+        graphs["valid"] = GraphStore.build(dataset.valid, settings)
     spec, params = _potential(config, dataset, point, graphs["train"])
     length = length or lengths.choose(config.trainer, dataset, num_devices)
     loaders = _loaders(config, length.batch_size, graphs, spec, num_devices, process)
     epochs = config.trainer.num_epochs or 0
     num_steps = length.num_steps or epochs * loaders["train"].num_batches(0)
+    judging.check_stage(config, num_steps)
     return Preparation(
         spec=spec,
         quantities=quantities,
         params=params,
-        **loaders,
+        train=loaders["train"],
+        valid=loaders.get("valid"),
         graphs=graphs,
         length=length,
         num_steps=num_steps,
-        updates=optimizer.Updates.of(config.optimizer, num_steps),
-        loss=config.loss,
+        updates=optimizer.Updates.of(config.optimizer, num_steps, config.stage_two),
+        loss=config.staged_loss,
         facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(
             *fitted.notes,
             *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
             *_choices(config, length),
+            *judging.notes(config, dataset, num_steps),
             *_frozen(config, params),
         ),
     )
@@ -222,7 +226,7 @@ def _loaders(
     num_devices: int,
     process: Process,
 ) -> dict[str, loader.Loader]:
-    """Batches of both splits."""
+    """Batches of the splits that there are."""
     sizes = {"train": batch_size, "valid": config.trainer.eval_batch_size or batch_size}
     return {
         name: loader.Loader(
@@ -236,9 +240,18 @@ def _loaders(
             dtype=spec.dtype,
             process=process,
             quantities=graphs[name].settings.quantities,
+            draw=_draw(config, graphs[name]) if name == "train" else None,
         )
         for name, size in sizes.items()
+        if name in graphs
     }
+
+
+def _draw(config: TrainConfig, graphs: GraphStore) -> Callable[[int, int], np.ndarray] | None:
+    """Which structures an epoch has, where it is not each of them once."""
+    if config.trainer.sampling == "all":
+        return None
+    return sampling.balanced([structure.group for structure in graphs.structures])
 
 
 def _spec(

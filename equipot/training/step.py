@@ -16,7 +16,7 @@ from equipot.graphs.graph import Batch, Graph
 from equipot.potential.potential import Prediction
 from equipot.quantities import DERIVED, Quantity
 from equipot.training import loss as losses
-from equipot.training import metrics, optimizer, schedule_free, sharding
+from equipot.training import metrics, moments, optimizer, schedule_free, sharding
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Sum, Sums, Tally
 from equipot.training.state import TrainState
@@ -80,32 +80,36 @@ def make_train_step(
       quantities: What predictions and batches hold, by name.
     """
     sums_of = make_eval_step(predict, loss, mesh, quantities)
+    weights_at = moments.loss_weights(loss, updates.num_steps)
 
-    def loss_fn(params: PyTree, batch: Batch) -> tuple[Array, tuple[Sums, Sums]]:
+    def loss_fn(
+        params: PyTree, batch: Batch, weights: moments.Weights
+    ) -> tuple[Array, tuple[Sums, Sums]]:
         terms, sums = sums_of(params, batch)
-        return losses.combine(terms, loss), (terms, sums)
+        return losses.combine(terms, loss, weights), (terms, sums)
 
     def train_step(
         state: TrainState, tally: Tally, batch: Batch, length: Array | None = None
     ) -> tuple[TrainState, Tally]:
+        weights = weights_at(state.step, length)
         (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, batch
+            state.params, batch, weights
         )
         change, opt_state = updates.transformation.update(grads, state.opt_state, state.params)
         if updates.is_schedule_free:
             params = jax.tree.map(jnp.add, state.params, change)
         else:
-            rate = updates.schedule(state.step, length) * state.rate_factor
+            rate = updates.rate(state.step, state.rate_factor, length)
             params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
         new = dataclasses.replace(
             state,
             step=state.step + 1,
             params=params,
-            ema_params=_average(state, params, opt_state, updates),
+            ema_params=_average(state, params, opt_state, updates, length),
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)
-        shares = {name: loss.terms[name] * term.mean for name, term in terms.items()}
+        shares = {name: losses.weighted(weights[name], term) for name, term in terms.items()}
         return new, _count(tally, state.step, sums, terms, shares, value, norm)
 
     return train_step
@@ -116,26 +120,30 @@ def empty_tally(
 ) -> Tally:
     """Nothing counted yet."""
     names = [f"{q}_{kind}" for q in quantities for kind in ("squared", "absolute")]
-    names += [f"loss_{name}" for name, weight in loss.terms.items() if weight > 0]
+    used = [name for name, weight in loss.largest_terms.items() if weight > 0]
+    names += [f"loss_{name}" for name in used]
     zero = jnp.zeros((), dtype)
     sums = {name: Sum(total=zero, weight=zero) for name in [*names, "loss", "grad_norm"]}
-    shares = {name: zero for name, weight in loss.terms.items() if weight > 0}
+    shares = dict.fromkeys(used, zero)
     return Tally(sums=sums, bad_step=jnp.asarray(-1, jnp.int32), bad_terms=shares)
 
 
 def _average(
-    state: TrainState, params: PyTree, opt_state: PyTree, updates: optimizer.Updates
+    state: TrainState,
+    params: PyTree,
+    opt_state: PyTree,
+    updates: optimizer.Updates,
+    length: Array | None,
 ) -> PyTree:
-    """The moving average after one more step, or the optimizer's own.
+    """The average after one more step, or the optimizer's own.
 
     If there is none, the parameters themselves.
     """
     if updates.is_schedule_free:
         return schedule_free.averaged(opt_state, params)
-    decay = updates.settings.ema_decay
-    if decay is None:
+    keep = updates.average_decay(state.step, length)
+    if keep is None:
         return params
-    keep = optimizer.ema_decay(state.step + 1, decay)
     return jax.tree.map(
         lambda old, new: new + keep.astype(new.dtype) * (old - new), state.ema_params, params
     )

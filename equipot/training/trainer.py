@@ -18,6 +18,7 @@ from equipot.potential import potential as potentials
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
     checkpoints,
+    judging,
     length,
     metrics,
     not_finite,
@@ -27,7 +28,7 @@ from equipot.training import (
     state,
     step,
 )
-from equipot.training.config import TrainConfig
+from equipot.training.config import VALID_LOSS, TrainConfig
 
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
@@ -96,6 +97,7 @@ class Trainer:
         save_every = trainer.checkpoint_every or valid_every
         self.num_steps = num_steps
         self._plan = _Plan(num_steps, trainer.log_every, valid_every, save_every)
+        self._judge = judging.Judge.of(self.config, num_steps)
         if trainer.minutes is not None:
             self._length = sharding.replicate(np.asarray(num_steps, np.int32), self.mesh)
 
@@ -124,13 +126,16 @@ class Trainer:
 
     def _time_validation(self) -> float:
         """Seconds of a validation, from some of its batches."""
-        chosen = itertools.islice(self.parts.valid.batches(0), _TIMED_VALIDATION)
+        valid = self.parts.valid
+        if valid is None:
+            return 0.0
+        chosen = itertools.islice(valid.batches(0), _TIMED_VALIDATION)
         shards = [sharding.shard(batch, self.mesh) for batch in chosen]
         jax.block_until_ready(self._eval_step(self.state.ema_params, shards[0]))
         began = time.monotonic()
         jax.block_until_ready([self._eval_step(self.state.ema_params, own) for own in shards])
         seconds = (time.monotonic() - began) / len(shards)
-        return seconds * self.parts.valid.num_batches(0)
+        return seconds * valid.num_batches(0)
 
     @property
     def seconds(self) -> float:
@@ -140,9 +145,7 @@ class Trainer:
     @property
     def goes_on(self) -> bool:
         """Whether steps are left and early stopping has not been reached."""
-        patience = self.config.trainer.early_stopping_patience
-        stopped = patience is not None and self.progress.waited >= patience
-        return self.progress.step < self.num_steps and not stopped
+        return self.progress.step < self.num_steps and not self._judge.stops(self.progress)
 
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
@@ -159,8 +162,8 @@ class Trainer:
 
     def look_at_start(self) -> None:
         """Validates before the first step what training starts from, which may stay the best."""
-        if self.progress.step == 0:
-            self._validate()
+        if self.progress.step == 0 and self.parts.valid is not None:
+            self._validate(self.parts.valid)
 
     def look_around(self) -> None:
         """Logs, validates and saves if it is time to; all three are functions of the step alone."""
@@ -168,8 +171,10 @@ class Trainer:
         if not self._plan.logs(done):
             return
         values = self._count_up()
-        if self._plan.validates(done):
-            values |= self._validate()
+        if self._plan.validates(done) and self.parts.valid is not None:
+            values |= self._validate(self.parts.valid)
+        elif self._plan.validates(done):
+            self._keep(values)
         self.log.record(values)
         if self._plan.saves(done) or self.progress.best_step == done:
             self.save()
@@ -201,9 +206,8 @@ class Trainer:
         self._tally = self._nothing
         self._places.clear()
         self.log.advance(done, speed)
-        rate = (
-            self.parts.updates.schedule(jnp.asarray(done - 1, jnp.int32), self._length)
-            * self.progress.plateau.factor
+        rate = self.parts.updates.rate(
+            jnp.asarray(done - 1, jnp.int32), self.progress.plateau.factor, self._length
         )
         return {
             "step": done,
@@ -249,9 +253,14 @@ class Trainer:
             " again under another name with optimizer.clip_norm"
         )
 
-    def _validate(self) -> dict[str, float | int]:
+    def _keep(self, values: Mapping[str, float | int]) -> None:
+        """Without a validation split the latest parameters are the ones to keep."""
+        self.progress = dataclasses.replace(self.progress, best_step=self.progress.step)
+        self.log.say(self._line("train", values, f"loss {values['loss']:.4g}"))
+
+    def _validate(self, valid: loader.Loader) -> dict[str, float | int]:
         """Measures the averaged parameters on the validation split; decides on rate and best."""
-        batches = self.parts.valid.batches(0)
+        batches = valid.batches(0)
         parts = [
             self._eval_step(self.state.ema_params, sharding.shard(b, self.mesh)) for b in batches
         ]
@@ -261,44 +270,43 @@ class Trainer:
         )
         value = sum(self._weighted(terms).values())
         if not np.isfinite(value):
-            raise self._invalid([self._weighted(own) for own, _ in found_in])
-        plateau = self.progress.plateau.after(value, self.config.optimizer)
-        if plateau.factor != self.progress.plateau.factor:
-            factor = sharding.replicate(np.asarray(plateau.factor, np.float32), self.mesh)
-            self.state = self.state.replace(rate_factor=factor)
-        self.progress = self.progress.validated(value, plateau)
-        found = {"valid_loss": value}
-        found |= {
-            f"valid_{key}": error
-            for key, error in metrics.errors(sums, self.parts.quantities).items()
-        }
-        self.log.say(self._line(found))
+            raise self._invalid([self._weighted(own) for own, _ in found_in], valid)
+        measured = metrics.errors(sums, self.parts.quantities)
+        found = {VALID_LOSS: value} | {f"valid_{key}": error for key, error in measured.items()}
+        before = self.progress.plateau.factor
+        self.progress = self._judge.validated(self.progress, found[self.config.best_column])
+        if self.progress.plateau.factor != before:
+            factor = np.asarray(self.progress.plateau.factor, np.float32)
+            self.state = self.state.replace(rate_factor=sharding.replicate(factor, self.mesh))
+        best = " (best)" if self.progress.best_step == self.progress.step else ""
+        self.log.say(self._line("valid", found, f"loss {value:.4g}{best}"))
         return found
 
     def _weighted(self, terms: metrics.Sums) -> dict[str, float]:
-        """The contribution of each term to the loss."""
-        weights = self.parts.loss.terms
+        """The contribution of each term to the loss of the stage."""
+        weights = self._judge.loss(self.progress).last_terms
         return {name: weights[name] * metrics.mean(term) for name, term in terms.items()}
 
-    def _invalid(self, batches: Sequence[Mapping[str, float]]) -> errors.NonFiniteError:
+    def _invalid(
+        self, batches: Sequence[Mapping[str, float]], valid: loader.Loader
+    ) -> errors.NonFiniteError:
         """Names the term and the structures, from the terms of each batch of the validation."""
         finite = [bool(np.isfinite(sum(own.values()))) for own in batches]
         bad = finite.index(False) if False in finite else 0  # only their sum is too large
         what = f"step {self.progress.step}: in validation {not_finite.cause(batches[bad])}"
-        return self._not_finite(what, self.progress.step, self.parts.valid, 0, bad)
+        return self._not_finite(what, self.progress.step, valid, 0, bad)
 
-    def _line(self, found: Mapping[str, float | int]) -> str:
-        """One validation as a readable line."""
+    def _line(self, split: str, found: Mapping[str, float | int], loss: str) -> str:
+        """The errors on a split as a readable line."""
+        prefix = "valid_" if split == "valid" else ""
         shown = [
-            f"{name} {quantity.show(found[f'valid_{name}_rmse'])} {quantity.shown}".rstrip()
+            f"{name} {quantity.show(found[f'{prefix}{name}_rmse'])} {quantity.shown}".rstrip()
             for name, quantity in self.parts.quantities.items()
-            if f"valid_{name}_rmse" in found
+            if f"{prefix}{name}_rmse" in found
         ]
-        best = " (best)" if self.progress.best_step == self.progress.step else ""
         return (
             f"step {self.progress.step}/{self.num_steps}  epoch {self.progress.epoch}"
-            f"  valid RMSE: {', '.join(shown)}  loss {found['valid_loss']:.4g}{best}"
-            f"  {self.seconds:.0f} s"
+            f"  {split} RMSE: {', '.join(shown)}  {loss}  {self.seconds:.0f} s"
         )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 
 import ase
@@ -93,10 +94,17 @@ def test_an_unknown_term_of_the_loss_is_refused(read, labelled_water):
         audit.audit(read(labelled_water(5)), {"force": 1.0})
 
 
-def test_an_empty_validation_split_stops(read, labelled_water):
-    message = "the valid split is empty; give data.valid files, or raise data.num_valid"
-    with pytest.raises(errors.DataError, match=message):
-        audit.audit(read(labelled_water(5), num_valid=0), ENERGY_AND_FORCES)
+def test_data_without_validation_are_described_too(read, labelled_water):
+    data = read(labelled_water(5), num_valid=0)
+    lines = audit.audit(data, {**ENERGY_AND_FORCES, "stress": 0.0}).lines
+    assert any(line.startswith("train: 4 frames") for line in lines)
+    assert not any(line.startswith("valid:") for line in lines)
+
+
+def test_an_empty_training_split_stops(read, labelled_water):
+    empty = dataclasses.replace(read(labelled_water(5)), train=())
+    with pytest.raises(errors.DataError, match=r"the train split is empty; give data.train files"):
+        audit.audit(empty, ENERGY_AND_FORCES)
 
 
 def test_overlapping_splits_stop_with_an_example(write, labelled_water):

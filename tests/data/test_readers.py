@@ -107,6 +107,20 @@ def test_isolated_atoms_must_be_single_and_have_one_energy(write, make_water):
         _read(write("c.extxyz", bare))
 
 
+def test_each_label_may_have_a_weight_of_its_own(write, labelled_water):
+    frames = labelled_water(3)
+    for number, atoms in enumerate(frames):
+        atoms.info |= {"w": 2.0, "config_energy_weight": 0.5}
+        if number == 1:
+            atoms.info["config_forces_weight"] = 0.0
+    keys = {"energy": "config_energy_weight", "forces": "config_forces_weight"}
+    content = _read(write("a.extxyz", frames), weight_key="w", weight_keys=keys)
+    assert [s.energy_weight for s in content.structures] == [1.0, 1.0, 1.0]
+    assert [s.forces_weight for s in content.structures] == [2.0, 0.0, 2.0]
+    said = "2 frames have no 'config_forces_weight' and weigh 1"
+    assert any(said in line for line in content.found)
+
+
 def test_groups_and_weights_come_from_info(write, labelled_water):
     frames = labelled_water(2)
     for atoms, temperature, weight in zip(frames, (300, 600), (1.0, 0.25), strict=True):

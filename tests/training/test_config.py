@@ -64,6 +64,60 @@ def test_a_declared_quantity_weighs_one_unless_it_is_given():
         ),
         ({"trainer": {"batch_size": 0}}, "trainer.batch_size: expected at least 1"),
         ({"model": {"lmax": 2}}, "model: expected the key 'name'"),
+        (
+            {"optimizer": {"schedule": "exponential"}},
+            "optimizer.final_fraction: expected a number above 0, which exponential falls to",
+        ),
+        ({"optimizer": {"drops": [0.7, 0.5]}}, "optimizer.drops: expected moments in order"),
+        ({"optimizer": {"drops": [1.5]}}, "optimizer.drops: expected a share of the run from 0"),
+        ({"optimizer": {"cycle_growth": 0.5}}, "optimizer.cycle_growth: expected a number from 1"),
+        ({"loss": {"huber_sizes": [2, 1]}}, "loss.huber_sizes: expected ascending lengths"),
+        ({"loss": {"huber_factors": [1.0]}}, "loss.huber_factors: expected 3 factors above 0"),
+        ({"loss": {"changes": {"force": {"to": 1}}}}, "unknown term 'force'. Did you mean 'forc"),
+        (
+            {"loss": {"changes": {"forces": {"to": -1}}}},
+            "loss.changes.forces.to: expected a weight of at least 0",
+        ),
+        (
+            {"loss": {"changes": {"forces": {"to": 2, "start": 0.5, "end": 0.25}}}},
+            r"loss.changes.forces.end: expected 0.5 .start. or later, received 0.25",
+        ),
+        (
+            {"loss": {"changes": {"stress": {"to": 2, "shape": "exponential"}}}},
+            "two weights above 0, received 0 and 2; use shape=linear",
+        ),
+        (
+            {"loss": {"groups": {"bulk": 2}}},
+            "loss.groups: expected data.group_key, the key that holds the group of each structure",
+        ),
+        ({"trainer": {"sampling": "balanced"}}, "trainer.sampling=balanced: expected data.group_"),
+        ({"data": {"train": "a.xyz", "split": "stratified"}}, "data.split: stratified takes fram"),
+        (
+            {"data": {"train": "a.xyz", "weight_keys": {"force": "w"}}},
+            "data.weight_keys: unknown quantity 'force'. Did you mean 'forces'",
+        ),
+        ({"trainer": {"best": "force_rmse"}}, "unknown measure 'force_rmse'. Did you mean 'forc"),
+        ({"stage_two": {"energy": 10}}, "expected stage_two.start beside energy, received null"),
+        ({"stage_two": {"start": 1}}, "stage_two.start: expected a share of the run between 0 an"),
+        ({"stage_two": {"start": 0.5, "forces": -1}}, "stage_two.forces: expected a weight of at"),
+        (
+            {"stage_two": {"start": 0.5, "quantities": {"dipole": 1}}},
+            "stage_two.quantities: unknown quantity 'dipole'",
+        ),
+        (
+            {
+                "stage_two": {"start": 0.5, "energy": 1},
+                "loss": {"changes": {"energy": {"to": 10}}},
+            },
+            "stage_two.energy: loss.changes.energy changes the same weight",
+        ),
+        (
+            {
+                "stage_two": {"start": 0.5},
+                "optimizer": {"name": "schedule_free", "schedule": "constant", "ema_decay": None},
+            },
+            "stage_two: schedule_free averages all parameters from the start",
+        ),
         ({"name": "a/b"}, "bytes without '/'"),
         ({"name": ".."}, "other than '.' and '..'"),
         ({"name": "x" * 300}, "a name of at most 200 bytes"),

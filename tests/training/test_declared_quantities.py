@@ -77,11 +77,11 @@ def test_quantities_are_trained_without_energies(settings, tmp_path):
     ):
         run = trainer.Trainer(own, parts, mesh, first, progress, saved, log, 0.0)
         log.start_bar(run.num_steps, 0)
-        before = run._validate()
+        before = run._validate(parts.valid)
         for epoch in range(20):
             for position, batch in enumerate(parts.train.batches(epoch)):
                 run.take_step(epoch, position, batch)
-        found = run._count_up() | run._validate()
+        found = run._count_up() | run._validate(parts.valid)
         log.record(found)
         run.save()
         saved.wait()

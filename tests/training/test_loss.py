@@ -21,7 +21,7 @@ WEIGHTS = {
 
 def residuals():
     return {
-        name: Residual(jnp.asarray(error), jnp.asarray(WEIGHTS[name]))
+        name: Residual(jnp.asarray(error), jnp.asarray(WEIGHTS[name]), jnp.zeros_like(error))
         for name, error in ERRORS.items()
     }
 
@@ -56,7 +56,8 @@ def test_a_norm_counts_a_vector_as_one_number():
 
 def test_a_norm_of_no_error_has_a_gradient():
     def value(forces):
-        changed = residuals() | {"forces": Residual(forces, jnp.asarray(WEIGHTS["forces"]))}
+        own = residuals()["forces"]._replace(difference=forces)
+        changed = residuals() | {"forces": own}
         terms = loss.make_loss(LossConfig(kind="norm"))(changed)
         return terms["forces"].total
 
@@ -65,13 +66,13 @@ def test_a_norm_of_no_error_has_a_gradient():
 
 def test_a_weight_acts_in_a_batch_of_one_structure():
     one = {
-        "energy": Residual(jnp.asarray([0.1]), jnp.ones(1)),
-        "forces": Residual(jnp.ones((2, 3)), jnp.ones(2)),
-        "stress": Residual(jnp.ones((1, 3, 3)), jnp.ones(1)),
+        "energy": Residual(jnp.asarray([0.1]), jnp.ones(1), jnp.zeros(1)),
+        "forces": Residual(jnp.ones((2, 3)), jnp.ones(2), jnp.zeros((2, 3))),
+        "stress": Residual(jnp.ones((1, 3, 3)), jnp.ones(1), jnp.zeros((1, 3, 3))),
     }
     config = LossConfig(stress=1.0)
     terms = loss.make_loss(config)
-    heavy = {name: Residual(own.difference, 5.0 * own.weight) for name, own in one.items()}
+    heavy = {name: own._replace(weight=5.0 * own.weight) for name, own in one.items()}
     light, heavier = (loss.combine(terms(r), config) for r in (one, heavy))
     np.testing.assert_allclose(heavier, 5.0 * light, rtol=1e-6)
 
@@ -81,8 +82,36 @@ def test_a_term_of_weight_zero_is_not_computed():
 
 
 def test_a_batch_without_labels_has_loss_zero():
-    nothing = {
-        name: Residual(own.difference, 0.0 * own.weight) for name, own in residuals().items()
-    }
+    nothing = {name: own._replace(weight=0.0 * own.weight) for name, own in residuals().items()}
     config = LossConfig(stress=1.0)
     assert loss.combine(loss.make_loss(config)(nothing), config) == 0.0
+
+
+def test_universal_goes_over_to_the_magnitude_the_sooner_the_larger_the_force_is():
+    """The gradient of an error of 1 eV/Å is where Huber's function of that force becomes linear."""
+    lengths = np.array([1.0, 99.0, 100.0, 250.0, 1000.0], np.float32)
+    labels = np.stack([0.6 * lengths, 0 * lengths, -0.8 * lengths], axis=1)
+    config = LossConfig(kind="universal", energy=0.0, huber_delta=0.02)
+
+    def total(errors, label):
+        own = Residual(errors, jnp.ones(5), jnp.asarray(label))
+        return loss.make_loss(config)({"forces": own})["forces"].total
+
+    slopes = jax.grad(total)(jnp.ones((5, 3)), labels)
+    expected = 0.02 * np.array([1.0, 1.0, 0.7, 0.4, 0.1])
+    np.testing.assert_allclose(slopes, np.tile(expected[:, None], 3), rtol=1e-6)
+    small = jnp.full((5, 3), 1e-3)
+    np.testing.assert_allclose(jax.grad(total)(small, labels), small, rtol=1e-6)
+    turned = jax.grad(total)(jnp.ones((5, 3)), labels[:, [2, 0, 1]])
+    np.testing.assert_array_equal(turned, slopes)
+
+
+def test_universal_counts_everything_but_forces_as_huber_does():
+    own = residuals()
+    sums = {k: loss.make_loss(LossConfig(kind=k, stress=1.0))(own) for k in ("universal", "huber")}
+    for name in ("energy", "stress"):
+        assert sums["universal"][name] == sums["huber"][name]
+    forces = own["forces"]
+    far = {"forces": forces._replace(label=jnp.full((4, 3), 1e3)), "energy": own["energy"]}
+    large = loss.make_loss(LossConfig(kind="universal"))(far)["forces"].total
+    assert float(large) < float(sums["universal"]["forces"].total)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from equipot.training import optimizer
+from equipot.training.changing import StageTwoConfig
 from equipot.training.config import OptimizerConfig
 
 PARAMS = {
@@ -75,6 +76,87 @@ def test_the_rate_rises_then_follows_the_schedule(kind):
     np.testing.assert_allclose([rate(0), rate(4), rate(9)], [0.001, 0.005, 0.01], rtol=1e-6)
     middle, end = (0.0055, 0.001) if kind == "cosine" else (0.01, 0.01)
     np.testing.assert_allclose([rate(60), rate(110)], [middle, end], rtol=1e-5)
+
+
+def rates(config, num_steps, steps):
+    schedule = optimizer.make_schedule(config, num_steps)
+    return [float(schedule(jnp.asarray(step, jnp.int32))) for step in steps]
+
+
+def test_step_cuts_the_rate_at_shares_and_at_numbers_of_steps():
+    config = OptimizerConfig(
+        learning_rate=1.0, schedule="step", warmup_steps=0, drops=(0.5, 150.0), drop_factor=0.5
+    )
+    found = rates(config, 200, [0, 99, 100, 149, 150, 199])
+    assert found == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_exponential_falls_by_the_same_factor_at_each_step():
+    config = OptimizerConfig(
+        learning_rate=2.0, schedule="exponential", warmup_steps=10, final_fraction=0.01
+    )
+    found = rates(config, 110, [9, 10, 60, 110])
+    np.testing.assert_allclose(found, [2.0, 2.0, 0.2, 0.02], rtol=1e-5)
+    every = np.array(rates(config, 110, range(10, 20)))
+    np.testing.assert_allclose(every[1:] / every[:-1], 0.01**0.01, rtol=1e-5)
+
+
+def test_restarts_begin_each_fall_at_the_top():
+    config = OptimizerConfig(
+        learning_rate=1.0,
+        schedule="restarts",
+        warmup_steps=0,
+        final_fraction=0.2,
+        cycles=3,
+        cycle_growth=2.0,
+    )
+    found = rates(config, 70, [0, 5, 10, 20, 30, 50, 70])  # falls of 10, 20 and 40 steps
+    np.testing.assert_allclose(found, [1.0, 0.6, 1.0, 0.6, 1.0, 0.6, 0.2], rtol=1e-5)
+    single = dataclasses.replace(config, cycles=1, schedule="restarts")
+    cosine = dataclasses.replace(config, schedule="cosine")
+    np.testing.assert_allclose(
+        rates(single, 70, range(71)), rates(cosine, 70, range(71)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("kind", ["step", "exponential", "restarts"])
+def test_a_length_that_is_known_later_gives_the_same_rates(kind):
+    config = OptimizerConfig(schedule=kind, final_fraction=0.1, drops=(0.3, 0.7))
+    known, later = optimizer.make_schedule(config, 777), optimizer.make_schedule(config, 0)
+    length = jnp.asarray(777, jnp.int32)
+    for number in (0, 30, 232, 233, 234, 543, 776):
+        step = jnp.asarray(number, jnp.int32)
+        np.testing.assert_allclose(later(step, length), known(step), rtol=1e-6)
+
+
+STAGED = StageTwoConfig(start=0.5, learning_rate=0.25)
+
+
+def test_a_second_stage_has_a_rate_of_its_own_that_plateau_does_not_touch():
+    config = OptimizerConfig(learning_rate=1.0, schedule="constant", warmup_steps=0)
+    updates = optimizer.Updates.of(config, 10, STAGED)
+    found = [float(updates.rate(jnp.asarray(t, jnp.int32), 0.1)) for t in range(10)]
+    np.testing.assert_allclose(found, 5 * [0.1] + 5 * [0.25], rtol=1e-6)
+    timed = optimizer.Updates.of(config, 0, STAGED)
+    length = jnp.asarray(10, jnp.int32)
+    later = [float(timed.rate(jnp.asarray(t, jnp.int32), 0.1, length)) for t in range(10)]
+    np.testing.assert_array_equal(later, found)
+
+
+def test_the_average_of_a_second_stage_is_the_mean_of_its_parameters():
+    updates = optimizer.Updates.of(OptimizerConfig(ema_decay=0.9), 10, STAGED)
+    values, average = np.random.default_rng(0).normal(size=10), 0.0
+    for step, value in enumerate(values.tolist()):
+        keep = float(updates.average_decay(jnp.asarray(step, jnp.int32)))
+        if step < 5:
+            expected = float(optimizer.ema_decay(jnp.asarray(step + 1, jnp.int32), 0.9))
+            assert keep == expected
+        average = value + keep * (average - value)
+        if step >= 5:
+            assert average == pytest.approx(values[5 : step + 1].mean(), rel=1e-5)
+    moving = dataclasses.replace(STAGED, average="moving")
+    goes_on = optimizer.Updates.of(OptimizerConfig(ema_decay=None), 10, moving)
+    assert goes_on.average_decay(jnp.asarray(7, jnp.int32)) is None
 
 
 def test_plateau_cuts_the_rate_after_waiting_and_not_below_the_end():

@@ -33,10 +33,12 @@ from equipot.training import (
     sharding,
     state,
     stopping,
+    trackers,
     trainer,
 )
 from equipot.training import length as lengths
 from equipot.training.config import TrainConfig
+from equipot.training.run_page import writer
 from equipot.typing import PyTree
 
 _TIMING = 0.03  # share of the minutes that timing may take, unless three steps take longer
@@ -63,6 +65,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
     """
     began = time.monotonic()
     registry.config_from_mapping(config.model)  # a wrong setting is said first
+    trackers.check(config.logger)
     config = earlier.as_begun(config)
     model = registry.config_from_mapping(config.model)
     place = folder.find_folder(config)
@@ -92,11 +95,13 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if config.init_from is not None:
             run.look_at_start()
         run.log.start_bar(run.num_steps, run.progress.step)
-        _train(run, stop)
+        page = writer.RunPage(run, place, report.lines, compiled, process.is_first)
+        with page.told():
+            _train(run, stop, page)
         run.log.stop_bar()
         best = _best(run, dataset)
         if process.is_first:
-            _finish(run, best, first, dataset, place, compiled)
+            _finish(run, best, first, dataset, place, compiled, page)
     return place.path
 
 
@@ -122,7 +127,7 @@ def _begin(
     if goes_on:
         initial, progress = saved.load(initial)
     log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process, parts.quantities))
-    log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
+    log.start_tracker(config.logger, configuration.to_mapping(config), place.path, progress.step)
     if goes_on:
         log.say(f"going on after step {progress.step}, from the checkpoint")
     else:
@@ -135,12 +140,16 @@ def _begin(
     return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
 
 
-def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:
+def _train(run: trainer.Trainer, stop: stopping.Stop, page: writer.RunPage) -> None:
     """Steps until the end, validating and saving on the way."""
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         while run.goes_on:
-            run.take_step(*next(stream))
+            began = time.monotonic()
+            item = next(stream)
+            run.waited += time.monotonic() - began
+            run.take_step(*item)
             run.look_around()
+            page.follow()
             if stop.received:
                 stop.saves()
                 run.save()
@@ -207,6 +216,7 @@ def _finish(
     dataset: datasets.Dataset,
     place: folder.RunFolder,
     compiled: compilations.Compilations,
+    page: writer.RunPage,
 ) -> None:
     """Saves the best potential, measures it on all splits, and writes tables and pictures.
 
@@ -221,12 +231,12 @@ def _finish(
     stated = {name: errors_.summary(known) for name, errors_ in table.items()}
     provenance = {**best.provenance, "errors": stated}
     artefact.save(place.artefact, dataclasses.replace(best, provenance=provenance))
-    plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL, known)
     text = reports.error_table(table, known)
     before = _errors_before(run, first, dataset)
     if before:
         text += f"\nBefore training, of {run.config.init_from}:\n"
         text += reports.error_table(before, known)
+    _draw(run, evaluated, table, before, place, page)
     folder.write_text(place.table, text + "\n")
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
     run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")
@@ -235,6 +245,23 @@ def _finish(
     if before:
         found["before"] = {name: errors_.to_json() for name, errors_ in before.items()}
     folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
+
+
+def _draw(
+    run: trainer.Trainer,
+    evaluated: plots.Evaluated,
+    table: Mapping[str, reports.SplitErrors],
+    before: Mapping[str, reports.SplitErrors],
+    place: folder.RunFolder,
+    page: writer.RunPage,
+) -> None:
+    """Pictures and the page, which trackers get too."""
+    lines, known = place.path / run_log.JSONL, run.parts.quantities
+    best, names = run.progress.best_step, writer.names_of(run.config)
+    drawn = plots.save_plots(place.plots, evaluated, lines, known, best, names)
+    page.finish(evaluated, table, before)
+    stated = {name: own.summary(known) for name, own in table.items()}
+    run.log.finish_tracker(stated, drawn, place.artefact)
 
 
 def _errors_before(

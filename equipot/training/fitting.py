@@ -98,10 +98,10 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         page = writer.RunPage(run, place, report.lines, compiled, process.is_first)
         with page.told():
             _train(run, stop, page)
-        run.log.stop_bar()
-        best = _best(run, dataset)
-        if process.is_first:
-            _finish(run, best, first, dataset, place, compiled, page)
+            run.log.stop_bar()
+            best = _best(run, dataset)
+            if process.is_first:
+                _finish(run, best, first, dataset, place, compiled, page)
     return place.path
 
 

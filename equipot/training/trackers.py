@@ -134,7 +134,10 @@ class TensorBoard:
         self._step = step
         try:
             self._writer = package.SummaryWriter(
-                str(folder / "tensorboard"), purge_step=step + 1, flush_secs=10
+                str(folder / "tensorboard"),
+                purge_step=step + 1,
+                flush_secs=10,
+                filename_suffix=f".{step}",  # names of files are of the second when they begin
             )
         except OSError as failure:
             raise errors.CheckpointError(

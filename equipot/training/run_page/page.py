@@ -21,7 +21,7 @@ svg image[id^="cells"] { image-rendering: pixelated; }
   border: 1px solid var(--rule); }
 .atoms { width: 12.4rem; } .atoms circle { stroke: var(--plain); stroke-width: 0.05; }
 .atoms .bond { stroke: #8a8f96; stroke-width: 0.22; } .atoms .cell { stroke: var(--soft);
-  stroke-width: 0.06; } .atoms .mark { fill: none; stroke: var(--bad); stroke-width: 0.16; }
+  stroke-width: 0.06; } .atoms .mark { fill: none; stroke: #b04fc4; stroke-width: 0.18; }
 .atoms text { text-anchor: middle; dominant-baseline: central; }
 .wrapped { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 36rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 0.3rem; }

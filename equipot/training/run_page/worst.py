@@ -49,7 +49,7 @@ def worst(
             continue
         difference = _difference(structure, prediction, quantity)
         if difference.size:
-            found.append((_finite(np.sqrt(np.mean(difference**2))), i))
+            found.append((_size(difference.ravel()) / difference.size**0.5, i))
     chosen = sorted(found, key=lambda own: (-own[0], own[1]))[:count]
     return [_made(structures[i], predictions[i], quantity, error) for error, i in chosen]
 
@@ -60,7 +60,7 @@ def _made(
     if quantity.per != "atom":
         return Worst(structure=structure, error=error)
     rows = _difference(structure, prediction, quantity).reshape(len(structure.positions), -1)
-    lengths = [_finite(length) for length in np.sqrt(np.sum(rows**2, axis=1))]
+    lengths = [_size(row) for row in rows]
     atom = int(np.argmax(lengths))
     return Worst(structure=structure, error=error, atom=atom, of_atom=lengths[atom])
 
@@ -70,8 +70,10 @@ def _difference(structure: Structure, prediction: HostPrediction, quantity: Quan
     label = structure.label(quantity.name)
     assert label is not None
     size = len(structure.positions) if quantity.is_extensive else 1
-    return (np.asarray(prediction.value(quantity.name), np.float64) - label.value) / size
+    predicted = np.asarray(prediction.value(quantity.name), np.float64)
+    return np.asarray((predicted - label.value) / size)
 
 
-def _finite(error: float) -> float:
-    return float(error) if np.isfinite(error) else float("inf")
+def _size(error: np.ndarray) -> float:
+    """Length of a vector; infinity where a number is not finite."""
+    return float(np.linalg.norm(error)) if np.isfinite(error).all() else float("inf")

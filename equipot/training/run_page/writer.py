@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from equipot import compilations, errors, files
-from equipot.training import folder, run_log, trainer
+from equipot.training import folder, preparation, run_log, trainer
 from equipot.training.config import SCHEDULE_FREE, TrainConfig
 from equipot.training.reports import SplitErrors
 from equipot.training.run_page import page, settings
@@ -121,6 +121,7 @@ class RunPage:
         """Figures of the run, those that are known."""
         run, progress = self._run, self._run.progress
         spec, count = run.parts.spec, run.parts.facts["structures"]
+        learnt = preparation.count_parameters(run.parts.params)
         loss = f", validation loss {progress.best_loss:.4g}"
         found = {
             "best step": f"{progress.best_step:,}{loss}"
@@ -132,7 +133,7 @@ class RunPage:
             if lines
             else "",
             "waiting for data": _share(waiting(lines)),
-            "model": f"{spec.model_name}, cutoff {spec.cutoff:g} Å, {spec.dtype}",
+            "model": f"{spec.model_name}, {learnt:,} parameters, cutoff {spec.cutoff:g} Å, {spec.dtype}",
             "structures": ", ".join(f"{name} {number:,}" for name, number in count.items()),
             **{f"batches of {name}": text for name, text in self._padding.items()},
             "compiled": f"{self._compiled}; {self._compiled.seconds:.1f} s, in this process",

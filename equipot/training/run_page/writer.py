@@ -122,18 +122,16 @@ class RunPage:
         run, progress = self._run, self._run.progress
         spec, count = run.parts.spec, run.parts.facts["structures"]
         learnt = preparation.count_parameters(run.parts.params)
-        loss = f", validation loss {progress.best_loss:.4g}"
+        best = f"{progress.best_step:,}, validation loss {progress.best_loss:.4g}"
+        speed = lines[-1].get("structures_per_second", 0.0) if lines else 0.0
         found = {
-            "best step": f"{progress.best_step:,}{loss}"
-            if math.isfinite(progress.best_loss)
-            else "",
+            "best step": best if math.isfinite(progress.best_loss) else "",
             "time": duration(run.seconds),
             "written": time.strftime("%Y-%m-%d %H:%M"),
-            "speed": f"{lines[-1].get('structures_per_second', 0):.4g} structures/s"
-            if lines
-            else "",
+            "speed": f"{speed:.4g} structures/s" if speed else "",
             "waiting for data": _share(waiting(lines)),
-            "model": f"{spec.model_name}, {learnt:,} parameters, cutoff {spec.cutoff:g} Å, {spec.dtype}",
+            "model": f"{spec.model_name}, cutoff {spec.cutoff:g} Å, {spec.dtype}",
+            "parameters": f"{learnt:,}",
             "structures": ", ".join(f"{name} {number:,}" for name, number in count.items()),
             **{f"batches of {name}": text for name, text in self._padding.items()},
             "compiled": f"{self._compiled}; {self._compiled.seconds:.1f} s, in this process",

@@ -13,10 +13,12 @@ class Compilations:
 
     Attributes:
       by_name: ``{"jit(train_step)": 1, …}``; programs fetched from the persistent cache count too.
+      seconds: What they took.
     """
 
     def __init__(self) -> None:
         self.by_name: dict[str, int] = {}
+        self.seconds = 0.0
         self._thread = 0
 
     def __enter__(self) -> "Compilations":
@@ -46,3 +48,4 @@ class Compilations:
         if event == _EVENT and threading.get_ident() == self._thread:
             name = str(kwargs.get("fun_name", "unknown"))
             self.by_name[name] = self.by_name.get(name, 0) + 1
+            self.seconds += duration_secs

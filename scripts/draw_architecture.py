@@ -58,15 +58,15 @@ def _reaches(edges: Edges, start: str, end: str) -> bool:
 def render() -> str:
     """The picture, as SVG."""
     rows = layers()
-    place = {}
-    for number, row in enumerate(rows):
+    place, shown = {}, [part for row in rows for part in _parts(row)]
+    for number, row in enumerate(shown):
         left = (WIDTH - len(row) * BOX - (len(row) - 1) * GAP) / 2
         for column, name in enumerate(row):
             place[name] = (left + column * (BOX + GAP), 20 + number * ROW)
     # The lowest row is imported everywhere: its arrows would say nothing.
     edges = imports([name for row in rows[:-1] for name in row])
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(rows) * ROW}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(shown) * ROW}"'
         ' font-family="sans-serif" font-size="15" text-anchor="middle">',
         '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7"'
         ' markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="#888"/></marker></defs>',
@@ -85,6 +85,13 @@ def render() -> str:
             f'<text x="{x + BOX / 2:g}" y="{y + BOX_HEIGHT / 2 + 5:g}">{name}</text>'
         )
     return "\n".join([*lines, "</svg>", ""])
+
+
+def _parts(row: list[str]) -> list[list[str]]:
+    """A row that is wider than the picture as several of about one length."""
+    count = -(-len(row) * (BOX + GAP) // (WIDTH + GAP)) or 1
+    length = -(-len(row) // count) or 1
+    return [row[i : i + length] for i in range(0, len(row), length)]
 
 
 def main() -> None:

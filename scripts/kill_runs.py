@@ -53,7 +53,7 @@ SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1")
 KILLS_PER_RUN = 4  # each but the last is followed by another, in the same folder
 PATIENCE = 600.0  # seconds until a training that shows nothing counts as hanging
 LIMIT = 10.0  # seconds that a signal may take
-CLOCKS = ("seconds", "structures_per_second")
+CLOCKS = ("seconds", "structures_per_second", "waiting")
 
 
 class Watched:

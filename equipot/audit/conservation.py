@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from equipot import errors
-from equipot.audit import pictures
+from equipot import errors, pictures
 from equipot.audit.audited import Audited
 from equipot.audit.samples import Samples
 from equipot.audit.verdict import Verdict, judged

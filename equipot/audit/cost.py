@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from equipot.audit import pictures
+from equipot import pictures
 from equipot.audit.audited import Audited
 from equipot.audit.samples import Samples
 from equipot.audit.verdict import Verdict, shown

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 
-from equipot.audit import pictures
+from equipot import pictures
 from equipot.audit.audited import Audited
 from equipot.audit.samples import Samples, shortest
 from equipot.audit.verdict import Verdict, judged

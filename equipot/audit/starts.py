@@ -13,8 +13,8 @@ import warnings
 import numpy as np
 from ase import Atoms
 
-from equipot import errors
-from equipot.audit import fragments, pictures
+from equipot import errors, pictures
+from equipot.audit import fragments
 from equipot.audit import samples as samples_
 from equipot.audit.audited import Audited
 from equipot.audit.conservation import to_atoms

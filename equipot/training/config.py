@@ -383,12 +383,12 @@ class LoggerConfig:
     """Where the metrics go besides metrics.jsonl and metrics.csv, which are always written.
 
     Attributes:
-      name: none or wandb, default none.
+      name: none, wandb or tensorboard, default none.
       project: Project at Weights & Biases, default equipot.
       mode: online, offline or disabled (Weights & Biases), default offline.
     """
 
-    name: Literal["none", "wandb"] = "none"
+    name: Literal["none", "wandb", "tensorboard"] = "none"
     project: str = "equipot"
     mode: Literal["online", "offline", "disabled"] = "offline"
 

@@ -37,10 +37,12 @@ from equipot.training import (
     state,
     stopping,
     time_limit,
+    trackers,
     trainer,
 )
 from equipot.training import length as lengths
 from equipot.training.config import TrainConfig
+from equipot.training.run_page import writer
 from equipot.typing import PyTree
 
 _TIMING = 0.03  # share of the minutes that timing may take, unless three steps take longer
@@ -68,6 +70,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
     """
     began = time.monotonic()
     registry.config_from_mapping(config.model)  # a wrong setting is said first
+    trackers.check(config.logger)
     config = earlier.as_begun(config)
     model = registry.config_from_mapping(config.model)
     place = folder.find_folder(config)
@@ -102,11 +105,13 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if config.init_from is not None:
             run.look_at_start()
         run.log.start_bar(run.num_steps, run.progress.step)
-        _train(run, stop, time_limit.TimeLimit.of(config.trainer, began))
-        run.log.stop_bar()
-        best = _best(run, dataset)
-        if process.is_first:
-            _finish(run, best, first, dataset, place, compiled)
+        page = writer.RunPage(run, place, report.lines, compiled, process.is_first)
+        with page.told():
+            _train(run, stop, time_limit.TimeLimit.of(config.trainer, began), page)
+            run.log.stop_bar()
+            best = _best(run, dataset)
+            if process.is_first:
+                _finish(run, best, first, dataset, place, compiled, page)
     return place.path
 
 
@@ -132,7 +137,7 @@ def _begin(
     if goes_on:
         initial, progress = saved.load(initial)
     log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process, parts.quantities))
-    log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
+    log.start_tracker(config.logger, configuration.to_mapping(config), place.path, progress.step)
     if goes_on:
         log.say(f"going on after step {progress.step}, from the checkpoint")
     else:
@@ -158,7 +163,12 @@ def _accept(
     run.log.say(f"From step {run.progress.step} on, settings of this run have changed:{listed}")
 
 
-def _train(run: trainer.Trainer, stop: stopping.Stop, limit: time_limit.TimeLimit) -> None:
+def _train(
+    run: trainer.Trainer,
+    stop: stopping.Stop,
+    limit: time_limit.TimeLimit,
+    page: writer.RunPage,
+) -> None:
     """Steps until the end, validating and saving on the way.
 
     Raises:
@@ -167,9 +177,13 @@ def _train(run: trainer.Trainer, stop: stopping.Stop, limit: time_limit.TimeLimi
     """
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         while run.goes_on:
-            run.take_step(*next(stream))
+            began = time.monotonic()
+            item = next(stream)
+            run.waited += time.monotonic() - began
+            run.take_step(*item)
             run.look_around()
             limit.note_step()
+            page.follow()
             if stop.received:
                 stop.saves()
                 raise errors.StoppedError(_stopped(run, stop.received))
@@ -245,6 +259,7 @@ def _finish(
     dataset: datasets.Dataset,
     place: folder.RunFolder,
     compiled: compilations.Compilations,
+    page: writer.RunPage,
 ) -> None:
     """Saves the best potential, measures it on all splits, and writes tables and pictures.
 
@@ -259,12 +274,12 @@ def _finish(
     stated = {name: errors_.summary(known) for name, errors_ in table.items()}
     provenance = {**best.provenance, "errors": stated}
     artefact.save(place.artefact, dataclasses.replace(best, provenance=provenance))
-    plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL, known)
     text = reports.error_table(table, known)
     before = _errors_before(run, first, dataset)
     if before:
         text += f"\nBefore training, of {run.config.init_from}:\n"
         text += reports.error_table(before, known)
+    _draw(run, evaluated, table, before, place, page)
     folder.write_text(place.table, text + "\n")
     which = "last" if run.parts.valid is None else "best"
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the {which}):\n{text}")
@@ -274,6 +289,23 @@ def _finish(
     if before:
         found["before"] = {name: errors_.to_json() for name, errors_ in before.items()}
     folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
+
+
+def _draw(
+    run: trainer.Trainer,
+    evaluated: plots.Evaluated,
+    table: Mapping[str, reports.SplitErrors],
+    before: Mapping[str, reports.SplitErrors],
+    place: folder.RunFolder,
+    page: writer.RunPage,
+) -> None:
+    """Pictures and the page, which trackers get too."""
+    lines, known = place.path / run_log.JSONL, run.parts.quantities
+    best, names = run.progress.best_step, writer.names_of(run.config)
+    drawn = plots.save_plots(place.plots, evaluated, lines, known, best, names)
+    page.finish(evaluated, table, before)
+    stated = {name: own.summary(known) for name, own in table.items()}
+    run.log.finish_tracker(stated, drawn, place.artefact)
 
 
 def _errors_before(

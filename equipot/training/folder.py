@@ -8,6 +8,7 @@ checkpoints/    the latest and the best
 metrics.jsonl, metrics.csv, train.log
 metrics.json    the final errors; there only when the run is finished
 plots/*.png
+report.html     the page of the run
 <name>.equipot  the potential
 """
 
@@ -99,6 +100,11 @@ class RunFolder:
     def plots(self) -> Path:
         """The pictures."""
         return self.path / "plots"
+
+    @property
+    def page(self) -> Path:
+        """The page of the run."""
+        return self.path / "report.html"
 
     @property
     def metrics(self) -> Path:

@@ -1,25 +1,25 @@
 """Pictures of a run: parity, learning curve, distribution of errors; drawn without a display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equipot import errors, files
-from equipot.data.structure import Structure
-from equipot.potential.evaluate import HostPrediction
 from equipot.quantities import DERIVED, Quantity
 from equipot.training import reports, run_log
+from equipot.training.run_page import curves, distribution, parity
+from equipot.training.run_page.contents import Evaluated
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Evaluated = Mapping[str, tuple[Sequence[Structure], Sequence[HostPrediction]]]
+Pairs = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
 
-_DRAWN = 20_000  # points per split and panel; more cannot be told apart
-_BINS = 101
+_BESIDE = 4  # learning curves in one row; more take two
 
 
 def save_plots(
@@ -27,6 +27,8 @@ def save_plots(
     evaluated: Evaluated,
     metrics: Path,
     quantities: Mapping[str, Quantity] = DERIVED,
+    best_step: int | None = None,
+    names: curves.Names | None = None,
 ) -> list[Path]:
     """Writes parity.png, errors.png and learning_curve.png.
 
@@ -35,6 +37,8 @@ def save_plots(
       evaluated: Structures and predictions of each split.
       metrics: The run's metrics.jsonl.
       quantities: What is drawn where there are labels, by name.
+      best_step: Whose parameters are evaluated, if that is known.
+      names: What training and validation are of in the learning curve.
 
     Returns:
       The files.
@@ -44,16 +48,18 @@ def save_plots(
     """
     pairs = {
         name: {
-            split: reports.labels_and_predictions(*content, quantity)
+            split: pair
             for split, content in evaluated.items()
+            if len((pair := reports.labels_and_predictions(*content, quantity))[0])
         }
         for name, quantity in quantities.items()
     }
-    labelled = {q: own for q, own in pairs.items() if any(len(x) for x, _ in own.values())}
+    labelled = {name: own for name, own in pairs.items() if own}
+    lines, _ = run_log.read_lines(metrics)
     figures = {
         "parity": _parity(labelled, quantities),
         "errors": _distribution(labelled, quantities),
-        "learning_curve": _learning_curve(metrics, quantities),
+        "learning_curve": _learning_curve(lines, quantities, names or curves.Names(), best_step),
     }
     for name, figure in figures.items():
         with files.whole(folder / f"{name}.png", errors.CheckpointError) as draft:
@@ -61,73 +67,70 @@ def save_plots(
     return [folder / f"{name}.png" for name in figures]
 
 
-Pairs = Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
-
-
 def panels(count: int) -> tuple["Figure", Sequence["Axes"]]:
     """A figure of so many panels side by side."""
+    figure = _figure(4.2 * max(count, 1), 4.0)
+    return figure, figure.subplots(1, max(count, 1), squeeze=False)[0]
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches."""
     # Figure without pyplot: no display is looked for and no global state is left behind.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2 * max(count, 1), 4.0), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, max(count, 1), squeeze=False)[0]
+    return figure
 
 
 def _parity(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
-    figure, axes = panels(len(pairs))
-    for axis, (name, splits) in zip(axes, pairs.items(), strict=False):
-        everything = np.concatenate([np.concatenate(pair) for pair in splits.values()])
-        ends = [everything.min(), everything.max()]
-        axis.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
-        for split, (labels, predicted) in splits.items():
-            chosen = slice(None, None, max(1, len(labels) // _DRAWN))
-            axis.plot(labels[chosen], predicted[chosen], ".", markersize=2, label=split, alpha=0.5)
-        quantity = quantities[name]
-        unit = f"{quantity.unit}/atom" if quantity.is_extensive else quantity.unit
-        axis.set_xlabel(_with_unit("label,", unit))
-        axis.set_ylabel(_with_unit("prediction,", unit))
-        axis.set_title(name)
-        axis.legend(markerscale=5)
+    """For each quantity the last split that has labels: test, or else validation."""
+    figure = _figure(3.9 * max(len(pairs), 1), 5.9)
+    axes = figure.subplots(2, max(len(pairs), 1), squeeze=False, height_ratios=parity.HEIGHTS)
+    for (above, below), (name, splits) in zip(axes.T, pairs.items(), strict=False):
+        split, pair = list(splits.items())[-1]
+        parity.draw(above, below, *pair, quantities[name])
+        above.set_title(f"{name}, {split}", loc="right")
     return figure
 
 
 def _distribution(pairs: Pairs, quantities: Mapping[str, Quantity]) -> "Figure":
     figure, axes = panels(len(pairs))
     for axis, (name, splits) in zip(axes, pairs.items(), strict=False):
-        quantity = quantities[name]
-        differences = {
-            split: quantity.factor * (p - l) for split, (l, p) in splits.items() if len(l)
-        }
-        widest = np.quantile(np.abs(np.concatenate(list(differences.values()))), 0.99)
-        edges = np.linspace(-widest, widest, _BINS) if widest > 0 else np.linspace(-1, 1, _BINS)
-        for split, difference in differences.items():
-            axis.hist(difference, edges.tolist(), histtype="step", density=True, label=split)
-        axis.set_xlabel(_with_unit("prediction − label,", quantity.shown))
-        axis.set_yscale("log")
+        factor = quantities[name].factor
+        differences = {split: factor * (p - l) for split, (l, p) in splits.items()}
+        distribution.draw(axis, differences, quantities[name])
         axis.set_title(name)
-        axis.legend()
     return figure
 
 
-def _with_unit(text: str, unit: str) -> str:
-    return f"{text} {unit}" if unit else text.rstrip(",")
-
-
-def _learning_curve(metrics: Path, quantities: Mapping[str, Quantity]) -> "Figure":
-    lines, _ = run_log.read_lines(metrics)
-    drawn = [q for name, q in quantities.items() if name != "stress"]
-    curves = [("loss", 1.0, ""), *((f"{q.name}_rmse", q.factor, q.shown) for q in drawn)]
-    figure, axes = panels(len(curves))
-    for axis, (name, factor, unit) in zip(axes, curves, strict=True):
-        for key, style in ((name, "-"), (f"valid_{name}", "o-")):
-            points = [(x["step"], factor * x[key]) for x in lines if x.get(key)]
-            if points:
-                label = "validation" if key != name else "training"
-                axis.plot(*zip(*points, strict=True), style, markersize=3, linewidth=1, label=label)
-                axis.legend()
-                axis.set_yscale("log")
-        axis.set_xlabel("step")
-        axis.set_ylabel(f"{name.replace('_', ' ').replace('rmse', 'RMSE')} {unit}".strip())
+def _learning_curve(
+    lines: curves.Lines,
+    quantities: Mapping[str, Quantity],
+    names: curves.Names,
+    best_step: int | None,
+) -> "Figure":
+    shown = curves.curves(lines, quantities)
+    columns = len(shown) if len(shown) <= _BESIDE else -(-len(shown) // 2)
+    columns = columns or 1
+    rows = -(-len(shown) // columns) or 1
+    figure = _figure(3.6 * columns, 2.9 * rows + 0.3)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, curve in zip(axes, shown, strict=False):
+        curves.draw(axis, curve, lines, names, best_step)
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    handles = dict(_handles(axes.tolist()))
+    if handles:
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize="small"
+        )
     return figure
+
+
+def _handles(axes: Sequence["Axes"]) -> Iterator[tuple[str, "Artist"]]:
+    """What legends of all panels would show."""
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            yield label, handle

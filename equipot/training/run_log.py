@@ -6,14 +6,12 @@ line appears twice. Numbers are in eV, Å and seconds; the screen shows meV.
 
 import contextlib
 import csv
-import hashlib
-import importlib
 import io
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +22,7 @@ from rich import progress as rich_progress
 from equipot import errors, files
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED
+from equipot.training import trackers
 from equipot.training.config import LoggerConfig
 
 JSONL, CSV, TEXT = "metrics.jsonl", "metrics.csv", "train.log"
@@ -39,7 +38,7 @@ def columns(quantities: Iterable[str]) -> tuple[str, ...]:
     return (
         *("step", "epoch", "learning_rate", "loss", *errors_, "grad_norm"),
         *("valid_loss", *(f"valid_{name}" for name in errors_)),
-        *("structures_per_second", "seconds"),
+        *("structures_per_second", "seconds", "waiting"),
     )
 
 
@@ -53,7 +52,7 @@ class _Console(rich_console.Console):
 
 
 class RunLog:
-    """The log files of one run, its progress bar, and Weights & Biases if that is configured.
+    """The log files of one run, its progress bar, and the tracker if one is configured.
 
     Of several processes the first tells; what the others say and record goes nowhere.
     """
@@ -74,10 +73,11 @@ class RunLog:
           quantities: Names of those whose errors are measured.
         """
         self._tells, self._columns = process.is_first, columns(quantities)
+        self._cells: Sequence[str] = self._columns  # of the table: those that it began with
         self.console = _Console(highlight=False, soft_wrap=True, quiet=not self._tells)
         self._files: dict[str, io.FileIO] = {}
         self._bar = _bar(self.console)
-        self._tracker: Any = None
+        self._tracker: trackers.Tracker | None = None
         if self._tells:
             self._open(folder, lengths)
 
@@ -88,8 +88,10 @@ class RunLog:
                 for name in (JSONL, CSV, TEXT)
             }
             opened.pop_all()  # all are there: closed by ``__exit__``
-        if not lengths.get(CSV):
-            self._write(CSV, ",".join(self._columns) + "\n")
+        if lengths.get(CSV):
+            self._cells = _header(folder / CSV) or self._cells
+        else:
+            self._write(CSV, ",".join(self._cells) + "\n")
         damaged = read_lines(folder / JSONL)[1]
         if damaged:
             self.say(f"{JSONL}: lines {damaged} are damaged, and left out of the learning curve")
@@ -105,7 +107,7 @@ class RunLog:
     ) -> None:
         self._bar.stop()
         if self._tracker is not None:
-            self._tracker.finish(exit_code=0 if error is None else 1)
+            self._tracker.close(error is not None)
         for file in self._files.values():
             file.close()
 
@@ -122,11 +124,11 @@ class RunLog:
         finite = {k: v if math.isfinite(v) else None for k, v in known.items()}
         self._write(JSONL, json.dumps(finite) + "\n")
         row = io.StringIO()
-        cells = [known.get(key, "") for key in self._columns]
+        cells = [known.get(key, "") for key in self._cells]
         csv.writer(row, lineterminator="\n").writerow(cells)
         self._write(CSV, row.getvalue())
         if self._tracker is not None:
-            self._tracker.log(known, step=int(known["step"]))
+            self._tracker.log(known)
 
     def lengths(self) -> dict[str, int]:
         """Bytes in each file, all of them on the disk; of the first process, which saves them."""
@@ -151,31 +153,37 @@ class RunLog:
         """Removes the progress bar."""
         self._bar.stop()
 
-    def start_tracker(self, config: LoggerConfig, run: Mapping[str, Any], folder: Path) -> None:
-        """Begins, or goes on with, a run at Weights & Biases if that is configured.
+    def start_tracker(
+        self, config: LoggerConfig, run: Mapping[str, Any], folder: Path, step: int = 0
+    ) -> None:
+        """Begins, or goes on with, a run at the tracker that is configured.
+
+        Args:
+          config: Which.
+          run: The configuration of the run.
+          folder: The run folder.
+          step: Steps that are done.
 
         Raises:
-          ConfigError: If wandb refuses, for lack of a key for instance.
+          ConfigError: If its package is not there, or it refuses, for lack of a key for instance.
         """
-        if config.name != "wandb" or not self._tells:
+        if self._tells:
+            self._tracker = trackers.begin(config, run, folder, step)
+
+    def finish_tracker(
+        self, found: Mapping[str, Any], pictures: Iterable[Path], potential: Path
+    ) -> None:
+        """Gives the tracker, where there is one, what a finished run has.
+
+        Args:
+          found: RMSE, MAE and unit of each quantity by split and name.
+          pictures: Files.
+          potential: The file of the potential.
+        """
+        if self._tracker is None:
             return
-        wandb = importlib.import_module("wandb")  # a second to import, and seldom used
-        identity = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
-        try:
-            self._tracker = wandb.init(
-                project=config.project,
-                name=run["name"],
-                id=identity,
-                resume="allow" if config.mode == "online" else None,
-                config=dict(run),
-                dir=str(folder),
-                mode=config.mode,
-                reinit="create_new",
-            )
-        except wandb.errors.Error as failure:
-            raise errors.ConfigError(
-                f"logger: wandb refused ({failure}); run 'wandb login', or set logger.mode=offline"
-            ) from failure
+        if sentence := self._tracker.finish(found, list(pictures), potential):
+            self.say(sentence)
 
     def _write(self, name: str, text: str) -> None:
         if not self._tells:
@@ -207,6 +215,12 @@ def read_lines(path: Path) -> tuple[list[dict[str, float | int]], list[int]]:
         else:
             damaged.append(number)
     return lines, damaged
+
+
+def _header(path: Path) -> list[str]:
+    """The columns that a table began with; runs of earlier versions have fewer."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
 
 
 def _is_number(value: Any) -> bool:

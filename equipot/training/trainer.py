@@ -49,6 +49,7 @@ class Trainer:
       progress: The progress of the run.
       saved: The checkpoints of the run.
       log: The log of the run.
+      waited: Seconds in which the loop waited for batches, since the last line of the log.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Trainer:
         self._in_flight = deque()
         self._window = (time.monotonic(), progress.step)
         self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
+        self.waited = 0.0  # seconds for batches, since the last line
 
     def last_for(self, num_steps: int, valid_every: int | None) -> None:
         """Sets the length of the run, before its first step.
@@ -147,6 +149,11 @@ class Trainer:
         """Whether steps are left and early stopping has not been reached."""
         return self.progress.step < self.num_steps and not self._judge.stops(self.progress)
 
+    @property
+    def has_validated(self) -> bool:
+        """Whether a validation followed the last step."""
+        return self._plan.validates(self.progress.step)
+
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
         shards = sharding.shard(batch, self.mesh)
@@ -178,7 +185,7 @@ class Trainer:
         self.log.record(values)
         if self._plan.saves(done) or self.progress.best_step == done:
             self.save()
-        self._window = (time.monotonic(), done)
+        self._window, self.waited = (time.monotonic(), done), 0.0
 
     def save(self) -> None:
         """Begins to write a checkpoint, with the lengths of the logs as they are now.
@@ -202,7 +209,8 @@ class Trainer:
         self._check_finite(tally)
         began, first = self._window
         done = self.progress.step
-        speed = (done - first) * self._structures_per_step / (time.monotonic() - began)
+        elapsed = time.monotonic() - began
+        speed = (done - first) * self._structures_per_step / elapsed
         self._tally = self._nothing
         self._places.clear()
         self.log.advance(done, speed)
@@ -218,6 +226,7 @@ class Trainer:
             "grad_norm": metrics.mean(tally.sums["grad_norm"]),
             "structures_per_second": speed,
             "seconds": self.seconds,
+            "waiting": self.waited / elapsed,
         }
 
     def _check_finite(self, tally: metrics.Tally) -> None:

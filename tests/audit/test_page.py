@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 
-from equipot.audit import page, pictures
+from equipot import pictures
+from equipot.audit import page
 from equipot.audit.run import Line
 from equipot.audit.verdict import judged, shown
 

@@ -24,6 +24,7 @@ TINY = (
 
 WITHOUT_PICTURES = (
     "from equipot.training import plots; plots.save_plots = lambda *_: [];"
+    "from equipot.training.run_page import page; page.render = lambda *_: '';"
     "from equipot.cli.train import main; main()"
 )
 """The command as a program, less a third of its time: what draws has tests of its own."""

@@ -16,6 +16,7 @@ PROGRAM = pathlib.Path(__file__).with_name("training_run.py")
 def no_pictures(monkeypatch):
     """Pictures take a third of a short run: only runs that are made once for a file have them."""
     monkeypatch.setattr("equipot.training.plots.save_plots", lambda *_: [])
+    monkeypatch.setattr("equipot.training.run_page.page.render", lambda *_: "")
 
 
 @pytest.fixture(scope="session")

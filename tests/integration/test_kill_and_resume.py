@@ -36,7 +36,7 @@ def same_bits(first, second):
 def records(run_dir):
     """Lines of metrics.jsonl without what depends on the clock."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    clocks = ("seconds", "structures_per_second")
+    clocks = ("seconds", "structures_per_second", "waiting")
     return [{k: v for k, v in line.items() if k not in clocks} for line in lines]
 
 

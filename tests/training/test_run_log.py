@@ -57,6 +57,18 @@ def test_lines_after_the_checkpoint_are_cut_away(tmp_path):
     assert (tmp_path / run_log.CSV).read_text().count("step,epoch") == 1
 
 
+def test_a_table_that_an_earlier_version_began_keeps_its_columns(tmp_path):
+    (tmp_path / run_log.CSV).write_text("step,loss,seconds\n1,0.5,2.0\n")
+    (tmp_path / run_log.JSONL).write_text('{"step": 1, "loss": 0.5, "seconds": 2.0}\n')
+    lengths = {name: (tmp_path / name).stat().st_size for name in (run_log.CSV, run_log.JSONL)}
+    with run_log.RunLog(tmp_path, lengths) as log:
+        log.record({"step": 2, "loss": 0.25, "seconds": 4.0, "waiting": 0.01})
+    with (tmp_path / run_log.CSV).open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[1] == {"step": "2", "loss": "0.25", "seconds": "4.0"}
+    assert run_log.read_lines(tmp_path / run_log.JSONL)[0][1]["waiting"] == 0.01
+
+
 def test_a_run_without_checkpoint_begins_its_logs_again(tmp_path):
     for _ in range(2):
         with run_log.RunLog(tmp_path, {}) as log:

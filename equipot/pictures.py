@@ -1,4 +1,4 @@
-"""Pictures of the page: SVG whose lines and letters take the page's own color, light or dark."""
+"""Pictures of a page: SVG whose lines and letters take the page's own color, light or dark."""
 
 import contextlib
 import dataclasses
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 _INK = "#123456"  # stands for the color of the page's text until the picture is written
 COLORS = ("#2a7de1", "#e8710a", "#1e9e5a", "#b04fc4", "#d23c3c", "#8a8d24")
 """Readable on white and on black."""
+DENSITY = ("#2a7de1", "#a557d8", "#d94f6e", "#e8710a", "#f2b100")
+"""From few to many, readable on white and on black."""
+CELLS = "cells"
+"""Identity of an image whose pixels are cells with sharp borders."""
+
+_DPI = 192  # of what is drawn as pixels: two for each of the screen's
 
 _STYLE: dict[Any, Any] = {
     "text.color": _INK,
@@ -48,7 +54,12 @@ class Drawing:
 
 @contextlib.contextmanager
 def drawing(
-    name: str, rows: int, columns: int, width: float = 3.2, height: float = 2.4
+    name: str,
+    rows: int,
+    columns: int,
+    width: float = 3.2,
+    height: float = 2.4,
+    ratios: Sequence[float] | None = None,
 ) -> Iterator[Drawing]:
     """Gives axes to draw on, without a display.
 
@@ -58,15 +69,17 @@ def drawing(
       columns: Of axes.
       width: Of one, inches.
       height: Of one, inches.
+      ratios: Of the heights of the rows; None for rows of one height.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        layout = "constrained" if ratios is None else "compressed"
+        figure = Figure(figsize=(width * columns, height * rows), layout=layout)
         FigureCanvasSVG(figure)
-        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        axes = figure.subplots(rows, columns, squeeze=False, height_ratios=ratios).ravel()
         figure.patch.set_alpha(0.0)
         for axis in axes:
             axis.patch.set_alpha(0.0)
@@ -74,7 +87,7 @@ def drawing(
         made = Drawing(figure=figure, axes=list(axes))
         yield made
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", dpi=_DPI, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)

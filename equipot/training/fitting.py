@@ -222,11 +222,11 @@ def _finish(
     provenance = {**best.provenance, "errors": stated}
     artefact.save(place.artefact, dataclasses.replace(best, provenance=provenance))
     plots.save_plots(place.plots, evaluated, place.path / run_log.JSONL, known)
-    text = reports.error_table(table, known)
+    text = _table(run, table)
     before = _errors_before(run, first, dataset)
     if before:
         text += f"\nBefore training, of {run.config.init_from}:\n"
-        text += reports.error_table(before, known)
+        text += _table(run, before)
     folder.write_text(place.table, text + "\n")
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the best):\n{text}")
     run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")
@@ -234,7 +234,15 @@ def _finish(
     found: dict[str, Any] = {name: errors_.to_json() for name, errors_ in table.items()}
     if before:
         found["before"] = {name: errors_.to_json() for name, errors_ in before.items()}
-    folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
+    facts = {"best_step": run.progress.best_step, "units": reports.units(known)}
+    seconds = round(run.seconds, 3)
+    folder.write_json(place.metrics, {**empty, **found, **facts, "seconds": seconds})
+
+
+def _table(run: trainer.Trainer, table: Mapping[str, reports.SplitErrors]) -> str:
+    """Errors by split, for people."""
+    data = run.config.data
+    return reports.error_table(table, run.parts.quantities, data.group_key, data.head_key)
 
 
 def _errors_before(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot import errors, files, quantities
-from equipot.cli import structures
+from equipot.cli import inputs, structures
 
 
 def add_parser(commands: Any) -> None:
@@ -42,6 +42,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints what was found, and the table of errors."""
+    _check_files(options)
     from equipot.data import own_keys, readers, writers
     from equipot.potential import artefact
     from equipot.potential import evaluate as evaluation
@@ -51,7 +52,6 @@ def run(options: argparse.Namespace) -> None:
         raise errors.ConfigError(
             f"--batch-size: expected at least 1, received {options.batch_size}"
         )
-    _check_not_read_from(options)
     potential = artefact.load(options.potential)
     declared = potential.spec.quantities
     config = structures.data_options(options, options.structures, options.group_key)
@@ -103,9 +103,12 @@ def _declarations(
     return found
 
 
-def _check_not_read_from(options: argparse.Namespace) -> None:
-    """Stops if the output would replace the file of labels or the potential."""
+def _check_files(options: argparse.Namespace) -> None:
+    """Stops if a file is missing, or the output would replace one that is read."""
+    inputs.potential(options.potential)
+    inputs.structures(options.structures)
     read = {Path(name).resolve() for name in (options.potential, *options.structures)}
     for name in (options.output, options.json):
+        inputs.output(name)
         if name and Path(name).resolve() in read:
             raise errors.ConfigError(f"{name}: is read from; write to another file")

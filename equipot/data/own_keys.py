@@ -76,9 +76,7 @@ def read(path: str | pathlib.Path, config: data_config.DataConfig) -> dict[str, 
     return {f"{name}, {item.where}": _of_image(item, image, known) for item, image in pairs}
 
 
-def _labels(
-    content: frame.FrameFile, config: data_config.DataConfig, name: str
-) -> frozenset[str]:
+def _labels(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> frozenset[str]:
     keys = label_keys.find_keys(content, config, name)
     return frozenset({keys.energy, keys.forces, keys.stress, *keys.others.values()} - {None})
 

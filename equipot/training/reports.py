@@ -150,7 +150,8 @@ def error_table(
         ]
         for group, own in errors.groups.items() if [split] == last else ():
             key = head_key if errors.by_head else group_key
-            rows += _rows(f"{split}, {key}={group}" if key else f"{split}, {group}", own, quantities)
+            named = f"{key}={group}" if key else group
+            rows += _rows(f"{split}, {named}", own, quantities)
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     aligned = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}} "

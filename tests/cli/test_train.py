@@ -40,7 +40,8 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
 def test_a_misspelt_key_of_the_model_behind_a_plus_is_refused_before_data_are_read(
     tmp_path: pathlib.Path,
 ):
-    done = run_train(tmp_path, "data.train=not_there.xyz", "+model.lmaxx=1", code=2)
+    (tmp_path / "empty.xyz").touch()
+    done = run_train(tmp_path, "data.train=empty.xyz", "+model.lmaxx=1", code=2)
     assert "model.mace: unknown key 'lmaxx'. Did you mean 'lmax'?" in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -70,6 +70,8 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if process.is_first:
             print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
+    if process.is_first:
+        run_log.tell(f"Run folder: {place.path}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())

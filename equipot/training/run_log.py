@@ -52,6 +52,15 @@ class _Console(rich_console.Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def tell(text: str) -> None:
+    """Shows a line before there is a log."""
+    _console().print(text, markup=False)
+
+
+def _console(quiet: bool = False) -> _Console:
+    return _Console(highlight=False, soft_wrap=True, quiet=quiet)
+
+
 class RunLog:
     """The log files of one run, its progress bar, and Weights & Biases if that is configured.
 
@@ -74,7 +83,7 @@ class RunLog:
           quantities: Names of those whose errors are measured.
         """
         self._tells, self._columns = process.is_first, columns(quantities)
-        self.console = _Console(highlight=False, soft_wrap=True, quiet=not self._tells)
+        self.console = _console(quiet=not self._tells)
         self._files: dict[str, io.FileIO] = {}
         self._bar = _bar(self.console)
         self._tracker: Any = None
@@ -113,6 +122,10 @@ class RunLog:
         """Shows lines and keeps them in train.log."""
         self.console.print(text, markup=False)
         self._write(TEXT, text + "\n")
+
+    def tell(self, text: str) -> None:
+        """Shows lines that are not kept: what depends on the clock alone."""
+        self.console.print(text, markup=False)
 
     def record(self, values: Mapping[str, float | int]) -> None:
         """Writes one line of metrics; keys are among ``columns``."""

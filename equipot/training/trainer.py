@@ -160,9 +160,7 @@ class Trainer:
             self._in_flight.popleft().block_until_ready()
         self.log.advance(self.progress.step)
 
-    def _stepped(
-        self, now: state.TrainState, tally: metrics.Tally, shards: PyTree
-    ) -> tuple[state.TrainState, metrics.Tally]:
+    def _stepped(self, now: PyTree, tally: PyTree, shards: PyTree) -> tuple[PyTree, PyTree]:
         """One step; the first in this process is compiled, which is told."""
         if self._is_compiled:
             return self._train_step(now, tally, shards, self._length)

@@ -22,7 +22,7 @@ water: .venv/.water
 	$(BIN)/equipot-train +experiment=water
 	$(BIN)/equipot info $(RUN)/water.equipot
 	$(BIN)/equipot evaluate $(RUN)/water.equipot equipot://data/water/test.extxyz.xz \
-	  --group-key temperature --output $(RUN)/predictions.extxyz --json $(RUN)/test.json
+	  --group-key temperature --output $(RUN)/predictions.extxyz --json $(RUN)/test.json --quiet
 	$(BIN)/equipot md $(RUN)/water.equipot equipot://data/water/test.extxyz.xz \
 	  --frame temperature=300 --ensemble nvt --temperature 300 --time 1 --timestep 0.5 \
 	  --output $(RUN)/md --plot --overwrite

@@ -38,8 +38,9 @@ _CARTESIAN: Mapping[str, tuple[int, ...]] = {
     "0e+2e": (3, 3),
 }
 _MOST_COMPONENTS = 1000
+# Names of other things in our files.
 _TAKEN = frozenset({"cell", "charge", "elements", "energies", "group", "groups", "head"})
-_TAKEN |= {"loss", "numbers", "pbc", "positions", "seconds", "species", "step"}  # in our files
+_TAKEN |= {"loss", "numbers", "pbc", "positions", "seconds", "species", "step", "units"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import equipot
 from equipot import errors, files
-from equipot.cli import structures
+from equipot.cli import inputs, structures
 
 if TYPE_CHECKING:
     from equipot.audit.run import Line, Plan
@@ -56,6 +56,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints each line as it is known, writes the page; exit code 1 where one fails."""
+    inputs.potential(options.potential)
+    if options.data is not None:
+        inputs.structures([options.data])
     target = _target(options)
     from equipot.audit import audited, page, samples
     from equipot.audit import run as audit
@@ -91,10 +94,7 @@ def _target(options: argparse.Namespace) -> Path:
       ConfigError: If something stands there.
     """
     target = Path(options.output or f"{Path(options.potential).stem}_audit.html")
-    if target.exists() and not options.overwrite:
-        raise errors.ConfigError(
-            f"{target}: already stands there; --overwrite replaces it, --output names another file"
-        )
+    inputs.new(target, options.overwrite)
     return target
 
 

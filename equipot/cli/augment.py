@@ -1,10 +1,11 @@
 """``equipot augment``: frames with stretched bonds, labelled by any ASE calculator."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
-from equipot.cli import structures
+from equipot.cli import inputs, structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -73,19 +74,20 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Makes frames, labels and writes them, and prints what became of them."""
+    inputs.structures(options.data)
+    if Path(options.output).exists():
+        raise errors.DataError(
+            f"--output: {options.output} exists; give another name, or remove it"
+        )
+    inputs.output(options.output)
     import hashlib
     import shutil
-    from pathlib import Path
 
     from rich import progress
 
     from equipot.calculators import labelling
     from equipot.data import paths, readers, stretching, writers
 
-    if Path(options.output).exists():
-        raise errors.DataError(
-            f"--output: {options.output} exists; give another name, or remove it"
-        )
     plan = stretching.Plan(
         whole=options.whole,
         molecules=options.molecules,

@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from equipot import errors
+from equipot.cli import inputs
+
 
 def add_parser(commands: Any) -> None:
     """Adds the command."""
@@ -23,6 +26,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the table and draws the picture."""
+    for name in options.runs:
+        if not Path(name).is_dir():
+            raise errors.DataError(
+                f"{name}: expected the folder of a run or of a sweep; there is no such folder"
+            )
+    inputs.output(options.plot)
     from equipot.training import comparison
 
     found = [comparison.read(path) for path in comparison.find(options.runs)]

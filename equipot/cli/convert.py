@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot import errors
+from equipot.cli import inputs
 
 _SUFFIX = ".equipot"
 _ENDINGS = ".nequip.zip", ".zip", ".ckpt", ".model", ".pth", ".pt", ".nqx"
@@ -67,7 +68,9 @@ def _target(options: argparse.Namespace) -> Path:
         if name.endswith(ending):
             name = name.removesuffix(ending)
             break
+    inputs.file(options.model)
     target = Path(options.output or f"{name}{_SUFFIX}")
+    inputs.output(target)
     if target.suffix != _SUFFIX:
         raise errors.ConfigError(
             f"{target}: expected a name ending in {_SUFFIX}, received '{target.suffix}'"

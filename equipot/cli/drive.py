@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from equipot import errors
-from equipot.cli import outside, structures
+from equipot.cli import inputs, outside, structures
 
 
 def add_parser(commands: Any) -> None:
@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> None:
         raise errors.ConfigError(
             "drive: expected a potential, a file with the atoms, and --ipi ADDRESS (or --path)"
         )
+    inputs.potential(options.potential)
+    inputs.structures([options.structure])
     from equipot.drivers import ipi
 
     address = ipi.address_of(options.ipi)

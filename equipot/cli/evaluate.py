@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot import errors, files, quantities
-from equipot.cli import structures
+from equipot.cli import inputs, structures
 
 
 def add_parser(commands: Any) -> None:
@@ -22,6 +22,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("structures", nargs="+", help="files of structures; labels may be missing")
     parser.add_argument("--output", metavar="FILE", help="write predictions as extended xyz")
     parser.add_argument("--json", metavar="FILE", help="write the table as JSON in eV and Å")
+    parser.add_argument("--quiet", action="store_true", help="print no table of errors")
     parser.add_argument(
         "--group-key", metavar="KEY", help="break the table down by this key, such as temperature"
     )
@@ -41,7 +42,8 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints what was found, and the table of errors."""
-    from equipot.data import readers, writers
+    _check_files(options)
+    from equipot.data import own_keys, readers, writers
     from equipot.potential import artefact
     from equipot.potential import evaluate as evaluation
     from equipot.training import reports
@@ -50,7 +52,6 @@ def run(options: argparse.Namespace) -> None:
         raise errors.ConfigError(
             f"--batch-size: expected at least 1, received {options.batch_size}"
         )
-    _check_not_read_from(options)
     potential = artefact.load(options.potential)
     declared = potential.spec.quantities
     config = structures.data_options(options, options.structures, options.group_key)
@@ -63,12 +64,22 @@ def run(options: argparse.Namespace) -> None:
     predictions = evaluation.evaluate(potential, frames, options.batch_size)
     known = quantities.every({quantity.name: quantity for quantity in declared})
     table = reports.split_errors(frames, predictions, known)
-    print(reports.error_table({Path(options.structures[0]).name.split(".")[0]: table}, known))
+    split = Path(options.structures[0]).name.split(".")[0]
+    keys = options.group_key, options.head_key
+    if not options.quiet:
+        print(reports.error_table({split: table}, known, *keys))
     if options.output:
-        writers.write_predictions(options.output, frames, predictions, known)
+        beside = [own_keys.read(path, config) for path in options.structures]
+        own = [
+            kept.get(structure.source)
+            for kept, content in zip(beside, contents, strict=True)
+            for structure in content.structures
+        ]
+        writers.write_predictions(options.output, frames, predictions, known, own)
         print(f"predictions: {options.output}")
     if options.json:
-        files.write(options.json, json.dumps(table.to_json(), indent=2) + "\n")
+        content = {**table.to_json(), "units": reports.units(known)}
+        files.write(options.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"table: {options.json}")
 
 
@@ -92,9 +103,12 @@ def _declarations(
     return found
 
 
-def _check_not_read_from(options: argparse.Namespace) -> None:
-    """Stops if the output would replace the file of labels or the potential."""
+def _check_files(options: argparse.Namespace) -> None:
+    """Stops if a file is missing, or the output would replace one that is read."""
+    inputs.potential(options.potential)
+    inputs.structures(options.structures)
     read = {Path(name).resolve() for name in (options.potential, *options.structures)}
     for name in (options.output, options.json):
+        inputs.output(name)
         if name and Path(name).resolve() in read:
             raise errors.ConfigError(f"{name}: is read from; write to another file")

@@ -4,6 +4,8 @@ import argparse
 import json
 from typing import Any
 
+from equipot.cli import inputs
+
 
 def add_parser(commands: Any) -> None:
     """Adds the command."""
@@ -18,6 +20,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Prints the model, its elements with their reference energies, and its training."""
+    inputs.potential(options.potential)
     from equipot.cli import summary
     from equipot.potential import artefact
 

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from equipot import errors
-from equipot.cli import console, names, sweeps, yaml_errors
+from equipot.cli import console, inputs, names, sweeps, yaml_errors
 from equipot.training import config as training_config
 from equipot.training import stopping
 
@@ -50,7 +50,7 @@ def _trained(composed: Any, folder: str | None) -> float:
     if folder is not None and mapping.get("run_dir") is None:
         mapping["run_dir"] = folder
     try:
-        checked(mapping)
+        inputs.of_training(checked(mapping))
     except errors.ConfigError as error:
         raise yaml_errors.located(error, own) from None
     path = train(mapping)

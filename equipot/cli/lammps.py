@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from equipot import errors
-from equipot.cli import outside
+from equipot.cli import inputs, outside
 
 
 def add_parser(commands: Any) -> None:
@@ -35,9 +35,13 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the script to its end."""
-    from equipot.drivers import lammps, lammps_input
+    inputs.file(options.script)
+    from equipot.drivers import lammps_input
 
     script = lammps_input.read(Path(options.script))
+    inputs.potential(script.potential)
+    from equipot.drivers import lammps
+
     lmp = lammps.start(["-log", options.log])
     try:
         with _said():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
-from equipot.cli import outside, structures
+from equipot.cli import inputs, outside, structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -130,6 +130,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Runs the dynamics and prints the results."""
     _look_for_files(options)  # before anything takes its time
+    inputs.potential(options.potential)
+    inputs.structures([options.structure])
     starts, temperatures = _spread(structures.read_starts(options), options.temperature)
     engine = _engine(options, starts)
     config = _config(options, engine)
@@ -272,6 +274,7 @@ def _look_for_files(options: argparse.Namespace) -> None:
       ConfigError: Naming the file.
     """
     names = [f"{options.output}{suffix}" for suffix in (".extxyz", ".csv", RESTART)]
+    inputs.output(names[0])
     there = [name for name in names if pathlib.Path(name).exists()]
     if options.restart and names[-1] not in there:
         raise errors.ConfigError(

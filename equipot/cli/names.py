@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 _LONGEST = 120  # bytes of UTF-8; file systems take 255, and endings are added to names
+_ALONE = "single"  # what a sweep over nothing is called
 
 
 def name_from(train: Any) -> str:
@@ -27,6 +28,8 @@ def folder_name(typed: str) -> str:
     Args:
       typed: The swept settings as ``key=value``.
     """
+    if not typed:
+        return _ALONE
     flat = re.sub(r"[/\x00-\x1f\x7f]", "_", typed)
     return _short(flat, always=flat != typed, whole=typed)
 

@@ -5,7 +5,6 @@ misspelled key. Here each key must be a field of the configuration, and each gro
 have its file.
 """
 
-import argparse
 import dataclasses
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from hydra.core.override_parser import overrides_parser, types
 from hydra.errors import OverrideParseException
 
 from equipot import errors
-from equipot.cli import config_files, help_page, sweeps, yaml_errors
+from equipot.cli import config_files, help_page, hydra_flags, sweeps, yaml_errors
 from equipot.training import config as training_config
 
 
@@ -52,6 +51,8 @@ class CommandLine:
         keys = [override.key_or_group for override in self.overrides]
         paths = ",".join(f"'file://{folder.resolve()}'" for folder in self.outside)
         search = [f"hydra.searchpath=[{paths}]"] if self.outside else []
+        if hydra_flags.HELP in self.flags:  # a page that depends on no setting
+            return [hydra_flags.HELP]
         return [*words, exclude, *search, *sweeps.settings(keys, words), *self.flags]
 
 
@@ -72,22 +73,16 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     """Reads the arguments as Hydra will.
 
     Raises:
-      ConfigError: If a folder of configurations is not there, or ``key=value`` cannot be read.
+      ConfigError: If a folder of configurations is not there, a flag is unknown or has no effect,
+        or ``key=value`` cannot be read.
     """
-    parser = argparse.ArgumentParser(add_help=False)
-    for flags in (("--config-path", "-cp"), ("--config-name", "-cn"), ("--package", "-p")):
-        parser.add_argument(*flags)
-    parser.add_argument("--config-dir", "-cd")
-    parser.add_argument("--cfg", "-c")
-    parser.add_argument("--info", "-i", nargs="?", const="all")
-    options, rest = parser.parse_known_args(list(arguments))
+    options, words = hydra_flags.parse(arguments)
     outside = config_files.outside_folders()
     folders = [config_files.shipped_folder(), *outside]
     if options.config_dir is not None:
         folders.append(Path(options.config_dir))
         if not folders[-1].is_dir():
             raise errors.ConfigError(f"--config-dir: there is no folder {options.config_dir}")
-    words = [word for word in rest if not word.startswith("-")]
     try:
         overrides = overrides_parser.OverridesParser.create().parse_overrides(words)
     except OverrideParseException as error:

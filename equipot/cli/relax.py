@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
-from equipot.cli import outside, structures
+from equipot.cli import inputs, outside, structures
 
 if TYPE_CHECKING:
     from equipot.calculators.relaxation import RelaxationConfig, RelaxationReport
@@ -70,6 +70,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Relaxes and prints the results; exit code 1 if one did not converge."""
+    inputs.potential(options.potential)
+    inputs.structures([options.structure])
+    inputs.new(options.output, options.overwrite)
     from equipot.calculators import relaxation
 
     config = relaxation.RelaxationConfig(

@@ -12,6 +12,7 @@ from equipot.cli import config_files, console, help_page
 def main() -> None:
     """Runs the command; needs jax only once the configuration has been found valid."""
     arguments = sys.argv[1:]
+    console.collect_less_garbage()  # a sentence about a wrong word is there a little earlier
     with console.clean_errors(console.TRAIN):
         if "--help" in arguments or "-h" in arguments:
             print(help_page.help_page(_folders(arguments)))

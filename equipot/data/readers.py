@@ -66,13 +66,14 @@ def read_file(path: str | pathlib.Path, config: data_config.DataConfig) -> conte
         return cached
     start = time.perf_counter()
     content = read_frames(resolved, config.format, config.declared)
-    made = convert(content, config, _name(resolved))
+    made = convert(content, config, name_of(resolved))
     if key and time.perf_counter() - start > cache.WORTHWHILE_SECONDS:
         cache.save(key, made)
     return made
 
 
-def _name(path: pathlib.Path) -> str:
+def name_of(path: pathlib.Path) -> str:
+    """What messages call a file or folder."""
     return path.resolve().name if path.name in ("", ".", "..") else path.name
 
 

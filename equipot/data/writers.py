@@ -10,6 +10,7 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot import files
+from equipot.data.own_keys import OwnKeys
 from equipot.data.structure import Structure
 from equipot.quantities import DERIVED, Quantity
 
@@ -40,6 +41,7 @@ def write_predictions(
     structures: Sequence[Structure],
     predictions: Sequence[Predicted],
     quantities: Mapping[str, Quantity] = DERIVED,
+    own: Sequence[OwnKeys | None] = (),
 ) -> None:
     """Writes extended xyz; by its name compressed (``.xz``, ``.gz``).
 
@@ -51,11 +53,14 @@ def write_predictions(
       structures: With or without labels.
       predictions: Of these structures, in the same order.
       quantities: What is predicted, by name.
+      own: What the files of the structures hold beside, in the same order; empty for nothing.
 
     Raises:
       DataError: If the file cannot be written.
     """
-    frames = [_atoms(s, p, quantities) for s, p in zip(structures, predictions, strict=True)]
+    beside = own or [None] * len(structures)
+    rows = zip(structures, predictions, beside, strict=True)
+    frames = [_atoms(s, p, quantities, kept) for s, p, kept in rows]
     write_frames(path, frames)
 
 
@@ -108,7 +113,10 @@ def labelled(structure: Structure, quantities: Mapping[str, Quantity] = DERIVED)
 
 
 def _atoms(
-    structure: Structure, prediction: Predicted, quantities: Mapping[str, Quantity]
+    structure: Structure,
+    prediction: Predicted,
+    quantities: Mapping[str, Quantity],
+    own: OwnKeys | None,
 ) -> ase.Atoms:
     atoms = to_atoms(structure)
     results: dict[str, Any] = {"energies": prediction.energies}
@@ -123,11 +131,13 @@ def _atoms(
         if label is not None:
             _put(atoms, f"REF_{name}", _written(label.value, quantity), quantity)
     atoms.calc = SinglePointCalculator(atoms, **results)
+    if own is not None:
+        own.put(atoms)
     if structure.charge:
         atoms.info["charge"] = structure.charge
     if structure.head:
         atoms.info["head"] = structure.head
-    if structure.group:
+    if structure.group and own is None:  # else it stands under its own key
         atoms.info["group"] = structure.group
     return atoms
 

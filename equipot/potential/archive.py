@@ -65,8 +65,7 @@ def read_archive(path: Path, kind: str, newest_version: int) -> tuple[int, dict[
       ArtefactError: If the file is missing, foreign, damaged, or from a newer version.
     """
     try:
-        if not path.exists():
-            raise errors.ArtefactError(f"{path}: there is no such file.{_nearest_file(path)}")
+        check_is_there(path)
         if not path.is_file():
             raise errors.ArtefactError(f"{path}: expected an {kind}, received no regular file")
         with path.open("rb") as file:
@@ -78,6 +77,16 @@ def read_archive(path: Path, kind: str, newest_version: int) -> tuple[int, dict[
             return _read(file, size, path, kind, newest_version)
     except OSError as error:
         raise errors.ArtefactError(f"{path}: could not be read ({files.cause(error)})") from error
+
+
+def check_is_there(path: Path) -> None:
+    """Refuses the name of a file that does not exist.
+
+    Raises:
+      ArtefactError: With the nearest name.
+    """
+    if not path.exists():
+        raise errors.ArtefactError(f"{path}: there is no such file.{_nearest_file(path)}")
 
 
 def _read(

@@ -79,6 +79,8 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if process.is_first:
             print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
+    if process.is_first:
+        run_log.tell(f"Run folder: {place.path}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())
@@ -274,11 +276,11 @@ def _finish(
     stated = {name: errors_.summary(known) for name, errors_ in table.items()}
     provenance = {**best.provenance, "errors": stated}
     artefact.save(place.artefact, dataclasses.replace(best, provenance=provenance))
-    text = reports.error_table(table, known)
+    text = _table(run, table)
     before = _errors_before(run, first, dataset)
     if before:
         text += f"\nBefore training, of {run.config.init_from}:\n"
-        text += reports.error_table(before, known)
+        text += _table(run, before)
     _draw(run, evaluated, table, before, place, page)
     folder.write_text(place.table, text + "\n")
     which = "last" if run.parts.valid is None else "best"
@@ -288,7 +290,15 @@ def _finish(
     found: dict[str, Any] = {name: errors_.to_json() for name, errors_ in table.items()}
     if before:
         found["before"] = {name: errors_.to_json() for name, errors_ in before.items()}
-    folder.write_json(place.metrics, {**empty, **found, "seconds": round(run.seconds, 3)})
+    facts = {"best_step": run.progress.best_step, "units": reports.units(known)}
+    seconds = round(run.seconds, 3)
+    folder.write_json(place.metrics, {**empty, **found, **facts, "seconds": seconds})
+
+
+def _table(run: trainer.Trainer, table: Mapping[str, reports.SplitErrors]) -> str:
+    """Errors by split, for people."""
+    data = run.config.data
+    return reports.error_table(table, run.parts.quantities, data.group_key, data.head_key)
 
 
 def _draw(

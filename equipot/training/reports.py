@@ -28,12 +28,10 @@ class Errors:
     rmse: float
     relative: float
 
-    def to_json(self, with_relative: bool = True) -> dict[str, float | None]:
+    def to_json(self) -> dict[str, float | None]:
         """Plain numbers; a relative error that means nothing is null."""
-        numbers: dict[str, float | None] = {"rmse": self.rmse, "mae": self.mae}
-        if with_relative:
-            numbers["relative"] = self.relative if np.isfinite(self.relative) else None
-        return numbers
+        relative = self.relative if np.isfinite(self.relative) else None
+        return {"rmse": self.rmse, "mae": self.mae, "relative": relative}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,11 +44,13 @@ class SplitErrors:
       elements: Errors of the quantities of atoms, by name and chemical symbol.
       groups: Errors by ``Structure.group``, where structures have one, else by level of theory,
         where there are several.
+      by_head: Whether the groups are levels of theory.
     """
 
     quantities: Mapping[str, Errors | None]
     elements: Mapping[str, Mapping[str, Errors]] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, "SplitErrors"] = dataclasses.field(default_factory=dict)
+    by_head: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers in the units of the quantities, nested as in metrics.json.
@@ -59,7 +59,7 @@ class SplitErrors:
         """
         result: dict[str, Any] = {}
         for name, errors in self.quantities.items():
-            result[name] = None if errors is None else errors.to_json(name != "energy")
+            result[name] = None if errors is None else errors.to_json()
         for name, of_elements in self.elements.items():
             own = {k: errors.to_json() for k, errors in of_elements.items()}
             (result if name == "forces" else result[name])["elements"] = own
@@ -98,7 +98,8 @@ def split_errors(
       predictions: Of these structures, in the same order.
       quantities: What is compared, by name.
     """
-    groups = _groups(structures)
+    by_head = _are_levels(structures)
+    groups = [s.head if by_head else s.group for s in structures]
     names = sorted(set(groups) - {""}, key=_natural)
     members = {name: [i for i, own in enumerate(groups) if own == name] for name in names}
     return dataclasses.replace(
@@ -108,17 +109,25 @@ def split_errors(
             name: _overall([structures[i] for i in own], [predictions[i] for i in own], quantities)
             for name, own in members.items()
         },
+        by_head=by_head,
     )
 
 
-def _groups(structures: Sequence[Structure]) -> list[str]:
-    """What distinguishes each structure: its group, or its level of theory."""
-    groups, heads = [s.group for s in structures], [s.head for s in structures]
-    return heads if not any(groups) and len(set(heads)) > 1 else groups
+def _are_levels(structures: Sequence[Structure]) -> bool:
+    """Whether levels of theory distinguish the structures, because no groups do."""
+    return not any(s.group for s in structures) and len({s.head for s in structures}) > 1
+
+
+def units(quantities: Mapping[str, Quantity]) -> dict[str, str]:
+    """Units of RMSE and MAE in JSON, by the name of the quantity."""
+    return {name: f"{q.unit}/atom" if q.is_extensive else q.unit for name, q in quantities.items()}
 
 
 def error_table(
-    splits: Mapping[str, SplitErrors], quantities: Mapping[str, Quantity] = DERIVED
+    splits: Mapping[str, SplitErrors],
+    quantities: Mapping[str, Quantity] = DERIVED,
+    group_key: str | None = None,
+    head_key: str | None = None,
 ) -> str:
     """A table for people: MAE, RMSE and relative error, then elements and groups.
 
@@ -127,6 +136,8 @@ def error_table(
     Args:
       splits: By name, ``{"train": …, "test": …}``.
       quantities: What was compared, by name.
+      group_key: Name of what groups differ in, which then stands before each.
+      head_key: The same of levels of theory.
     """
     last = [*splits][-1:]
     rows = [("", "", "MAE", "RMSE", "", "relative")]
@@ -138,7 +149,9 @@ def error_table(
             for k, own in of_elements.items()
         ]
         for group, own in errors.groups.items() if [split] == last else ():
-            rows += _rows(f"{split}, {group}", own, quantities)
+            key = head_key if errors.by_head else group_key
+            named = f"{key}={group}" if key else group
+            rows += _rows(f"{split}, {named}", own, quantities)
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
     aligned = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}} "

@@ -51,6 +51,15 @@ class _Console(rich_console.Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def tell(text: str) -> None:
+    """Shows a line before there is a log."""
+    _console().print(text, markup=False)
+
+
+def _console(quiet: bool = False) -> _Console:
+    return _Console(highlight=False, soft_wrap=True, quiet=quiet)
+
+
 class RunLog:
     """The log files of one run, its progress bar, and the tracker if one is configured.
 
@@ -74,7 +83,7 @@ class RunLog:
         """
         self._tells, self._columns = process.is_first, columns(quantities)
         self._cells: Sequence[str] = self._columns  # of the table: those that it began with
-        self.console = _Console(highlight=False, soft_wrap=True, quiet=not self._tells)
+        self.console = _console(quiet=not self._tells)
         self._files: dict[str, io.FileIO] = {}
         self._bar = _bar(self.console)
         self._tracker: trackers.Tracker | None = None
@@ -115,6 +124,10 @@ class RunLog:
         """Shows lines and keeps them in train.log."""
         self.console.print(text, markup=False)
         self._write(TEXT, text + "\n")
+
+    def tell(self, text: str) -> None:
+        """Shows lines that are not kept: what depends on the clock alone."""
+        self.console.print(text, markup=False)
 
     def record(self, values: Mapping[str, float | int]) -> None:
         """Writes one line of metrics; keys are among ``columns``."""

@@ -22,6 +22,7 @@ from equipot.training import (
     length,
     metrics,
     not_finite,
+    pace,
     preparation,
     run_log,
     sharding,
@@ -29,6 +30,7 @@ from equipot.training import (
     step,
 )
 from equipot.training.config import VALID_LOSS, TrainConfig
+from equipot.typing import PyTree
 
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
@@ -84,6 +86,8 @@ class Trainer:
         self._tally = sharding.replicate(nothing.plus(progress.counted), mesh)
         self._in_flight = deque()
         self._window = (time.monotonic(), progress.step)
+        self._pace = pace.PaceMeter()
+        self._is_compiled = self._has_validated = False  # in this process
         self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
         self.waited = 0.0  # seconds for batches, since the last line
 
@@ -115,7 +119,7 @@ class Trainer:
         running, began = deque(), math.inf
         for done, batch in enumerate(batches, start=1 - _UNTIMED):
             shards = sharding.shard(batch, self.mesh)
-            now, tally = self._train_step(now, tally, shards, self._length)
+            now, tally = self._stepped(now, tally, shards)
             running.append(tally.bad_step)
             if len(running) > _IN_FLIGHT or done <= 0:
                 running.popleft().block_until_ready()
@@ -157,7 +161,7 @@ class Trainer:
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
         shards = sharding.shard(batch, self.mesh)
-        self.state, self._tally = self._train_step(self.state, self._tally, shards, self._length)
+        self.state, self._tally = self._stepped(self.state, self._tally, shards)
         self.progress = dataclasses.replace(
             self.progress, step=self.progress.step + 1, epoch=epoch, position=position
         )
@@ -166,6 +170,17 @@ class Trainer:
         if len(self._in_flight) > _IN_FLIGHT:
             self._in_flight.popleft().block_until_ready()
         self.log.advance(self.progress.step)
+
+    def _stepped(self, now: PyTree, tally: PyTree, shards: PyTree) -> tuple[PyTree, PyTree]:
+        """One step; the first in this process is compiled, which is told."""
+        if self._is_compiled:
+            return self._train_step(now, tally, shards, self._length)
+        self.log.tell("Compiling the training step …")
+        began = time.monotonic()
+        made = jax.block_until_ready(self._train_step(now, tally, shards, self._length))
+        self.log.tell(f"Compiled in {time.monotonic() - began:.1f} s")
+        self._is_compiled = True
+        return made
 
     def look_at_start(self) -> None:
         """Validates before the first step what training starts from, which may stay the best."""
@@ -186,6 +201,7 @@ class Trainer:
         if self._plan.saves(done) or self.progress.best_step == done:
             self.save()
         self._window, self.waited = (time.monotonic(), done), 0.0
+        self._pace.begin(done)  # later windows hold steps and nothing that is compiled
 
     def save(self) -> None:
         """Begins to write a checkpoint, with the lengths of the logs as they are now.
@@ -269,11 +285,13 @@ class Trainer:
 
     def _validate(self, valid: loader.Loader) -> dict[str, float | int]:
         """Measures the averaged parameters on the validation split; decides on rate and best."""
-        batches = valid.batches(0)
-        parts = [
-            self._eval_step(self.state.ema_params, sharding.shard(b, self.mesh)) for b in batches
-        ]
+        began, parts, compiling = time.monotonic(), [], 0.0
+        for batch in valid.batches(0):
+            parts.append(self._eval_step(self.state.ema_params, sharding.shard(batch, self.mesh)))
+            if not self._has_validated:  # the first call returns when its program is compiled
+                compiling, self._has_validated = time.monotonic() - began, True
         found_in = jax.device_get(parts)
+        self._pace.validated(time.monotonic() - began, compiling)
         terms, sums = jax.tree.map(
             lambda *leaves: np.sum(np.asarray(leaves, np.float64)), *found_in
         )
@@ -315,8 +333,15 @@ class Trainer:
         ]
         return (
             f"step {self.progress.step}/{self.num_steps}  epoch {self.progress.epoch}"
-            f"  {split} RMSE: {', '.join(shown)}  {loss}  {self.seconds:.0f} s"
+            f"  {split} RMSE: {', '.join(shown)}  {loss}  {self.seconds:.0f} s{self._to_go()}"
         )
+
+    def _to_go(self) -> str:
+        """How long the rest takes at the pace so far; nothing where none has been measured."""
+        plan, done = self._plan, self.progress.step
+        validations = -(-self.num_steps // plan.valid_every) - -(-done // plan.valid_every)
+        left = self._pace.left(done, self.num_steps - done, validations) if self.goes_on else None
+        return "" if left is None else f", {pace.in_words(left)} to go"
 
 
 @dataclasses.dataclass(frozen=True)

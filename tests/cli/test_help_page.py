@@ -54,3 +54,13 @@ def test_every_configuration_opens_with_a_comment_that_fits_the_page():
     for path in SHIPPED.glob("*/*.yaml"):
         headline = config_files.headline(path)
         assert 4 < len(headline) <= 110, f"{path}: {headline!r}"
+
+
+def test_help_fits_the_terminal(monkeypatch):
+    for width in (60, 80, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = help_page.help_page([SHIPPED]).splitlines()
+        long = [line for line in lines if len(line) > width and "=" not in line]
+        assert not long
+        assert max(map(len, lines)) > 0.9 * width
+    assert any(line.startswith("  seed=0  ") for line in lines)

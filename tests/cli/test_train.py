@@ -40,9 +40,10 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
 def test_a_misspelt_key_of_the_model_behind_a_plus_is_refused_before_data_are_read(
     tmp_path: pathlib.Path,
 ):
-    done = run_train(tmp_path, "data.train=not_there.xyz", "+model.lmaxx=1", code=2)
+    (tmp_path / "empty.xyz").touch()
+    done = run_train(tmp_path, "data.train=empty.xyz", "+model.lmaxx=1", code=2)
     assert "model.mace: unknown key 'lmaxx'. Did you mean 'lmax'?" in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.xyz"]
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: pathlib.Path):
@@ -144,6 +145,7 @@ def test_a_model_of_another_package_has_settings_and_a_line_of_help(tmp_path, mo
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
 
     assert re.search(r"newnet +a network of theirs", run_train(tmp_path, "--help").stdout)
+    (tmp_path / "my.xyz").touch()
     words = ("data.train=my.xyz", "model=newnet", "model.num_channels=8")
     shown = yaml.safe_load(run_train(tmp_path, *words, "--cfg", "job").stdout)
     assert (shown["model"]["name"], shown["model"]["cutoff"]) == ("newnet", 4.5)

@@ -79,8 +79,32 @@ def test_groups_that_are_numbers_are_ordered_as_numbers(lennard_jones):
 def test_json_has_the_promised_keys(lennard_jones):
     found = reports.split_errors(lennard_jones, [off_by(s) for s in lennard_jones]).to_json()
     assert set(found) == {"energy", "forces", "stress", "elements", "groups"}
-    assert set(found["energy"]) == {"rmse", "mae"}
-    assert set(found["forces"]) == {"rmse", "mae", "relative"}
+    for name in ("energy", "forces", "stress"):
+        assert set(found[name]) == {"rmse", "mae", "relative"}
+
+
+def test_the_relative_error_of_energies_is_that_of_their_deviation_from_the_mean(lennard_jones):
+    found = reports.split_errors(lennard_jones, [off_by(s, 0.4) for s in lennard_jones])
+    per_atom = [s.energy / len(s.positions) for s in lennard_jones]
+    assert found.to_json()["energy"]["relative"] == pytest.approx(0.1 / np.std(per_atom))
+    alone = reports.split_errors(lennard_jones[:1], [off_by(lennard_jones[0], 0.4)])
+    assert alone.to_json()["energy"]["relative"] is None
+
+
+def test_units_are_those_of_the_numbers_in_json():
+    table = quantities.declared({"dipole": QuantityConfig(irreps="1o", unit="D")})
+    found = reports.units(quantities.every(table))
+    assert found == {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³", "dipole": "D"}
+
+
+def test_rows_of_groups_say_what_they_differ_in(lennard_jones):
+    found = reports.split_errors(lennard_jones, [off_by(s) for s in lennard_jones])
+    assert "\ntest, phase=600 K  energy" in reports.error_table({"test": found}, group_key="phase")
+    bare = [dataclasses.replace(s, group="") for s in lennard_jones[:4]]
+    named = [dataclasses.replace(s, head=h) for s, h in zip(bare, "abab", strict=True)]
+    found = reports.split_errors(named, [off_by(s) for s in named])
+    text = reports.error_table({"test": found}, group_key="phase", head_key="level")
+    assert "\ntest, level=b " in text and "phase" not in text
 
 
 def test_levels_of_theory_are_told_apart_where_nothing_else_is(lennard_jones):

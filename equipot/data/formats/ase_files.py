@@ -10,7 +10,7 @@ import pathlib
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ase
@@ -43,7 +43,8 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "forces": ("forces_unit",),
     "stress": ("stress_unit",),
 }
-_STATING = frozenset(key for keys in UNIT_KEYS.values() for key in keys)
+STATING = frozenset(key for keys in UNIT_KEYS.values() for key in keys)
+"""Keys by which a frame states units."""
 _DATABASES = frozenset({"db", "json"})
 _XYZ = frozenset({"extxyz", "xyz"})
 _EXTENSIONS = {".xyz": "extxyz", ".extxyz": "extxyz", ".db": "db", ".json": "json"}
@@ -73,6 +74,20 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
         else _frame(image, f"frame {index}", path.name)
         for index, image in enumerate(images)
     ]
+    return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
+
+
+def as_frames(images: Sequence[ase.Atoms], name: str) -> frame.FrameFile:
+    """ASE's structures as ``read`` gives the frames of a file.
+
+    Args:
+      images: From ``read_images``.
+      name: The file, for messages.
+
+    Raises:
+      DataError: If a key has two values in one frame.
+    """
+    frames = [_frame(image, f"frame {index}", name) for index, image in enumerate(images)]
     return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
 
 
@@ -197,7 +212,7 @@ def _equal(first: Any, second: Any) -> bool:
 def _stated_units(values: Mapping[str, Any], where: str) -> dict[str, str]:
     """Units that a frame names, as in ``forces_unit=eV/A``."""
     stated: dict[str, str] = {}
-    if values.keys().isdisjoint(_STATING):
+    if values.keys().isdisjoint(STATING):
         return stated
     for quantity, keys in UNIT_KEYS.items():
         found = {str(values[key]) for key in keys if key in values}

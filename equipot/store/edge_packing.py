@@ -53,9 +53,9 @@ class EdgePlan:
 
     def budget_of(self, sizes: np.ndarray, bins: Sequence[Bin]) -> Budget:
         """The smallest shape that holds each of the bins."""
-        loads = [(*sizes[list(own)].sum(axis=0), len(own)) for own in bins]
+        loads = _loads(sizes, bins).tolist()
         for budget in self.budgets:
-            if all(budget.holds(*load) for load in loads):
+            if all(budget.holds(nodes, edges, graphs) for nodes, edges, graphs in loads):
                 return budget
         raise AssertionError("a bin is larger than every shape of its plan")
 

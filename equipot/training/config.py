@@ -219,7 +219,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How long to train and when to look; everything is counted in steps.
+    """How long to train and when to look; everything is counted in steps of the optimizer.
 
     Attributes:
       num_steps: Optimizer steps; null to count epochs, default null.
@@ -227,9 +227,10 @@ class TrainerConfig:
         number of steps is chosen for the size of the data, default null.
       minutes: Time from the start of the command to the last step, instead of a number of steps:
         the first steps are timed and the number of all is computed from that, default null.
-      batch_size: Structures per step and device; null to choose it for the size of the data,
-        default null.
-      eval_batch_size: Structures per device when validating; null for ``batch_size``, default null.
+      batch_size: Structures per batch and device; auto for as many as fit into the memory of the
+        device, within bounds; null to choose it for the size of the data, default null.
+      eval_batch_size: Structures per device when validating; null for ``batch_size`` or
+        ``batch_edges``, default null.
       valid_every: Steps between validations; null for one each epoch, or for an interval that suits
         the number of steps where that is chosen or timed, default null.
       checkpoint_every: Steps between checkpoints; null for one at each validation (the best one is
@@ -242,12 +243,17 @@ class TrainerConfig:
       max_minutes: Time after which the command writes a checkpoint and ends with exit code 75, for
         the next one to go on; in a job of SLURM also before the job's time is up; null for no
         limit, default null.
+      batch_edges: Edges per batch and device at most, instead of a number of structures: the
+        neighbors within the cutoff of all atoms of a batch, each pair of atoms counting twice, as
+        in other programs; null to count structures, default null.
+      accumulate: Batches per step of the optimizer, one after another: the gradient is that of one
+        batch with all their structures, the memory that of one of them, default 1.
     """
 
     num_steps: int | None = None
     num_epochs: int | None = None
     minutes: float | None = None
-    batch_size: int | None = None
+    batch_size: int | Literal["auto"] | None = None
     eval_batch_size: int | None = None
     valid_every: int | None = None
     checkpoint_every: int | None = None
@@ -256,12 +262,20 @@ class TrainerConfig:
     num_devices: int | None = None
     log_every: int = 50
     max_minutes: float | None = None
+    batch_edges: int | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             expected = "more than 0" if "minutes" in field.name else "at least 1"
-            _check(value is None or value > 0, f"trainer.{field.name}", expected, value)
+            is_known = value is None or value == "auto" or value > 0
+            _check(is_known, f"trainer.{field.name}", expected, value)
+        if self.batch_edges is not None and self.batch_size is not None:
+            raise errors.ConfigError(
+                f"trainer.batch_edges: expected one size of batches, received batch_size="
+                f"{self.batch_size} too; leave batch_edges out, or set trainer.batch_size=null"
+            )
         for key in ("minutes", "max_minutes"):
             value = getattr(self, key)
             _check(value != math.inf, f"trainer.{key}", "a finite number", value)

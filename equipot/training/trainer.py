@@ -14,7 +14,6 @@ import numpy as np
 from equipot import errors
 from equipot.graphs import loader
 from equipot.graphs.graph import Batch
-from equipot.potential import potential as potentials
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
     checkpoints,
@@ -28,6 +27,7 @@ from equipot.training import (
     step,
 )
 from equipot.training.config import TrainConfig
+from equipot.training.programs import Programs
 
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
@@ -48,6 +48,7 @@ class Trainer:
       progress: The progress of the run.
       saved: The checkpoints of the run.
       log: The log of the run.
+      programs: What is compiled.
     """
 
     def __init__(
@@ -60,22 +61,20 @@ class Trainer:
         saved: checkpoints.Checkpoints,
         log: run_log.RunLog,
         start: float,
+        programs: Programs | None = None,
     ) -> None:
         """Compiles nothing yet; ``start`` is when this process began with the run."""
         self.config, self.parts, self.mesh = config, parts, mesh
         self.progress, self.saved, self.log = progress, saved, log
         self._start = start - progress.seconds
-        per_epoch = parts.train.num_batches(0)
+        per_epoch = parts.train.num_steps(0)
         self._length = None
         self.last_for(parts.num_steps, parts.length.valid_every)
-        self.batch_size = config.trainer.eval_batch_size or parts.length.batch_size
+        average = math.ceil(len(parts.train.graphs) / (parts.train.num_batches(0) * mesh.size))
+        self.batch_size = config.trainer.eval_batch_size or parts.length.batch_size or average
         self._structures_per_step = len(parts.train.graphs) / per_epoch
-        predict = potentials.make_predict(parts.spec, platform=mesh.devices.flat[0].platform)
-        self._train_step = jax.jit(
-            step.make_train_step(predict, parts.loss, parts.updates, mesh, parts.quantities),
-            donate_argnums=0,
-        )
-        self._eval_step = jax.jit(step.make_eval_step(predict, parts.loss, mesh, parts.quantities))
+        self.programs = programs or Programs(config, parts, mesh)
+        self._train_step, self._eval_step = self.programs.train_step, self.programs.eval_step
         self.state = sharding.replicate(initial, mesh)
         nothing = step.empty_tally(parts.loss, parts.spec.dtype, parts.quantities)
         self._nothing = sharding.replicate(nothing, mesh)
@@ -92,7 +91,7 @@ class Trainer:
           valid_every: Steps between validations; null for one each epoch.
         """
         trainer = self.config.trainer
-        valid_every = valid_every or self.parts.train.num_batches(0)
+        valid_every = valid_every or self.parts.train.num_steps(0)
         save_every = trainer.checkpoint_every or valid_every
         self.num_steps = num_steps
         self._plan = _Plan(num_steps, trainer.log_every, valid_every, save_every)
@@ -228,7 +227,7 @@ class Trainer:
         self, what: str, at: int, data: loader.Loader, epoch: int, position: int
     ) -> errors.NonFiniteError:
         """With the last good checkpoint, the structures of one batch, and what to do."""
-        members = [*itertools.chain.from_iterable(data.steps(epoch)[position])]
+        members = data.members(epoch, position)
         which = not_finite.structures([data.graphs[i] for i in members])
         path = self.saved.folder.parent / f"not_finite_at_step_{at}.extxyz"
         kept = ""

@@ -139,8 +139,8 @@ class Loader:
             return [self.budget] * len(steps)
         firsts = range(0, len(steps), self.accumulate)
         together = [steps[i : i + self.accumulate] for i in firsts]
-        bins = [[own for step in group for own in step] for group in together]
-        shapes = [self.plan.budget_of(self.sizes, own) for own in bins]
+        groups = [tuple(own for step in group for own in step) for group in together]
+        shapes = self.plan.shapes(self.sizes, groups)
         return [own for own, group in zip(shapes, together, strict=True) for _ in group]
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:

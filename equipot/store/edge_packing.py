@@ -31,9 +31,9 @@ _SPREAD = 0.5  # of the logarithm of sizes: the largest go first, but not always
 _TRIED = 4  # bins with the most room, of which the one is taken that stays emptiest
 _TRIES = 5  # to deal all structures to as many bins as are planned
 _DRAWS = 3  # orders that a plan is made from
-_SAMPLE = 20_000  # structures that a plan is made from
+_SAMPLE = 10_000  # structures that a plan is made from
 _FULL = 0.98  # of a bin at most, on average: what is left makes room for another order
-_MARGIN = 1.01  # of the fullest bin of these orders
+_MARGIN = 1.01  # of the fullest bin of these orders, and of their number
 _CANDIDATES = 48  # fills that a shape may end at
 
 
@@ -51,13 +51,14 @@ class EdgePlan:
     num_bins: int
     together: int = 1
 
-    def budget_of(self, sizes: np.ndarray, bins: Sequence[Bin]) -> Budget:
-        """The smallest shape that holds each of the bins."""
-        loads = _loads(sizes, bins).tolist()
-        for budget in self.budgets:
-            if all(budget.holds(nodes, edges, graphs) for nodes, edges, graphs in loads):
-                return budget
-        raise AssertionError("a bin is larger than every shape of its plan")
+    def shapes(self, sizes: np.ndarray, steps: Sequence[Step]) -> list[Budget]:
+        """The smallest shape for each of the steps that holds all of its bins."""
+        loads = _fullest(sizes, steps)
+        room = np.array([(own.nodes - 1, own.edges, own.graphs - 1) for own in self.budgets])
+        fits = (loads[:, None] <= room).all(axis=2)
+        if not fits.any(axis=1).all():
+            raise AssertionError("a bin is larger than every shape of its plan")
+        return [self.budgets[k] for k in fits.argmax(axis=1).tolist()]
 
 
 def plan_edges(
@@ -119,7 +120,7 @@ def deal(sizes: np.ndarray, order: np.ndarray, plan: EdgePlan, seed: Sequence[in
     rng = np.random.default_rng(tuple(seed))
     tries = (_dealt(sizes, order, plan.budgets[-1], plan.num_bins, rng) for _ in range(_TRIES))
     bins = next(tries)
-    while len(bins) > plan.num_bins and (other := next(tries, None)) is not None:
+    while len(bins) > _MARGIN * plan.num_bins and (other := next(tries, None)) is not None:
         bins = min(bins, other, key=len)
     steps = _grouped(bins, sizes, plan.together)
     return [steps[k] for k in rng.permutation(len(steps))]
@@ -139,7 +140,7 @@ def _check_largest(sizes: np.ndarray, batch_edges: int, names: Sequence[str] | N
 def _limit(sizes: np.ndarray, batch_edges: int) -> Budget:
     """What no bin may exceed."""
     nodes = max(int(sizes[:, 0].max()), batch_edges // PAIRS_PER_ATOM)
-    return Budget(nodes + 1, batch_edges, len(sizes) + 1)
+    return Budget(nodes + 1, max(batch_edges, 1), len(sizes) + 1)
 
 
 def _fewest(
@@ -204,14 +205,24 @@ def _grouped(bins: Sequence[Bin], sizes: np.ndarray, together: int) -> list[Step
 
 def _loads(sizes: np.ndarray, bins: Sequence[Bin]) -> np.ndarray:
     """Nodes, edges and structures of each bin, [bins, 3]."""
-    return np.array([(*sizes[list(own)].sum(axis=0), len(own)) for own in bins], np.int64)
+    graphs = np.array([len(own) for own in bins], np.int64)
+    members = np.fromiter(itertools.chain.from_iterable(bins), np.int64, graphs.sum())
+    owner = np.repeat(np.arange(len(bins)), graphs)
+    totals = [np.bincount(owner, sizes[members, k], len(bins)).astype(np.int64) for k in (0, 1)]
+    return np.stack([*totals, graphs], axis=1)
+
+
+def _fullest(sizes: np.ndarray, steps: Sequence[Step]) -> np.ndarray:
+    """The largest totals of the bins of each step, [steps, 3]."""
+    loads = _loads(sizes, [own for step in steps for own in step])
+    return loads.reshape(len(steps), -1, 3).max(axis=1)
 
 
 def _shapes(
     sizes: np.ndarray, drawn: Sequence[Sequence[Step]], limit: Budget, largest: np.ndarray
 ) -> tuple[Budget, ...]:
     """The fewest shapes that waste little on these steps, the smallest first."""
-    loads = np.array([_loads(sizes, step).max(axis=0) for steps in drawn for step in steps])
+    loads = _fullest(sizes, [step for steps in drawn for step in steps])
     loads = loads[np.argsort(loads[:, 1], kind="stable")]
     is_uniform = bool((sizes == sizes[0]).all() and (largest == sizes[0]).all())
     tops = np.maximum.accumulate(loads)

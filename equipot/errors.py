@@ -12,6 +12,10 @@ class ConfigError(EquipotError, ValueError):
     """A configuration key or value is wrong."""
 
 
+class MemoryLimitError(ConfigError, MemoryError):
+    """What the settings ask for does not fit into the memory of the device."""
+
+
 class DataError(EquipotError, ValueError):
     """A structure file, a label or a split is wrong."""
 

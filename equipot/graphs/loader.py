@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
+import jax
 import numpy as np
 
 from equipot.graphs import batching
 from equipot.graphs.graph import Batch
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED, Quantity
-from equipot.store import packing
+from equipot.store import edge_packing, packing
 from equipot.store.graph_store import GraphStore
 
 T = TypeVar("T")
@@ -42,6 +43,8 @@ class Loader:
         process: Process = ALONE,
         quantities: Mapping[str, Quantity] = DERIVED,
         draw: Callable[[int, int], np.ndarray] | None = None,
+        batch_edges: int | None = None,
+        accumulate: int = 1,
     ) -> None:
         """Checks that every graph fits.
 
@@ -58,24 +61,31 @@ class Loader:
           process: The process whose share of every step is collated.
           quantities: Names of the quantities whose labels batches hold.
           draw: Indices of an epoch by the seed and its number; None for all graphs once.
+          batch_edges: Pairs per device in a batch at most, instead of a budget or a batch size.
+          accumulate: Batches that are yielded together, for one step of the optimizer.
 
         Raises:
           GraphTooLargeError: If a graph exceeds the budget on its own.
-          ValueError: If neither a budget nor a batch size is given, or the processes cannot share
-            the devices evenly.
+          ValueError: If neither a budget nor a size of batches is given, or the processes cannot
+            share the devices evenly.
         """
-        if budget is None and batch_size is None:
+        if budget is None and batch_size is None and batch_edges is None:
             raise ValueError("expected a budget or a batch size to plan one from, received neither")
         self.graphs = graphs
         is_store = isinstance(graphs, GraphStore)
         self.sizes = graphs.sizes if is_store else packing.size_table(graphs)
-        self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)
         names = graphs.names if is_store else [g.source for g in graphs]
+        self.plan = None
+        if batch_edges is not None:
+            together = num_devices * accumulate
+            self.plan = edge_packing.plan_edges(self.sizes, batch_edges, together, names)
+            budget = self.plan.budgets[-1]
+        self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)
         packing.check_sizes(self.sizes, self.budget, names)
         process.own(range(num_devices))
         self.process = process
         self.cutoff, self.dtype, self.quantities = cutoff, dtype, quantities
-        self.num_devices, self.prefetch = num_devices, prefetch
+        self.num_devices, self.prefetch, self.accumulate = num_devices, prefetch, accumulate
         self.seed, self.shuffle, self.draw = seed, shuffle, draw
         self._packed: tuple[int, list[packing.Step]] | None = None
 
@@ -88,23 +98,61 @@ class Loader:
                 order = self.draw(self.seed, epoch)
             elif self.shuffle:
                 order = np.random.default_rng((self.seed, epoch)).permutation(len(self.graphs))
-            bins = packing.pack(self.sizes, order, self.budget)
-            steps = packing.group(bins, self.sizes, self.budget, self.num_devices)
-            self._packed = (epoch, steps)
+            self._packed = (epoch, self._dealt(order, epoch))
         return self._packed[1]
 
+    def _dealt(self, order: np.ndarray, epoch: int) -> list[packing.Step]:
+        if self.plan is None:
+            bins = packing.pack(self.sizes, order, self.budget)
+            return packing.group(bins, self.sizes, self.budget, self.num_devices)
+        dealt = edge_packing.deal(self.sizes, order, self.plan, (self.seed, epoch, 1))
+        width = self.num_devices
+        return [own[i : i + width] for own in dealt for i in range(0, len(own), width)]
+
+    @property
+    def budgets(self) -> tuple[packing.Budget, ...]:
+        """The shapes of batches, the largest last."""
+        return (self.budget,) if self.plan is None else self.plan.budgets
+
     def num_batches(self, epoch: int) -> int:
-        """Steps in an epoch; their number varies a little between epochs if sizes vary."""
+        """Batches in an epoch; their number varies a little between epochs if sizes vary."""
         return len(self.steps(epoch))
+
+    def num_steps(self, epoch: int) -> int:
+        """Steps of the optimizer in an epoch, the last of which may have fewer batches."""
+        return -(-self.num_batches(epoch) // self.accumulate)
+
+    def after(self, epoch: int, position: int) -> int:
+        """The position after the step that begins at ``position``."""
+        return min(position + self.accumulate, self.num_batches(epoch))
+
+    def members(self, epoch: int, position: int) -> list[int]:
+        """The structures of the step to which the batch at ``position`` belongs, as indices."""
+        first = position - position % self.accumulate
+        steps = self.steps(epoch)[first : first + self.accumulate]
+        return [i for step in steps for members in step for i in members]
 
     def padding_waste(self, epoch: int = 0) -> packing.PaddingWaste:
         """The share of padding in an epoch."""
-        return packing.padding_waste(self.sizes, self.steps(epoch), self.budget)
+        steps = self.steps(epoch)
+        return packing.padding_waste(self.sizes, steps, self._shapes(steps))
+
+    def _shapes(self, steps: Sequence[packing.Step]) -> list[packing.Budget]:
+        """The shape of each batch; those of one step of the optimizer share theirs."""
+        if self.plan is None:
+            return [self.budget] * len(steps)
+        firsts = range(0, len(steps), self.accumulate)
+        together = [steps[i : i + self.accumulate] for i in firsts]
+        groups = [tuple(own for step in group for own in step) for group in together]
+        shapes = self.plan.shapes(self.sizes, groups)
+        return [own for own, group in zip(shapes, together, strict=True) for _ in group]
 
     def batches(self, epoch: int, start: int = 0) -> Generator[Batch, None, None]:
         """Yields the batches of an epoch from position ``start`` on; leaves are [devices, ...].
 
-        If there are several processes, each gets the share of its own devices, in order.
+        If several are accumulated, these come together and leaves are [devices, accumulate, ...],
+        those of the last step of an epoch filled up with batches that are all padding. If there are
+        several processes, each gets the share of its own devices, in order.
 
         Raises:
           ValueError: If the epoch has fewer than ``start`` batches.
@@ -116,14 +164,21 @@ class Loader:
                 "or the batch size has changed since the position was stored"
             )
 
-        def make(position: int) -> Batch:
-            own = self.process.own(steps[position])
-            bins = [[self.graphs[i] for i in members] for members in own]
-            return batching.collate_devices(
-                bins, self.budget, self.cutoff, self.dtype, self.quantities
-            )
+        shapes, more = self._shapes(steps), self.accumulate
 
-        return prefetched(make, range(start, len(steps)), self.prefetch)
+        def make(position: int) -> Batch:
+            own = [self.process.own(step) for step in steps[position : position + more]]
+            own += [[()] * len(own[0])] * (more - len(own))
+            dealt = [members for device in zip(*own, strict=True) for members in device]
+            bins = [[self.graphs[i] for i in members] for members in dealt]
+            made = batching.collate_devices(
+                bins, shapes[position], self.cutoff, self.dtype, self.quantities
+            )
+            if more == 1:
+                return made
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, more, *leaf.shape[1:]), made)
+
+        return prefetched(make, range(start, len(steps), self.accumulate), self.prefetch)
 
 
 def prefetched(

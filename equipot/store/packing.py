@@ -169,16 +169,24 @@ def check_sizes(sizes: np.ndarray, budget: Budget, names: Sequence[str] | None =
         )
 
 
-def padding_waste(sizes: np.ndarray, steps: Sequence[Step], budget: Budget) -> PaddingWaste:
-    """The share of padding in all batches of the given steps; the reserved node and graph count."""
-    bins = [b for step in steps for b in step]
-    chosen = [i for b in bins for i in b]
-    room = max(len(bins), 1)
+def padding_waste(
+    sizes: np.ndarray, steps: Sequence[Step], budget: Budget | Sequence[Budget]
+) -> PaddingWaste:
+    """The share of padding in all batches of the given steps; the reserved node and graph count.
+
+    Args:
+      sizes: Nodes and edges, [structures, 2].
+      steps: Which structures share a batch.
+      budget: The shape of all batches, or that of each step.
+    """
+    budgets = [budget] * len(steps) if isinstance(budget, Budget) else budget
+    shapes = [own for own, step in zip(budgets, steps, strict=True) for _ in step]
+    chosen = [i for step in steps for b in step for i in b]
     nodes, edges = sizes[chosen].sum(axis=0)
     return PaddingWaste(
-        nodes=1.0 - float(nodes) / (room * budget.nodes),
-        edges=1.0 - float(edges) / (room * budget.edges),
-        graphs=1.0 - len(chosen) / (room * budget.graphs),
+        nodes=1.0 - float(nodes) / max(sum(own.nodes for own in shapes), 1),
+        edges=1.0 - float(edges) / max(sum(own.edges for own in shapes), 1),
+        graphs=1.0 - len(chosen) / max(sum(own.graphs for own in shapes), 1),
     )
 
 

@@ -315,7 +315,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How long to train and when to look; everything is counted in steps.
+    """How long to train and when to look; everything is counted in steps of the optimizer.
 
     Attributes:
       num_steps: Optimizer steps; null to count epochs, default null.
@@ -323,9 +323,10 @@ class TrainerConfig:
         number of steps is chosen for the size of the data, default null.
       minutes: Time from the start of the command to the last step, instead of a number of steps:
         the first steps are timed and the number of all is computed from that, default null.
-      batch_size: Structures per step and device; null to choose it for the size of the data,
-        default null.
-      eval_batch_size: Structures per device when validating; null for ``batch_size``, default null.
+      batch_size: Structures per batch and device; auto for as many as fit into the memory of the
+        device, within bounds; null to choose it for the size of the data, default null.
+      eval_batch_size: Structures per device when validating; null for ``batch_size`` or
+        ``batch_edges``, default null.
       valid_every: Steps between validations; null for one each epoch, or for an interval that suits
         the number of steps where that is chosen or timed, default null.
       checkpoint_every: Steps between checkpoints; null for one at each validation (the best one is
@@ -344,12 +345,17 @@ class TrainerConfig:
       sampling: Which structures an epoch has: all of them once, or balanced (each group of
         ``data.group_key`` equally often: structures of small groups several times, those of large
         groups in turn, epoch after epoch), default all.
+      batch_edges: Edges per batch and device at most, instead of a number of structures: the
+        neighbors within the cutoff of all atoms of a batch, each pair of atoms counting twice, as
+        in other programs; null to count structures, default null.
+      accumulate: Batches per step of the optimizer, one after another: the gradient is that of one
+        batch with all their structures, the memory that of one of them, default 1.
     """
 
     num_steps: int | None = None
     num_epochs: int | None = None
     minutes: float | None = None
-    batch_size: int | None = None
+    batch_size: int | Literal["auto"] | None = None
     eval_batch_size: int | None = None
     valid_every: int | None = None
     checkpoint_every: int | None = None
@@ -360,6 +366,8 @@ class TrainerConfig:
     max_minutes: float | None = None
     best: str = VALID_LOSS
     sampling: Literal["all", "balanced"] = "all"
+    batch_edges: int | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -367,6 +375,11 @@ class TrainerConfig:
             expected = "more than 0" if "minutes" in field.name else "at least 1"
             usable = value is None or isinstance(value, str) or value > 0
             _check(usable, f"trainer.{field.name}", expected, value)
+        if self.batch_edges is not None and self.batch_size is not None:
+            raise errors.ConfigError(
+                f"trainer.batch_edges: expected one size of batches, received batch_size="
+                f"{self.batch_size} too; leave batch_edges out, or set trainer.batch_size=null"
+            )
         for key in ("minutes", "max_minutes"):
             value = getattr(self, key)
             _check(value != math.inf, f"trainer.{key}", "a finite number", value)

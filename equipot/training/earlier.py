@@ -50,7 +50,8 @@ def as_begun(config: TrainConfig) -> TrainConfig:
         changes["loss"] = dataclasses.replace(now, stress=stress)
     if isinstance(trainer, dict) and "minutes" not in trainer:  # of an earlier version
         given, kept = config.trainer, {}
-        if given.batch_size is None and trainer.get("batch_size") == 4:
+        is_open = given.batch_size is None and given.batch_edges is None
+        if is_open and trainer.get("batch_size") == 4:
             kept["batch_size"] = 4
         lengths = (given.num_steps, given.num_epochs, given.minutes)
         if not any(lengths) and trainer.get("num_epochs") == 100:

@@ -22,6 +22,7 @@ from equipot.potential import potential as potentials
 from equipot.process import ALONE, Process
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
+    capacity,
     centering,
     changes,
     checkpoints,
@@ -29,6 +30,7 @@ from equipot.training import (
     folder,
     group_weights,
     judging,
+    memory,
     plots,
     preparation,
     reports,
@@ -42,6 +44,7 @@ from equipot.training import (
 )
 from equipot.training import length as lengths
 from equipot.training.config import TrainConfig
+from equipot.training.programs import Programs
 from equipot.training.run_page import writer
 from equipot.typing import PyTree
 
@@ -63,6 +66,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
       ConfigError: At a wrong setting, before any data is read.
       DataError: If the data cannot be trained on.
       CheckpointError: If the run folder belongs to another run, or cannot be written.
+      MemoryLimitError: If a step does not fit into memory, before the first one.
       NonFiniteError: If the loss or its gradient is not finite.
       StoppedError: After SIGINT, SIGTERM, SIGHUP or SIGUSR1; while steps are taken, when a
         checkpoint has been written.
@@ -91,17 +95,21 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         other_minutes = any(change.key == "trainer.minutes" for change in changed)
         length = lengths.begun(config, place, dataset, mesh.size, other_minutes)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
+        most, programs = memory.limit(mesh), None
+        if config.trainer.batch_size == "auto" and not place.length.exists():
+            parts, programs = capacity.as_many_as_fit(config, dataset, parts, mesh, most)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))
         is_new = other_minutes or not place.length.exists()
         if process.is_first and lengths.is_open(config.trainer) and is_new:
-            lengths.write(place, length)
+            lengths.write(place, parts.length)
 
         stop = stop or stack.enter_context(stopping.Stop(process=process))
         first = None if config.init_from is None else jax.device_get(parts.params)
-        run = _begin(config, parts, mesh, place, process, stack, began, report.lines)
+        run = _begin(config, parts, mesh, place, process, stack, began, report.lines, programs)
         if changed:
             _accept(run, changed, place, process)
         run.save()  # before anything is compiled, if it is a new run
+        _compile(run, most)
         if config.trainer.minutes is not None:
             _take_time(run, config.trainer.minutes, place, process)
         if config.init_from is not None:
@@ -126,6 +134,7 @@ def _begin(
     stack: contextlib.ExitStack,
     began: float,
     lines: Sequence[str],
+    programs: Programs | None,
 ) -> trainer.Trainer:
     """The run at its first step, or where its last checkpoint stands, and the log that says so."""
     saved = stack.enter_context(
@@ -143,13 +152,22 @@ def _begin(
     if goes_on:
         log.say(f"going on after step {progress.step}, from the checkpoint")
     else:
-        log.say("\n".join((*lines, *parts.notes)))
+        log.say("\n".join((*lines, *parts.notes, *parts.batch_notes)))
     if saved.lost_best is not None:
         log.say(
             f"The best checkpoint, step {saved.lost_best}, is not there any more: step"
             f" {progress.step} takes its place until a validation finds a better one"
         )
-    return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
+    return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began, programs)
+
+
+def _compile(run: trainer.Trainer, most: int | None) -> None:
+    """Compiles the training step, which may take minutes, and says what memory it takes."""
+    run.log.tell("Compiling the training step …")
+    began = time.monotonic()
+    taken = capacity.check(run.config, run.parts, run.programs, most)
+    run.log.tell(f"Compiled in {time.monotonic() - began:.1f} s")
+    run.log.say(taken)
 
 
 def _accept(
@@ -239,7 +257,7 @@ def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, Non
     epoch, position = run.progress.epoch, run.progress.position
     while True:
         for batch in run.parts.train.batches(epoch, position):
-            position += 1
+            position = run.parts.train.after(epoch, position)
             yield epoch, position, batch
         epoch, position = epoch + 1, 0
 

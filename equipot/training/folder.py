@@ -19,7 +19,8 @@ import importlib.metadata
 import json
 import platform
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -167,6 +168,7 @@ def occupied(
     Raises:
       CheckpointError: If another process is training there, if data or devices have changed, or if
         the folder cannot be written.
+      MemoryLimitError: As it was raised inside; then a new run leaves nothing behind.
     """
     if not process.is_first:
         yield folder
@@ -179,6 +181,7 @@ def occupied(
                 f"{folder.path}: another process is training there; wait for it, or take another"
                 " name or run_dir"
             ) from failure
+        is_new, before = not folder.config.exists(), set(_listing(folder.path))
         # The configuration comes first: without it nobody would know the folder again.
         if not folder.config.exists():
             _write_config(folder, config)
@@ -187,7 +190,21 @@ def occupied(
         else:
             write_json(folder.path / "versions.json", versions())
             write_json(folder.dataset, facts)
-        yield folder
+        try:
+            yield folder
+        except errors.MemoryLimitError:
+            if is_new:
+                _clear(folder.path, before)
+            raise
+
+
+def _clear(path: Path, before: Collection[Path]) -> None:
+    """Removes what a run has written that could not begin, so that it may with other settings."""
+    for own in _listing(path):
+        if own not in before and own.is_dir():
+            shutil.rmtree(own, ignore_errors=True)
+        elif own not in before:
+            own.unlink(missing_ok=True)
 
 
 def versions() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from equipot.training.config import TrainConfig, TrainerConfig
 _ATOMS = 64  # of a batch, about
 _LARGEST_BATCH = 8  # structures
 _BATCHES = 10  # of an epoch at least, however few structures there are
+_MOST_THAT_FIT = 1024  # structures of a batch, where as many are asked for as fit
 _EPOCHS = 100
 _FEWEST, _MOST = 5_000, 100_000  # steps
 _VALIDATIONS = 50
@@ -32,12 +33,12 @@ class Length:
     """The values from the settings, or those chosen for them.
 
     Attributes:
-      batch_size: Structures per step and device.
+      batch_size: Structures per batch and device; null where edges are counted.
       num_steps: Length of the run; null if epochs are counted, or if it is to be timed.
       valid_every: Steps between validations; null for one each epoch.
     """
 
-    batch_size: int
+    batch_size: int | None
     num_steps: int | None = None
     valid_every: int | None = None
 
@@ -57,7 +58,15 @@ class Pace(NamedTuple):
 
 def is_open(trainer: TrainerConfig) -> bool:
     """Whether the settings leave anything to be chosen and remembered."""
-    return trainer.batch_size is None or _steps_are_open(trainer)
+    return _batches_are_open(trainer) or _steps_are_open(trainer)
+
+
+def _batches_are_open(trainer: TrainerConfig) -> bool:
+    return trainer.batch_edges is None and not isinstance(trainer.batch_size, int)
+
+
+def _given(trainer: TrainerConfig) -> int | None:
+    return trainer.batch_size if isinstance(trainer.batch_size, int) else None
 
 
 def _steps_are_open(trainer: TrainerConfig) -> bool:
@@ -77,17 +86,42 @@ def choose(trainer: TrainerConfig, dataset: Dataset, num_devices: int) -> Length
       num_devices: Devices that each step is spread over.
     """
     count = len(dataset.train)
-    atoms = sum(len(s.positions) for s in dataset.train) / count
-    most = max(1, count // (_BATCHES * num_devices))
-    batch_size = trainer.batch_size or min(max(1, round(_ATOMS / atoms)), _LARGEST_BATCH, most)
-    num_steps, valid_every = trainer.num_steps, trainer.valid_every
-    if _steps_are_open(trainer) and trainer.minutes is None:
-        epochs = _EPOCHS * math.ceil(count / (batch_size * num_devices))
-        num_steps = min(max(epochs, _FEWEST), _MOST)
-        at_once = (trainer.eval_batch_size or batch_size) * num_devices
-        batches = math.ceil(len(dataset.valid) / at_once)
-        valid_every = valid_every or _interval(num_steps, batches)
-    return Length(batch_size=batch_size, num_steps=num_steps, valid_every=valid_every)
+    at_once = num_devices * trainer.accumulate
+    batch_size = _batch_size(trainer, dataset, max(1, count // (_BATCHES * at_once)))
+    length = Length(
+        batch_size=batch_size, num_steps=trainer.num_steps, valid_every=trainer.valid_every
+    )
+    if batch_size is None:
+        return length
+    evaluated = (trainer.eval_batch_size or batch_size) * num_devices
+    steps, batches = count / (batch_size * at_once), len(dataset.valid) / evaluated
+    return counted(length, trainer, math.ceil(steps), math.ceil(batches))
+
+
+def counted(length: Length, trainer: TrainerConfig, steps: int, batches: int) -> Length:
+    """With a number of steps and an interval of validations, where these are open.
+
+    Args:
+      length: The values already known.
+      trainer: The settings.
+      steps: Those of an epoch.
+      batches: Those that a validation measures.
+    """
+    if length.num_steps is not None or not _steps_are_open(trainer) or trainer.minutes is not None:
+        return length
+    num_steps = min(max(_EPOCHS * steps, _FEWEST), _MOST)
+    valid_every = length.valid_every or _interval(num_steps, batches)
+    return dataclasses.replace(length, num_steps=num_steps, valid_every=valid_every)
+
+
+def _batch_size(trainer: TrainerConfig, dataset: Dataset, most: int) -> int | None:
+    """Structures of a batch, of which ``most`` leave an epoch enough steps; no edges are known."""
+    if not _batches_are_open(trainer):
+        return _given(trainer)
+    if trainer.batch_size == "auto":
+        return 1 << (min(most, _MOST_THAT_FIT).bit_length() - 1)
+    atoms = sum(len(s.positions) for s in dataset.train) / len(dataset.train)
+    return min(max(1, round(_ATOMS / atoms)), _LARGEST_BATCH, most)
 
 
 def _interval(num_steps: int, batches: int) -> int:
@@ -124,7 +158,7 @@ def agreed(length: Length) -> tuple[int, int]:
 def sentence(trainer: TrainerConfig, length: Length) -> str:
     """What was chosen, in one line; nothing where nothing was."""
     parts, keys = [], []
-    if trainer.batch_size is None:
+    if _batches_are_open(trainer):
         noun = "structure" if length.batch_size == 1 else "structures"
         parts.append(f"batches of {length.batch_size} {noun}")
         keys.append("batch_size")
@@ -187,7 +221,7 @@ def begun(
     if is_timed_anew:
         return Length(batch_size=known.batch_size, valid_every=trainer.valid_every)
     return Length(
-        batch_size=trainer.batch_size or known.batch_size,
+        batch_size=known.batch_size if _batches_are_open(trainer) else _given(trainer),
         num_steps=known.num_steps if _steps_are_open(trainer) else trainer.num_steps,
         valid_every=trainer.valid_every or known.valid_every,
     )

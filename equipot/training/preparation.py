@@ -1,14 +1,12 @@
 """From a configuration and a dataset to what a run is made of: potential, parameters, batches."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.data.structure import symbol
@@ -19,9 +17,9 @@ from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
 from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
-from equipot.store import closest, graph_store, packing, sampling
+from equipot.store import closest, graph_store
 from equipot.store.graph_store import GraphStore
-from equipot.training import alike, judging, optimizer, starting_point
+from equipot.training import alike, batches, judging, optimizer, starting_point
 from equipot.training import length as lengths
 from equipot.training.config import (
     OPEN_STRESS,
@@ -50,6 +48,7 @@ class Preparation:
       loss: Terms of the loss, none of them open.
       facts: What goes into dataset.json.
       notes: Sentences for the user.
+      batch_notes: Sentences on the batches and the length of the run.
     """
 
     spec: PotentialSpec
@@ -64,6 +63,7 @@ class Preparation:
     loss: LossConfig
     facts: dict[str, Any]
     notes: tuple[str, ...]
+    batch_notes: tuple[str, ...]
 
 
 def prepare(
@@ -114,30 +114,59 @@ def prepare(
         graphs["valid"] = GraphStore.build(dataset.valid, settings)
     spec, params = _potential(config, dataset, point, graphs["train"])
     length = length or lengths.choose(config.trainer, dataset, num_devices)
-    loaders = _loaders(config, length.batch_size, graphs, spec, num_devices, process)
-    epochs = config.trainer.num_epochs or 0
-    num_steps = length.num_steps or epochs * loaders["train"].num_batches(0)
-    judging.check_stage(config, num_steps)
+    facts = _facts(dataset, spec, point, num_devices)
+    batched = _batched(config, length, graphs, spec, facts, process)
     return Preparation(
         spec=spec,
         quantities=quantities,
         params=params,
-        train=loaders["train"],
-        valid=loaders.get("valid"),
         graphs=graphs,
-        length=length,
-        num_steps=num_steps,
-        updates=optimizer.Updates.of(config.optimizer, num_steps, config.stage_two),
         loss=config.staged_loss,
-        facts=_facts(dataset, spec, point, loaders, num_devices),
         notes=(
             *fitted.notes,
-            *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
-            *_choices(config, length),
-            *judging.notes(config, dataset, num_steps),
+            *_notes(spec, params, graphs["train"].avg_num_neighbors),
+            *_choices(config),
+            *judging.notes(config, dataset, batched["num_steps"]),
             *_frozen(config, params),
         ),
+        **batched,
     )
+
+
+def resized(parts: Preparation, config: TrainConfig, length: lengths.Length) -> Preparation:
+    """The same with batches of another size, before the first step."""
+    process = parts.train.process
+    batched = _batched(config, length, parts.graphs, parts.spec, parts.facts, process)
+    return dataclasses.replace(parts, **batched)
+
+
+def _batched(
+    config: TrainConfig,
+    length: lengths.Length,
+    graphs: Mapping[str, GraphStore],
+    spec: PotentialSpec,
+    facts: Mapping[str, Any],
+    process: Process,
+) -> dict[str, Any]:
+    """The fields of a preparation that depend on the size of batches."""
+    num_devices = facts["num_devices"]
+    loaders = batches.loaders(config, length, graphs, spec, num_devices, process)
+    per_epoch = loaders["train"].num_steps(0)
+    valid = loaders.get("valid")
+    measured = 0 if valid is None else valid.num_batches(0)
+    length = lengths.counted(length, config.trainer, per_epoch, measured)
+    num_steps = length.num_steps or (config.trainer.num_epochs or 0) * per_epoch
+    judging.check_stage(config, num_steps)
+    said = lengths.sentence(config.trainer, length)
+    return {
+        "train": loaders["train"],
+        "valid": valid,
+        "length": length,
+        "num_steps": num_steps,
+        "updates": optimizer.Updates.of(config.optimizer, num_steps, config.stage_two),
+        "facts": {**facts, "budgets": batches.facts(loaders)},
+        "batch_notes": (*batches.notes(loaders), *([said] if said else [])),
+    }
 
 
 def with_stress(config: TrainConfig, dataset: Dataset, weight: float = OPEN_STRESS) -> TrainConfig:
@@ -218,42 +247,6 @@ def _with_wall(spec: PotentialSpec, graphs: GraphStore) -> PotentialSpec:
     return dataclasses.replace(spec, wall=wall.lowered(spec.wall, found, table, spec.cutoff))
 
 
-def _loaders(
-    config: TrainConfig,
-    batch_size: int,
-    graphs: Mapping[str, GraphStore],
-    spec: PotentialSpec,
-    num_devices: int,
-    process: Process,
-) -> dict[str, loader.Loader]:
-    """Batches of the splits that there are."""
-    sizes = {"train": batch_size, "valid": config.trainer.eval_batch_size or batch_size}
-    return {
-        name: loader.Loader(
-            graphs[name],
-            # A batch need not be larger than the split.
-            packing.plan_sizes(graphs[name].sizes, min(size, -(-len(graphs[name]) // num_devices))),
-            cutoff=spec.cutoff,
-            num_devices=num_devices,
-            seed=config.seed if name == "train" else 0,
-            shuffle=name == "train",
-            dtype=spec.dtype,
-            process=process,
-            quantities=graphs[name].settings.quantities,
-            draw=_draw(config, graphs[name]) if name == "train" else None,
-        )
-        for name, size in sizes.items()
-        if name in graphs
-    }
-
-
-def _draw(config: TrainConfig, graphs: GraphStore) -> Callable[[int, int], np.ndarray] | None:
-    """Which structures an epoch has, where it is not each of them once."""
-    if config.trainer.sampling == "all":
-        return None
-    return sampling.balanced([structure.group for structure in graphs.structures])
-
-
 def _spec(
     config: TrainConfig, point: starting_point.StartingPoint, graphs: GraphStore
 ) -> PotentialSpec:
@@ -280,16 +273,12 @@ def _spec(
     )
 
 
-def _choices(config: TrainConfig, length: lengths.Length) -> tuple[str, ...]:
+def _choices(config: TrainConfig) -> tuple[str, ...]:
     """What was chosen for the user, and where the moving average is not what is validated."""
-    notes = [
-        lengths.sentence(config.trainer, length),
-        *_about_stress(config),
-        *_about_rate(config),
-    ]
+    notes = [*_about_stress(config), *_about_rate(config)]
     if config.optimizer.name == SCHEDULE_FREE:
         notes.append("Schedule-free: the optimizer's own average is what is validated and kept")
-    return tuple(filter(None, notes))
+    return tuple(notes)
 
 
 def count_parameters(params: PyTree) -> int:
@@ -301,7 +290,6 @@ def _facts(
     dataset: Dataset,
     spec: PotentialSpec,
     point: starting_point.StartingPoint,
-    loaders: dict[str, loader.Loader],
     num_devices: int,
 ) -> dict[str, Any]:
     return {
@@ -316,26 +304,13 @@ def _facts(
         "undetermined": [symbol(z) for z in point.references.undetermined],
         "init_from": point.fingerprint,
         "avg_num_neighbors": spec.avg_num_neighbors,
-        "budgets": {k: configuration.to_mapping(own.budget) for k, own in loaders.items()},
     }
 
 
-def _notes(
-    spec: PotentialSpec,
-    params: PyTree,
-    loaders: dict[str, loader.Loader],
-    neighbors: float,
-) -> tuple[str, ...]:
-    budgets = [own.budget for own in loaders.values()]
+def _notes(spec: PotentialSpec, params: PyTree, neighbors: float) -> tuple[str, ...]:
     average = spec.avg_num_neighbors
     other = "" if average == neighbors else f" (the potential was made for {average:.1f})"
     return (
         f"Neighbors per atom within {spec.cutoff:g} Å: {neighbors:.1f}{other}",
         f"Model {spec.model_name} with {count_parameters(params):,} parameters in {spec.dtype}",
-        *(
-            f"Batches of {name}: {own.num_batches(0)} an epoch on {own.num_devices} device(s),"
-            f" {own.budget.nodes} nodes and {own.budget.edges} pairs each; {own.padding_waste()}"
-            for name, own in loaders.items()
-        ),
-        f"Shapes to compile: {packing.compiled_shapes(*budgets)}",
     )

@@ -15,8 +15,8 @@ from jax.sharding import Mesh, PartitionSpec
 from equipot.graphs.graph import Batch, Graph
 from equipot.potential.potential import Prediction
 from equipot.quantities import DERIVED, Quantity
+from equipot.training import accumulation, metrics, moments, optimizer, schedule_free, sharding
 from equipot.training import loss as losses
-from equipot.training import metrics, moments, optimizer, schedule_free, sharding
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Sum, Sums, Tally
 from equipot.training.state import TrainState
@@ -67,10 +67,12 @@ def make_train_step(
     updates: optimizer.Updates,
     mesh: Mesh,
     quantities: Mapping[str, Quantity] = DERIVED,
+    accumulate: int = 1,
 ) -> TrainStep:
     """Returns ``train_step(state, tally, batch, length=None) -> (state, tally)``.
 
-    ``length`` is the number of steps of a run that did not know it when its schedule was made.
+    ``length`` is the number of steps of a run that did not know it when its schedule was made. If
+    several batches are accumulated, leaves of ``batch`` are [devices, accumulate, ...].
 
     Args:
       predict: Energies, forces and stress of a padded batch.
@@ -78,6 +80,7 @@ def make_train_step(
       updates: How gradients change parameters.
       mesh: The devices.
       quantities: What predictions and batches hold, by name.
+      accumulate: Batches of one step.
     """
     sums_of = make_eval_step(predict, loss, mesh, quantities)
     weights_at = moments.loss_weights(loss, updates.num_steps)
@@ -88,13 +91,18 @@ def make_train_step(
         terms, sums = sums_of(params, batch)
         return losses.combine(terms, loss, weights), (terms, sums)
 
+    differentiated = jax.value_and_grad(loss_fn, has_aux=True)
+    if accumulate > 1:
+        weights_of = make_eval_step(_nothing_like(predict), loss, mesh, quantities)
+        differentiated = accumulation.make_gradient(
+            sums_of, weights_of, lambda terms, weights: losses.combine(terms, loss, weights)
+        )
+
     def train_step(
         state: TrainState, tally: Tally, batch: Batch, length: Array | None = None
     ) -> tuple[TrainState, Tally]:
         weights = weights_at(state.step, length)
-        (value, (terms, sums)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params, batch, weights
-        )
+        (value, (terms, sums)), grads = differentiated(state.params, batch, weights)
         change, opt_state = updates.transformation.update(grads, state.opt_state, state.params)
         if updates.is_schedule_free:
             params = jax.tree.map(jnp.add, state.params, change)
@@ -113,6 +121,16 @@ def make_train_step(
         return new, _count(tally, state.step, sums, terms, shares, value, norm)
 
     return train_step
+
+
+def _nothing_like(predict: Predict) -> Predict:
+    """Predictions of zero, of the right shapes: weights of labels do not depend on them."""
+
+    def nothing(params: PyTree, graph: Graph) -> Prediction:
+        shapes = jax.eval_shape(predict, params, graph)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    return nothing
 
 
 def empty_tally(

@@ -14,7 +14,6 @@ import numpy as np
 from equipot import errors
 from equipot.graphs import loader
 from equipot.graphs.graph import Batch
-from equipot.potential import potential as potentials
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
     checkpoints,
@@ -30,6 +29,7 @@ from equipot.training import (
     step,
 )
 from equipot.training.config import VALID_LOSS, TrainConfig
+from equipot.training.programs import Programs
 from equipot.typing import PyTree
 
 _IN_FLIGHT = (
@@ -52,6 +52,7 @@ class Trainer:
       saved: The checkpoints of the run.
       log: The log of the run.
       waited: Seconds in which the loop waited for batches, since the last line of the log.
+      programs: What is compiled.
     """
 
     def __init__(
@@ -64,22 +65,20 @@ class Trainer:
         saved: checkpoints.Checkpoints,
         log: run_log.RunLog,
         start: float,
+        programs: Programs | None = None,
     ) -> None:
         """Compiles nothing yet; ``start`` is when this process began with the run."""
         self.config, self.parts, self.mesh = config, parts, mesh
         self.progress, self.saved, self.log = progress, saved, log
         self._start = start - progress.seconds
-        per_epoch = parts.train.num_batches(0)
+        per_epoch = parts.train.num_steps(0)
         self._length = None
         self.last_for(parts.num_steps, parts.length.valid_every)
-        self.batch_size = config.trainer.eval_batch_size or parts.length.batch_size
+        average = math.ceil(len(parts.train.graphs) / (parts.train.num_batches(0) * mesh.size))
+        self.batch_size = config.trainer.eval_batch_size or parts.length.batch_size or average
         self._structures_per_step = len(parts.train.graphs) / per_epoch
-        predict = potentials.make_predict(parts.spec, platform=mesh.devices.flat[0].platform)
-        self._train_step = jax.jit(
-            step.make_train_step(predict, parts.loss, parts.updates, mesh, parts.quantities),
-            donate_argnums=0,
-        )
-        self._eval_step = jax.jit(step.make_eval_step(predict, parts.loss, mesh, parts.quantities))
+        self.programs = programs or Programs(config, parts, mesh)
+        self._train_step, self._eval_step = self.programs.train_step, self.programs.eval_step
         self.state = sharding.replicate(initial, mesh)
         nothing = step.empty_tally(parts.loss, parts.spec.dtype, parts.quantities)
         self._nothing = sharding.replicate(nothing, mesh)
@@ -87,7 +86,7 @@ class Trainer:
         self._in_flight = deque()
         self._window = (time.monotonic(), progress.step)
         self._pace = pace.PaceMeter()
-        self._is_compiled = self._has_validated = False  # in this process
+        self._has_validated = False  # in this process
         self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
         self.waited = 0.0  # seconds for batches, since the last line
 
@@ -99,7 +98,7 @@ class Trainer:
           valid_every: Steps between validations; null for one each epoch.
         """
         trainer = self.config.trainer
-        valid_every = valid_every or self.parts.train.num_batches(0)
+        valid_every = valid_every or self.parts.train.num_steps(0)
         save_every = trainer.checkpoint_every or valid_every
         self.num_steps = num_steps
         self._plan = _Plan(num_steps, trainer.log_every, valid_every, save_every)
@@ -119,7 +118,7 @@ class Trainer:
         running, began = deque(), math.inf
         for done, batch in enumerate(batches, start=1 - _UNTIMED):
             shards = sharding.shard(batch, self.mesh)
-            now, tally = self._stepped(now, tally, shards)
+            now, tally = self._train_step(now, tally, shards, self._length)
             running.append(tally.bad_step)
             if len(running) > _IN_FLIGHT or done <= 0:
                 running.popleft().block_until_ready()
@@ -161,7 +160,7 @@ class Trainer:
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
         shards = sharding.shard(batch, self.mesh)
-        self.state, self._tally = self._stepped(self.state, self._tally, shards)
+        self.state, self._tally = self._train_step(self.state, self._tally, shards, self._length)
         self.progress = dataclasses.replace(
             self.progress, step=self.progress.step + 1, epoch=epoch, position=position
         )
@@ -170,17 +169,6 @@ class Trainer:
         if len(self._in_flight) > _IN_FLIGHT:
             self._in_flight.popleft().block_until_ready()
         self.log.advance(self.progress.step)
-
-    def _stepped(self, now: PyTree, tally: PyTree, shards: PyTree) -> tuple[PyTree, PyTree]:
-        """One step; the first in this process is compiled, which is told."""
-        if self._is_compiled:
-            return self._train_step(now, tally, shards, self._length)
-        self.log.tell("Compiling the training step …")
-        began = time.monotonic()
-        made = jax.block_until_ready(self._train_step(now, tally, shards, self._length))
-        self.log.tell(f"Compiled in {time.monotonic() - began:.1f} s")
-        self._is_compiled = True
-        return made
 
     def look_at_start(self) -> None:
         """Validates before the first step what training starts from, which may stay the best."""
@@ -257,7 +245,7 @@ class Trainer:
         self, what: str, at: int, data: loader.Loader, epoch: int, position: int
     ) -> errors.NonFiniteError:
         """With the last good checkpoint, the structures of one batch, and what to do."""
-        members = [*itertools.chain.from_iterable(data.steps(epoch)[position])]
+        members = data.members(epoch, position)
         which = not_finite.structures([data.graphs[i] for i in members])
         path = self.saved.folder.parent / f"not_finite_at_step_{at}.extxyz"
         kept = ""
@@ -266,7 +254,9 @@ class Trainer:
             kept = f" (written to {path})"
         self.saved.wait()
         good = self.saved.latest_step
-        if good == at - 1 and len(self.saved.steps) > 1:  # its own parameters led to this
+        if (
+            good is not None and good == at - 1 and len(self.saved.steps) > 1
+        ):  # its own parameters led to this
             self.saved.set_aside(good)
             good = self.saved.latest_step
         rate = self.config.optimizer.learning_rate

@@ -42,7 +42,7 @@ class RunPage:
         self._padding = {  # of the first epoch: later ones would have to be packed for it
             name: str(own.padding_waste())
             for name, own in (("training", run.parts.train), ("validation", run.parts.valid))
-            if tells
+            if tells and own is not None
         }
 
     def follow(self) -> None:

@@ -1,0 +1,134 @@
+"""The memory that a step may take, and the largest batches that fit into it."""
+
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+_TRIES = 5  # programs that are compiled in search of the largest batch that fits
+_CLOSE = 0.97  # of what scaling says fits
+
+
+def limit(mesh: Mesh) -> int | None:
+    """Bytes that each device of this process has for a program; None where nobody says.
+
+    On a GPU that is what jax may take of it. Devices on a processor share what is free in the
+    machine, or less if the process may not have all of it.
+
+    Args:
+      mesh: The devices.
+    """
+    devices = list(mesh.local_devices)
+    if devices[0].platform != "cpu":
+        stats = [device.memory_stats() or {} for device in devices]
+        known = [own["bytes_limit"] for own in stats if "bytes_limit" in own]
+        return min(known, default=None)
+    found = [own for own in (_free(), _of_group(), _of_process()) if own is not None]
+    return min(found) // len(devices) if found else None
+
+
+def largest(
+    size: int,
+    least: int,
+    bytes_of: Callable[[int], int],
+    fixed: int,
+    most: int,
+) -> tuple[int, int] | None:
+    """The largest size below ``size`` that fits, and its bytes: by scaling, then by compiling.
+
+    Args:
+      size: One that does not fit.
+      least: The smallest there is.
+      bytes_of: Compiles the program of a size.
+      fixed: Bytes that do not depend on the size.
+      most: Bytes there are.
+
+    Returns:
+      None if the smallest does not fit either.
+    """
+    taken = bytes_of(size)
+    for _ in range(_TRIES):
+        if size <= least:
+            return None
+        share = max(most - fixed, 0) / max(taken - fixed, 1)
+        size = max(least, min(size - 1, rounded(_CLOSE * share * size)))
+        taken = bytes_of(size)
+        if taken <= most:
+            return size, taken
+    return None
+
+
+def rounded(number: float) -> int:
+    """Rounded down to two digits; exactly below a hundred."""
+    whole = max(int(number), 0)
+    step = 10 ** max(len(str(whole)) - 2, 0)
+    return whole // step * step
+
+
+def shown(count: int) -> str:
+    """Bytes for people, to two or three digits."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            value = count / size
+            return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    return f"{count / 1e3:.3g} kB"
+
+
+def _free() -> int | None:
+    """What the kernel says that programs can still have."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (line,) = (own for own in lines if own.startswith("MemAvailable:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (OSError, ValueError):
+        return None
+
+
+def _of_group() -> int | None:
+    """What the control groups of a container or of a job leave, whichever leaves least."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, names = Path("/sys/fs/cgroup"), ("memory.max", "memory.current", "inactive_file")
+        elif controllers == "memory":
+            root = Path("/sys/fs/cgroup/memory")
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        inner = root / path.lstrip("/")
+        groups = [own for own in (inner, *inner.parents) if own.is_relative_to(root)]
+        found += [left for own in groups if (left := _left_by(own, *names)) is not None]
+    return min(found, default=None)
+
+
+def _left_by(group: Path, most: str, taken: str, cached: str) -> int | None:
+    """What one control group leaves; files that it only caches make way."""
+    try:
+        limit, used = (int((group / name).read_text()) for name in (most, taken))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return max(limit - used + int(stat.get(cached, 0)), 0)
+
+
+def _of_process() -> int | None:
+    """What the limit of addresses of this process leaves."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most in (resource.RLIM_INFINITY, -1):
+        return None
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        return most
+    return max(most - pages * resource.getpagesize(), 0)

@@ -30,7 +30,6 @@ from equipot.training import (
 )
 from equipot.training.config import VALID_LOSS, TrainConfig
 from equipot.training.programs import Programs
-from equipot.typing import PyTree
 
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small

@@ -60,6 +60,10 @@ class StoppedError(EquipotError):
     """Training was asked to stop, and did so after writing a checkpoint."""
 
 
+class HostError(EquipotError):
+    """Another process of the same run is missing, or has ended before its time."""
+
+
 def brief(error: BaseException | str) -> str:
     """The words of another library on one line, which may quote whole files, cut in the middle."""
     text = " ".join(str(error).split())

@@ -14,7 +14,7 @@ from equipot.graphs import batching
 from equipot.graphs.graph import Batch
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED, Quantity
-from equipot.store import packing
+from equipot.store import packing, spreading
 from equipot.store.graph_store import GraphStore
 
 T = TypeVar("T")
@@ -41,6 +41,7 @@ class Loader:
         prefetch: int = 2,
         process: Process = ALONE,
         quantities: Mapping[str, Quantity] = DERIVED,
+        begun_devices: int | None = None,
     ) -> None:
         """Checks that every graph fits.
 
@@ -56,6 +57,8 @@ class Loader:
           prefetch: Number of batches made ahead.
           process: The process whose share of every step is collated.
           quantities: Names of the quantities whose labels batches hold.
+          begun_devices: Number of devices that the budget is for, and whose steps these are; None
+            for ``num_devices``.
 
         Raises:
           GraphTooLargeError: If a graph exceeds the budget on its own.
@@ -67,9 +70,12 @@ class Loader:
         self.graphs = graphs
         is_store = isinstance(graphs, GraphStore)
         self.sizes = graphs.sizes if is_store else packing.size_table(graphs)
-        self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)
+        planned = budget or packing.plan_sizes(self.sizes, batch_size or 1)
         names = graphs.names if is_store else [g.source for g in graphs]
-        packing.check_sizes(self.sizes, self.budget, names)
+        packing.check_sizes(self.sizes, planned, names)
+        begun = begun_devices or num_devices
+        self._spread = spreading.Spread.plan(self.sizes, planned, begun, num_devices)
+        self._planned, self.budget = planned, self._spread.budget
         process.own(range(num_devices))
         self.process = process
         self.cutoff, self.dtype, self.quantities = cutoff, dtype, quantities
@@ -84,8 +90,11 @@ class Loader:
             order = np.arange(len(self.graphs))
             if self.shuffle:
                 order = np.random.default_rng((self.seed, epoch)).permutation(len(self.graphs))
-            bins = packing.pack(self.sizes, order, self.budget)
-            steps = packing.group(bins, self.sizes, self.budget, self.num_devices)
+            begun = self._spread.begun
+            bins = packing.pack(self.sizes, order, self._planned)
+            steps = packing.group(bins, self.sizes, self._planned, begun)
+            if begun != self.num_devices:
+                steps = [self._spread.spread(step, self.sizes) for step in steps]
             self._packed = (epoch, steps)
         return self._packed[1]
 
@@ -115,9 +124,8 @@ class Loader:
         def make(position: int) -> Batch:
             own = self.process.own(steps[position])
             bins = [[self.graphs[i] for i in members] for members in own]
-            return batching.collate_devices(
-                bins, self.budget, self.cutoff, self.dtype, self.quantities
-            )
+            budget = self._spread.budget_of(steps[position], self.sizes)
+            return batching.collate_devices(bins, budget, self.cutoff, self.dtype, self.quantities)
 
         return prefetched(make, range(start, len(steps)), self.prefetch)
 

@@ -239,6 +239,11 @@ class TrainerConfig:
         to the end, default null.
       num_devices: Devices to spread each step over; null for all there are, default null.
       log_every: Steps between lines of metrics.jsonl and metrics.csv, default 50.
+      coordinator: Where the processes of a run on several hosts meet, HOST:PORT of the first; null
+        for what SLURM or Open MPI say, default null.
+      num_hosts: How many processes train together; null for what SLURM or Open MPI say, default
+        null.
+      host: Which of them this one is, from 0; null for what SLURM or Open MPI say, default null.
     """
 
     num_steps: int | None = None
@@ -252,10 +257,16 @@ class TrainerConfig:
     early_stopping_patience: int | None = None
     num_devices: int | None = None
     log_every: int = 50
+    coordinator: str | None = None
+    num_hosts: int | None = None
+    host: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_hosts()
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name in ("coordinator", "host"):
+                continue
             expected = "more than 0" if field.name == "minutes" else "at least 1"
             _check(value is None or value > 0, f"trainer.{field.name}", expected, value)
         _check(self.minutes != math.inf, "trainer.minutes", "a finite number", self.minutes)
@@ -265,6 +276,22 @@ class TrainerConfig:
                     f"trainer.minutes: expected no other length, received {key}="
                     f"{getattr(self, key)} too; leave minutes out, or set trainer.{key}=null"
                 )
+
+    def _check_hosts(self) -> None:
+        """The three are given together; the coordinator may also be given to a launcher alone."""
+        where, count, index = self.coordinator, self.num_hosts, self.host
+        if (count is None) != (index is None) or (count is not None and where is None):
+            raise errors.ConfigError(
+                "trainer.coordinator, trainer.num_hosts, trainer.host: expected all three or none,"
+                f" received {where}, {count}, {index}"
+            )
+        if where is not None:
+            name, _, port = where.rpartition(":")
+            usable = bool(name) and port.isdecimal() and 0 < int(port) < 2**16
+            _check(usable, "trainer.coordinator", "HOST:PORT, such as node1:12321", where)
+        if count is not None and index is not None:
+            _check(count > 0, "trainer.num_hosts", "at least 1", count)
+            _check(0 <= index < count, "trainer.host", f"from 0 to {count - 1}", index)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

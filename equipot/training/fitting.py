@@ -22,15 +22,16 @@ from equipot.potential import potential as potentials
 from equipot.process import ALONE, Process
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
+    beginning,
     centering,
-    checkpoints,
-    earlier,
     folder,
+    hosts,
     plots,
     preparation,
     reports,
     run_log,
     sharding,
+    shared_checkpoints,
     state,
     stopping,
     trainer,
@@ -58,32 +59,36 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
       DataError: If the data cannot be trained on.
       CheckpointError: If the run folder belongs to another run, or cannot be written.
       NonFiniteError: If the loss or its gradient is not finite.
+      HostError: If another process of the run has ended.
       StoppedError: After SIGINT, SIGTERM, SIGHUP or SIGUSR1; while steps are taken, when a
         checkpoint has been written.
     """
     began = time.monotonic()
     registry.config_from_mapping(config.model)  # a wrong setting is said first
-    config = earlier.as_begun(config)
+    begun = beginning.look(config, process)
+    config = begun.config
     model = registry.config_from_mapping(config.model)
-    place = folder.find_folder(config)
-    if place.is_finished:
+    place = beginning.path_of(config)
+    if begun.is_finished:
         if process.is_first:
             print(f"{place.path}: this run is finished.\n{folder.read_table(place)}")
         return place.path
     with contextlib.ExitStack() as stack:
         stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())
-        mesh = sharding.make_mesh(config.trainer.num_devices)
+        mesh = sharding.make_mesh(config.trainer.num_devices, process)
+        devices = begun.num_devices or mesh.size
         dataset = datasets.read_dataset(config.data)
-        config = preparation.with_stress(config, dataset, earlier.open_stress(place))
+        config = preparation.with_stress(config, dataset, begun.open_stress)
         report = audit.audit(dataset, config.loss.terms)
-        length = lengths.begun(config, place, dataset, mesh.size)
-        parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
+        length = begun.length or lengths.choose(config.trainer, dataset, devices)
+        parts = preparation.prepare(config, dataset, mesh.size, model, process, length, devices)
+        beginning.check_data(dataset, parts.graphs, process)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))
         if process.is_first and lengths.is_open(config.trainer) and not place.length.exists():
             lengths.write(place, length)
 
-        stop = stop or stack.enter_context(stopping.Stop(process=process))
+        stop = stop or stack.enter_context(stopping.Stop())
         first = None if config.init_from is None else jax.device_get(parts.params)
         run = _begin(config, parts, mesh, place, process, stack, began, report.lines)
         run.save()  # before anything is compiled, if it is a new run
@@ -92,11 +97,10 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if config.init_from is not None:
             run.look_at_start()
         run.log.start_bar(run.num_steps, run.progress.step)
-        _train(run, stop)
+        _train(run, stop, process)
         run.log.stop_bar()
-        best = _best(run, dataset)
         if process.is_first:
-            _finish(run, best, first, dataset, place, compiled)
+            _finish(run, _best(run, dataset), first, dataset, place, compiled)
     return place.path
 
 
@@ -112,7 +116,9 @@ def _begin(
 ) -> trainer.Trainer:
     """The run at its first step, or where its last checkpoint stands, and the log that says so."""
     saved = stack.enter_context(
-        checkpoints.Checkpoints(place.checkpoints, config.trainer.keep_checkpoints, process)
+        shared_checkpoints.SharedCheckpoints(
+            place.checkpoints, config.trainer.keep_checkpoints, process
+        )
     )
     progress = state.Progress(seed=config.seed)
     goes_on = saved.latest_step is not None
@@ -121,6 +127,8 @@ def _begin(
     initial = state.init_state(parts.params, parts.updates.transformation)
     if goes_on:
         initial, progress = saved.load(initial)
+    else:
+        initial = hosts.given(process, initial)
     log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process, parts.quantities))
     log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
     if goes_on:
@@ -135,18 +143,21 @@ def _begin(
     return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began)
 
 
-def _train(run: trainer.Trainer, stop: stopping.Stop) -> None:
+def _train(run: trainer.Trainer, stop: stopping.Stop, process: Process) -> None:
     """Steps until the end, validating and saving on the way."""
+    vote = hosts.StopVote(process, run.mesh, run.progress.step)
+    if process.count > 1:
+        stop.agrees()
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         while run.goes_on:
             run.take_step(*next(stream))
             run.look_around()
-            if stop.received:
+            if received := vote.after(run.progress.step, stop.received):
                 stop.saves()
                 run.save()
                 run.saved.wait()
-                raise errors.StoppedError(
-                    f"stopped by {stop.received} after step {run.progress.step} of {run.num_steps};"
+                raise hosts.StoppedTogetherError(
+                    f"stopped by {received} after step {run.progress.step} of {run.num_steps};"
                     f" a checkpoint is in {run.saved.folder}. The same command goes on from there"
                 )
         run.saved.wait()
@@ -170,6 +181,8 @@ def _take_time(
         with contextlib.closing(_stream(run)) as stream:
             pace = run.time_steps((batch for *_, batch in stream), _TIMING * 60 * minutes)
         found = lengths.fill(found, run.config.trainer, pace, 60 * minutes - run.seconds)
+        num_steps, valid_every = lengths.agreed(found)
+        found = dataclasses.replace(found, num_steps=num_steps, valid_every=valid_every)
         if process.is_first:
             lengths.write(place, found)
         run.log.say(
@@ -177,7 +190,7 @@ def _take_time(
             f" {found.num_steps} steps, a validation every {found.valid_every}, fit into what is"
             f" left of {minutes:g} minutes. Measuring all splits at the end comes on top"
         )
-    run.last_for(*lengths.agreed(found))
+    run.last_for(found.num_steps or 0, found.valid_every)
 
 
 def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, None]:
@@ -191,7 +204,7 @@ def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, Non
 
 
 def _best(run: trainer.Trainer, dataset: datasets.Dataset) -> potentials.Potential:
-    """The potential of the best checkpoint, which all processes read."""
+    """The potential of the best checkpoint."""
     return potentials.Potential(
         spec=run.parts.spec,
         params=run.saved.load_ema(run.progress.best_step, run.state),

@@ -42,8 +42,11 @@ _PACKAGES = (
     "ase",
     "vesin",
 )
-# What may change between the parts of a run: where it lies and who is told.
-_FREE_KEYS = ("run_dir", "logger")
+# What may change between the parts of a run: where it lies, who is told, and on what it runs.
+FREE_KEYS = (
+    *("run_dir", "logger", "trainer.num_devices"),
+    *("trainer.coordinator", "trainer.num_hosts", "trainer.host"),
+)
 _LARGEST = 2**20  # bytes of any of the files that are read
 _DEEPEST = 20  # levels of a configuration
 # What PyYAML raises, for syntax and for values that are none of their type.
@@ -56,6 +59,10 @@ _YAML_FAILURES = (
     TypeError,
 )
 _AGAIN = "remove {}, and the same command measures the potential again"
+_RESTORE = (
+    "restore it, or remove it: the same command then writes it anew, and cannot tell whether data"
+    " have changed"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,14 +261,11 @@ def _lock_file(path: Path) -> TextIO:
 
 
 def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
-    advice = (
-        "restore it, or remove it: the same command then writes it anew, and cannot tell whether"
-        " data have changed"
-    )
+    advice = _RESTORE
     before = read_json(folder.dataset, advice)
     compared = {
         "fingerprint": "dataset",
-        "num_devices": "number of devices",
+        "num_devices": "number of devices that its batches are for",
         "init_from": "potential to start from",
     }
     for key, what in compared.items():
@@ -319,11 +323,34 @@ def _check_agreement(folder: RunFolder, config: TrainConfig) -> None:
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
     old = {**known, **old}
     for key in sorted(old.keys() | new.keys()):
-        if key.split(".")[0] not in _FREE_KEYS and old.get(key) != new.get(key):
+        if not is_free(key) and old.get(key) != new.get(key):
             raise errors.CheckpointError(
                 f"{folder.path}: holds a run with {key}={old.get(key)}, now it is {new.get(key)};"
                 " take another name or run_dir, or remove the folder"
             )
+
+
+def is_free(key: str) -> bool:
+    """Whether a setting may change between the parts of a run.
+
+    Args:
+      key: As in ``trainer.num_devices``.
+    """
+    return any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
+
+
+def begun_devices(folder: RunFolder) -> int | None:
+    """On how many devices the run began; None for a new one.
+
+    Raises:
+      CheckpointError: If the file that says so is damaged.
+    """
+    if not folder.dataset.exists():
+        return None
+    found = read_json(folder.dataset, _RESTORE).get("num_devices")
+    if not isinstance(found, int) or found < 1:
+        raise errors.CheckpointError(f"{folder.dataset}: lacks 'num_devices'; {_RESTORE}")
+    return found
 
 
 def read_config(folder: RunFolder) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.training import folder
-from equipot.training.config import TrainConfig, TrainerConfig
+from equipot.training.config import TrainerConfig
 
 _ATOMS = 64  # of a batch, about
 _LARGEST_BATCH = 8  # structures
@@ -116,9 +116,12 @@ def fill(length: Length, trainer: TrainerConfig, pace: Pace, left: float) -> Len
 
 def agreed(length: Length) -> tuple[int, int]:
     """Number of steps and interval of validations, those of the first process for all of them."""
-    own = np.asarray([length.num_steps, length.valid_every], np.int32)
-    num_steps, valid_every = multihost_utils.broadcast_one_to_all(own)
-    return int(num_steps), int(valid_every)
+    return of_first(length.num_steps or 0), of_first(length.valid_every or 0)
+
+
+def of_first(number: int) -> int:
+    """A number, that of the first process for all of them."""
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(number, np.int32)))
 
 
 def sentence(trainer: TrainerConfig, length: Length) -> str:
@@ -159,13 +162,3 @@ def read(place: folder.RunFolder) -> Length | None:
 def write(place: folder.RunFolder, length: Length) -> None:
     """Keeps what was chosen."""
     folder.write_json(place.length, configuration.to_mapping(length))
-
-
-def begun(config: TrainConfig, place: folder.RunFolder, dataset: Dataset, devices: int) -> Length:
-    """What the run began with, or what it is to begin with.
-
-    Raises:
-      CheckpointError: If the file that says so is damaged.
-    """
-    known = read(place) if is_open(config.trainer) else None
-    return known or choose(config.trainer, dataset, devices)

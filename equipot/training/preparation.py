@@ -72,6 +72,7 @@ def prepare(
     model: tuple[str, Any] | None = None,
     process: Process = ALONE,
     length: lengths.Length | None = None,
+    begun_devices: int | None = None,
 ) -> Preparation:
     """Computes statistics on the training split, builds all graphs and draws the parameters.
 
@@ -84,6 +85,7 @@ def prepare(
       model: Name and settings of the model, where they are known already.
       process: Which of the processes that train.
       length: What the run began with; chosen anew where there is none.
+      begun_devices: Devices that the run began on, where it goes on on others.
 
     Raises:
       DataError: If there is no validation split, or a structure cannot become a graph.
@@ -112,8 +114,9 @@ def prepare(
         "valid": GraphStore.build(dataset.valid, settings),
     }
     spec, params = _potential(config, dataset, point, graphs["train"])
-    length = length or lengths.choose(config.trainer, dataset, num_devices)
-    loaders = _loaders(config, length.batch_size, graphs, spec, num_devices, process)
+    begun = begun_devices or num_devices
+    length = length or lengths.choose(config.trainer, dataset, begun)
+    loaders = _loaders(config, length.batch_size, graphs, spec, (num_devices, begun), process)
     epochs = config.trainer.num_epochs or 0
     num_steps = length.num_steps or epochs * loaders["train"].num_batches(0)
     return Preparation(
@@ -126,7 +129,7 @@ def prepare(
         num_steps=num_steps,
         updates=optimizer.Updates.of(config.optimizer, num_steps),
         loss=config.loss,
-        facts=_facts(dataset, spec, point, loaders, num_devices),
+        facts=_facts(dataset, spec, point, loaders, begun),
         notes=(
             *fitted.notes,
             *_notes(spec, params, loaders, graphs["train"].avg_num_neighbors),
@@ -219,18 +222,20 @@ def _loaders(
     batch_size: int,
     graphs: Mapping[str, GraphStore],
     spec: PotentialSpec,
-    num_devices: int,
+    devices: tuple[int, int],
     process: Process,
 ) -> dict[str, loader.Loader]:
-    """Batches of both splits."""
+    """Batches of both splits, on the devices there are; steps are those of the run as it began."""
     sizes = {"train": batch_size, "valid": config.trainer.eval_batch_size or batch_size}
+    begun = {"train": devices[1], "valid": devices[0]}
     return {
         name: loader.Loader(
             graphs[name],
             # A batch need not be larger than the split.
-            packing.plan_sizes(graphs[name].sizes, min(size, -(-len(graphs[name]) // num_devices))),
+            packing.plan_sizes(graphs[name].sizes, min(size, -(-len(graphs[name]) // begun[name]))),
             cutoff=spec.cutoff,
-            num_devices=num_devices,
+            num_devices=devices[0],
+            begun_devices=begun[name],
             seed=config.seed if name == "train" else 0,
             shuffle=name == "train",
             dtype=spec.dtype,

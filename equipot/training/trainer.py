@@ -16,13 +16,13 @@ from equipot.graphs import loader
 from equipot.graphs.graph import Batch
 from equipot.potential import potential as potentials
 from equipot.training import (
-    checkpoints,
     length,
     metrics,
     not_finite,
     preparation,
     run_log,
     sharding,
+    shared_checkpoints,
     state,
     step,
 )
@@ -31,7 +31,7 @@ from equipot.training.config import TrainConfig
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
 )
-_UNTIMED, _TIMED = 5, 50  # steps, where a run is to last for some minutes
+_UNTIMED, _FEW_TIMED, _TIMED = 5, 3, 50  # steps, where a run is to last for some minutes
 _TIMED_VALIDATION = 8  # batches
 
 
@@ -56,7 +56,7 @@ class Trainer:
         mesh: jax.sharding.Mesh,
         initial: state.TrainState,
         progress: state.Progress,
-        saved: checkpoints.Checkpoints,
+        saved: shared_checkpoints.SharedCheckpoints,
         log: run_log.RunLog,
         start: float,
     ) -> None:
@@ -107,7 +107,7 @@ class Trainer:
         """
         held = state.to_host((self.state, self._tally))
         now, tally = sharding.replicate(held, self.mesh)
-        running, began = deque(), math.inf
+        running, began, enough = deque(), math.inf, _FEW_TIMED
         for done, batch in enumerate(batches, start=1 - _UNTIMED):
             shards = sharding.shard(batch, self.mesh)
             now, tally = self._train_step(now, tally, shards, self._length)
@@ -116,7 +116,10 @@ class Trainer:
                 running.popleft().block_until_ready()
             if done == 0:
                 began = time.monotonic()
-            if done == _TIMED or (done >= 3 and time.monotonic() - began > most):
+            if done == _FEW_TIMED:  # all processes take as many more
+                few = (time.monotonic() - began) / done
+                enough = length.of_first(min(_TIMED, max(done, int(most / few))))
+            if done == enough:
                 break
         jax.block_until_ready(tally)
         return length.Pace((time.monotonic() - began) / done, self._time_validation())

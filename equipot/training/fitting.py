@@ -77,6 +77,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())
         mesh = sharding.make_mesh(config.trainer.num_devices, process)
+        hosts.connect(process, mesh)
         devices = begun.num_devices or mesh.size
         dataset = datasets.read_dataset(config.data)
         config = preparation.with_stress(config, dataset, begun.open_stress)
@@ -133,6 +134,12 @@ def _begin(
     log.start_tracker(config.logger, configuration.to_mapping(config), place.path)
     if goes_on:
         log.say(f"going on after step {progress.step}, from the checkpoint")
+        if parts.facts["num_devices"] != mesh.size:
+            log.say(
+                f"The run began on {parts.facts['num_devices']} devices and goes on on"
+                f" {mesh.size}: every step has the structures that it would have had, and results"
+                " are equal to rounding"
+            )
     else:
         log.say("\n".join((*lines, *parts.notes)))
     if saved.lost_best is not None:

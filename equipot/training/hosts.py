@@ -164,6 +164,20 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
+def connect(process: Process, mesh: Mesh) -> None:
+    """Connects the devices of a mesh with a first sum over them.
+
+    Args:
+      process: Which process this is.
+      mesh: The devices of all.
+    """
+    if process.count > 1:
+        zeros = np.zeros(len(mesh.local_devices), np.int32)
+        total = jax.jit(jnp.sum, out_shardings=sharding.everywhere(mesh))
+        with _quiet():
+            jax.block_until_ready(total(sharding.shard(zeros, mesh)))
+
+
 def told(process: Process, find: Callable[[], Any]) -> Any:
     """What the first process finds, in all of them.
 

@@ -19,7 +19,8 @@ from equipot import errors
 from equipot.process import Process
 
 FAILED = 2  # exit code, as of commands
-GRACE = 5.0  # seconds that a process has to end by itself when another one has
+GRACE = 5.0  # seconds that the first process has to end by itself when another one has
+_SHORT_GRACE = 0.5  # seconds that another one has where one said that it ends
 MEETING = 60.0  # seconds in which the others connect to the first
 _ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # s, s, unanswered
 
@@ -158,8 +159,10 @@ class Watch:
         for host in self._peers:
             if self.process.is_first and host != ending.host:
                 self._tell(host, ending)
+        # The others have nothing to finish, and jax would soon end them where the first is killed.
+        grace = GRACE if self.process.is_first else _SHORT_GRACE if ending.says else 0.0
         with self._changed:
-            if self._changed.wait_for(lambda: self._leaving or self._is_done, GRACE):
+            if self._changed.wait_for(lambda: self._leaving or self._is_done, grace):
                 return
         _end(ending, self.process.count)
 

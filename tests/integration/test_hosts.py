@@ -1,0 +1,121 @@
+"""Several processes on this machine train together; the network between them is the loopback."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from equipot.training import fitting
+from tests.integration import host_run
+
+PROGRAM = pathlib.Path(host_run.__file__)
+PATIENCE = 300.0  # seconds
+LOWEST_PORT = 65535 - 2**12 + 1  # of those that jax takes under SLURM
+
+
+def free_port():
+    for port in range(LOWEST_PORT + os.getpid() % 2000, 65535):
+        with socket.socket() as one:
+            if one.connect_ex(("localhost", port)):
+                return port
+    raise AssertionError("no free port")
+
+
+class Hosts:
+    """Processes of one run, each with its output."""
+
+    def __init__(self, folder, data):
+        self.folder, self.data, self.processes = folder, data, []
+
+    def start(self, count, devices, options=(), own=None):
+        """``own`` are further options of single hosts, by number."""
+        port = free_port()
+        for host in range(count):
+            words = [*options, *(own or {}).get(host, ())]
+            command = [sys.executable, str(PROGRAM), str(self.folder / "run"), str(self.data)]
+            surroundings = {
+                **os.environ,
+                **host_run.environment_of(host, count, port),
+                "JAX_NUM_CPU_DEVICES": str(devices),
+            }
+            streams = [(self.folder / f"{name}{host}").open("w") for name in ("out", "err")]
+            with streams[0] as out, streams[1] as err:
+                self.processes.append(
+                    subprocess.Popen([*command, *words], stdout=out, stderr=err, env=surroundings)
+                )
+        return self
+
+    def codes(self):
+        deadline = time.monotonic() + PATIENCE
+        found = [one.wait(deadline - time.monotonic()) for one in self.processes]
+        self.processes.clear()
+        return found
+
+    def said(self, host, stream="err"):
+        return (self.folder / f"{stream}{host}").read_text()
+
+
+@pytest.fixture
+def several(tmp_path, lennard_jones_file):
+    made = Hosts(tmp_path, lennard_jones_file)
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.wait()
+
+
+def parameters(run_dir):
+    with ocp.training.Checkpointer((run_dir / "checkpoints").absolute()) as saved:
+        assert saved.latest.step == host_run.NUM_STEPS
+        return saved.load_checkpointables(None, {"params": None, "ema": None, "opt": None})
+
+
+def assert_same(first, second, rtol=1e-9):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol), first, second)
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory, lennard_jones_file):
+    """Parameters that one process gets to, with four devices."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    fitting.fit(host_run.configuration(str(folder), str(lennard_jones_file), num_devices=4))
+    return parameters(folder)
+
+
+def test_two_hosts_train_what_one_does(several, alone):
+    assert several.start(2, 2).codes() == [0, 0], several.said(0) + several.said(1)
+    assert_same(parameters(several.folder / "run"), alone)
+    assert "2 of 4 devices" in several.said(1)
+    assert several.said(1, "out") == "", "only the first speaks"
+    assert several.said(0, "out").startswith("train: ")
+    assert (several.folder / "run" / "hosts.equipot").exists()
+
+
+def test_a_signal_at_one_host_stops_all_and_one_device_goes_on(several, alone):
+    hosts = several.start(2, 2, own={1: ("--stop-after", "2")})
+    assert hosts.codes() == [130, 130], several.said(0) + several.said(1)
+    assert "stopped by SIGTERM at host 1 after step " in several.said(0)
+    assert "stopped" not in several.said(1), "the first says it"
+    run = several.folder / "run"
+    stopped_at = int(several.said(0).split("after step ")[1].split()[0])
+    assert 2 <= stopped_at < host_run.NUM_STEPS
+    assert (run / "checkpoints" / str(stopped_at)).is_dir()
+    fitting.fit(host_run.configuration(str(run), str(several.data), num_devices=1))
+    assert_same(parameters(run), alone)
+    assert "began on 4 devices and goes on on 1" in (run / "train.log").read_text()
+
+
+def test_a_host_with_another_command_is_named_and_all_end(several):
+    hosts = several.start(2, 1, own={1: ("--set", "log_every=7")})
+    assert hosts.codes() == [2, 2]
+    why = "trainer.log_every: host 1 was given 7, the first host 2; give all hosts the same command"
+    assert why in several.said(1)
+    assert f"host 1 of 2 has ended: {why}" in several.said(0)
+    assert not (several.folder / "run").exists()

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -117,6 +118,14 @@ def _join(launch: launcher.Launch) -> tuple[Process, watching.Watch]:
     devices = None if "JAX_LOCAL_DEVICE_IDS" in os.environ else []
     # Else jax takes SIGTERM for itself, as a notice that the machine will be gone.
     jax.config.update("jax_enable_preemption_service", False)
+    where = launch.coordinator or f"the place that {launch.method} says"
+    missing = (
+        f"expected {launch.count} hosts at {where} within {JOINING:g} s, not all came; start the"
+        " same command on all of them, each with its own number, where they reach the first one"
+    )
+    # jax itself would abort the process.
+    late = threading.Timer(JOINING, watching.end, (missing, watching.FAILED))
+    late.start()
     try:
         jax.distributed.initialize(
             launch.coordinator,
@@ -124,17 +133,14 @@ def _join(launch: launcher.Launch) -> tuple[Process, watching.Watch]:
             launch.index,
             local_device_ids=devices if launch.takes_all_devices else None,
             cluster_detection_method=launch.method,
-            initialization_timeout=JOINING,
+            initialization_timeout=2 * JOINING,
             heartbeat_timeout_seconds=_HEARTBEAT,
             shutdown_timeout_seconds=_CLOSING,
         )
     except (RuntimeError, ValueError, OSError) as failure:
-        where = launch.coordinator or f"the place that {launch.method} says"
-        raise errors.HostError(
-            f"expected {launch.count} hosts at {where} within {JOINING} s"
-            f" ({errors.brief(failure)}); start the same command on all of them, each with its own"
-            " number, and see that they reach the first one there"
-        ) from failure
+        raise errors.HostError(f"{missing} ({errors.brief(failure)})") from failure
+    finally:
+        late.cancel()
     process = Process(jax.process_index(), jax.process_count())
     with _quiet():
         return process, _watch(process, launch)

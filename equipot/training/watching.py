@@ -164,13 +164,19 @@ class Watch:
         with self._changed:
             if self._changed.wait_for(lambda: self._leaving or self._is_done, grace):
                 return
-        _end(ending, self.process.count)
+        end(ending.sentence(self.process.count), ending.code)
 
 
-def _end(ending: Ending, count: int) -> None:
+def end(sentence: str, code: int) -> None:
+    """Ends this process at once, with a sentence.
+
+    Args:
+      sentence: For the user.
+      code: Exit code.
+    """
     with contextlib.suppress(OSError):
-        os.write(2, f"equipot-train: {ending.sentence(count)}\n".encode())
-    os._exit(ending.code)
+        os.write(2, f"equipot-train: {sentence}\n".encode())
+    os._exit(code)
 
 
 def listen() -> tuple[socket.socket, dict[str, Any]]:

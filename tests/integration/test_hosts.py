@@ -89,27 +89,24 @@ def alone(tmp_path_factory, lennard_jones_file):
     return parameters(folder)
 
 
-def test_two_hosts_train_what_one_does(several, alone):
-    assert several.start(2, 2).codes() == [0, 0], several.said(0) + several.said(1)
-    assert_same(parameters(several.folder / "run"), alone)
-    assert "2 of 4 devices" in several.said(1)
-    assert several.said(1, "out") == "", "only the first speaks"
-    assert several.said(0, "out").startswith("train: ")
-    assert (several.folder / "run" / "hosts.equipot").exists()
-
-
-def test_a_signal_at_one_host_stops_all_and_one_device_goes_on(several, alone):
+def test_a_signal_at_one_host_stops_all_and_fewer_devices_go_on_to_the_same_end(several, alone):
+    run = several.folder / "run"
     hosts = several.start(2, 2, own={1: ("--stop-after", "2")})
     assert hosts.codes() == [130, 130], several.said(0) + several.said(1)
+    assert "2 of 4 devices" in several.said(1)
     assert "stopped by SIGTERM at host 1 after step " in several.said(0)
     assert "stopped" not in several.said(1), "the first says it"
-    run = several.folder / "run"
     stopped_at = int(several.said(0).split("after step ")[1].split()[0])
     assert 2 <= stopped_at < host_run.NUM_STEPS
     assert (run / "checkpoints" / str(stopped_at)).is_dir()
-    fitting.fit(host_run.configuration(str(run), str(several.data), num_devices=1))
+
+    assert several.start(2, 1).codes() == [0, 0], several.said(0) + several.said(1)
+    assert several.said(1, "out") == "", "only the first speaks"
     assert_same(parameters(run), alone)
-    assert "began on 4 devices and goes on on 1" in (run / "train.log").read_text()
+    log = (run / "train.log").read_text()
+    assert f"going on after step {stopped_at}" in log
+    assert "began on 4 devices and goes on on 2" in log
+    assert (run / "hosts.equipot").exists()
 
 
 def test_a_host_with_another_command_is_named_and_all_end(several):
@@ -119,3 +116,22 @@ def test_a_host_with_another_command_is_named_and_all_end(several):
     assert why in several.said(1)
     assert f"host 1 of 2 has ended: {why}" in several.said(0)
     assert not (several.folder / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_host_that_is_killed_ends_the_others_with_a_sentence(several, alone, victim):
+    options = ("--set", "num_steps=1000000")
+    hosts = several.start(2, 1, options)
+    log = several.folder / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + PATIENCE
+    while not (log.exists() and log.stat().st_size):
+        assert time.monotonic() < deadline, several.said(0) + several.said(1)
+        time.sleep(0.1)
+    hosts.processes[victim].kill()
+    killed = time.monotonic()
+    codes = hosts.codes()
+    assert time.monotonic() - killed < 60
+    assert codes[victim] == -9
+    assert codes[1 - victim] in (2, -6)  # where jax is faster, it aborts
+    assert f"host {victim} of 2 has ended without a word" in several.said(1 - victim)

@@ -75,7 +75,7 @@ def test_an_open_mpi_that_does_not_say_where_to_meet_is_explained():
 
 
 def test_a_coordinator_alone_needs_a_launcher():
-    with pytest.raises(errors.ConfigError, match="set trainer.num_hosts and trainer.host too"):
+    with pytest.raises(errors.ConfigError, match=r"set trainer\.num_hosts and trainer\.host too"):
         launcher.find(HERE, {})
 
 

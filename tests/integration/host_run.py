@@ -1,17 +1,16 @@
 """One process of a training run on several hosts, as a program for tests.
 
-    python host_run.py RUN_DIR DATA [--set KEY=VALUE …] [--stop-after STEPS] [--hold-after STEPS]
+    python host_run.py RUN_DIR DATA [--set KEY=VALUE …] [--dtype DTYPE] [--stop-after STEPS]
 
-The environment says which process it is, as srun would. ``--stop-after`` sends SIGTERM to this
-process after so many steps, ``--hold-after`` makes it sleep then, to be killed.
+The environment says which process it is, as srun would. ``--set`` is for keys of the trainer,
+``--stop-after`` sends SIGTERM to this process after so many steps.
 """
 
 import argparse
 import os
 import signal
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -21,8 +20,10 @@ from equipot.training import config, fitting, hosts, plots, stopping
 NUM_STEPS = 8
 
 
-def configuration(run_dir: str, data: str, **changes: object) -> config.TrainConfig:
-    """Every step sees 12 structures, in an order that depends on the epoch."""
+def configuration(
+    run_dir: str, data: str, dtype: str = "float64", **changes: object
+) -> config.TrainConfig:
+    """A step of four devices sees 12 structures, in an order that depends on the epoch."""
     trainer = {"num_steps": NUM_STEPS, "valid_every": 4, "log_every": 2, "batch_size": 3}
     mapping: dict[str, object] = {
         "name": "hosts",
@@ -37,7 +38,7 @@ def configuration(run_dir: str, data: str, **changes: object) -> config.TrainCon
             "num_channels": 2,
             "radial_widths": [4],
         },
-        "potential": {"dtype": "float64"},
+        "potential": {"dtype": dtype},
         "loss": {"stress": 10.0},
         "trainer": {**trainer, **changes},
     }
@@ -47,7 +48,7 @@ def configuration(run_dir: str, data: str, **changes: object) -> config.TrainCon
 class StopsItself(stopping.Stop):
     """Does something after so many steps; it is asked for ``received`` after each."""
 
-    def __init__(self, steps: int | None, act: object) -> None:
+    def __init__(self, steps: int | None, act: Callable[[], None]) -> None:
         self._asked, self._steps, self._act = 0, steps, act
         super().__init__()
 
@@ -84,14 +85,12 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--stop-after", type=int)
-    parser.add_argument("--hold-after", type=int)
+    parser.add_argument("--dtype", default="float64")
     arguments = parser.parse_args()
     changes = {key: int(value) for key, _, value in (one.partition("=") for one in arguments.set)}
-    settings = configuration(arguments.run_dir, arguments.data, **changes)
+    settings = configuration(arguments.run_dir, arguments.data, arguments.dtype, **changes)
     plots.save_plots = lambda *_: []  # a third of the time
     stop = StopsItself(arguments.stop_after, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    if arguments.hold_after:
-        stop = StopsItself(arguments.hold_after, lambda: time.sleep(1000))
     try:
         with stop, hosts.joined(settings.trainer) as process:
             print(f"{len(jax.local_devices())} of {jax.device_count()} devices", file=sys.stderr)

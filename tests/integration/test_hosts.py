@@ -1,5 +1,6 @@
 """Several processes on this machine train together; the network between them is the loopback."""
 
+import json
 import os
 import pathlib
 import socket
@@ -120,7 +121,7 @@ def test_a_host_with_another_command_is_named_and_all_end(several):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_host_that_is_killed_ends_the_others_with_a_sentence(several, alone, victim):
+def test_a_host_that_is_killed_ends_the_others_with_a_sentence(several, victim):
     options = ("--set", "num_steps=1000000")
     hosts = several.start(2, 1, options)
     log = several.folder / "run" / "metrics.jsonl"
@@ -135,3 +136,61 @@ def test_a_host_that_is_killed_ends_the_others_with_a_sentence(several, alone, v
     assert codes[victim] == -9
     assert codes[1 - victim] in (2, -6)  # where jax is faster, it aborts
     assert f"host {victim} of 2 has ended without a word" in several.said(1 - victim)
+
+
+SPREADS = [(1, 2), (1, 4), (1, 8), (2, 1), (2, 4), (4, 1), (4, 2)]
+
+
+def lines(run_dir):
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def spread_run(folder, data, count, devices, dtype):
+    """A run whose steps have 16 structures, over so many processes with so many devices each."""
+    folder.mkdir()
+    size = f"batch_size={16 // (count * devices)}"
+    hosts = Hosts(folder, data)
+    hosts.start(count, devices, ("--dtype", dtype, "--set", size, "--set", "log_every=1"))
+    assert hosts.codes() == [0] * count, hosts.said(0)
+    return folder / "run"
+
+
+@pytest.fixture(scope="session", params=["float32", "float64"])
+def of_one_device(request, tmp_path_factory, lennard_jones_file):
+    folder = tmp_path_factory.mktemp("one") / request.param
+    return request.param, spread_run(folder, lennard_jones_file, 1, 1, request.param)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "devices"), SPREADS)
+def test_losses_and_gradients_do_not_depend_on_processes_and_devices(
+    tmp_path, lennard_jones_file, of_one_device, count, devices
+):
+    dtype, one = of_one_device
+    run = spread_run(tmp_path / "many", lennard_jones_file, count, devices, dtype)
+    rtol = 1e-6 if dtype == "float32" else 1e-12
+    found, expected = lines(run), lines(one)
+    for key in ("loss", "grad_norm", "energy_rmse", "forces_rmse", "stress_rmse"):
+        # Of the first step, where all have the same parameters.
+        np.testing.assert_allclose(found[0][key], expected[0][key], rtol=rtol)
+    assert [line["step"] for line in found] == list(range(1, host_run.NUM_STEPS + 1))
+    if dtype == "float64":
+        assert_same(parameters(run), parameters(one))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "after"), [((1, 8), (1, 1)), ((1, 1), (1, 8)), ((4, 2), (1, 2))]
+)
+def test_a_checkpoint_of_some_devices_goes_on_on_others(
+    tmp_path, lennard_jones_file, before, after
+):
+    whole = spread_run(tmp_path / "whole", lennard_jones_file, *before, "float64")
+    size = f"batch_size={16 // (before[0] * before[1])}"
+    options = ("--set", size, "--set", "log_every=1")
+    hosts = Hosts(tmp_path, lennard_jones_file)
+    hosts.start(*before, options, own={0: ("--stop-after", "2")})
+    assert hosts.codes() == [130] * before[0], hosts.said(0)
+    hosts.start(*after, options)
+    assert hosts.codes() == [0] * after[0], hosts.said(0)
+    assert_same(parameters(tmp_path / "run"), parameters(whole))

@@ -5,6 +5,7 @@ the others, so that they need not see that folder; what they must have in common
 """
 
 import atexit
+import collections
 import contextlib
 import ctypes
 import json
@@ -57,7 +58,11 @@ def joined(trainer: TrainerConfig) -> Iterator[Process]:
     if launch is None:
         yield ALONE
         return
-    process, watch = _join(launch)
+    try:
+        process, watch = _join(launch)
+    except errors.EquipotError:
+        atexit.register(_leave_at_once, watching.FAILED)
+        raise
     try:
         yield process
         if process.is_first:
@@ -142,6 +147,13 @@ def _join(launch: launcher.Launch) -> tuple[Process, watching.Watch]:
     finally:
         late.cancel()
     process = Process(jax.process_index(), jax.process_count())
+    counts = collections.Counter(device.process_index for device in jax.devices())
+    if len({*counts.values()}) > 1:
+        numbers = ", ".join(str(counts[host]) for host in range(process.count))
+        raise errors.ConfigError(
+            f"expected as many devices on every host, found {numbers}; hide some, as with"
+            " CUDA_VISIBLE_DEVICES, or start more processes where there are more"
+        )
     with _quiet():
         return process, _watch(process, launch)
 
@@ -159,7 +171,12 @@ def _watch(process: Process, launch: launcher.Launch) -> watching.Watch:
 def _quiet() -> Iterator[None]:
     """Drops what gloo prints when it connects processes."""
     sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        kept = os.dup(1)
+    except OSError:  # nobody listens
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:
         yield

@@ -1,8 +1,9 @@
 """Orbax for one of several processes: by itself it would wait for all of them at every turn."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
 from orbax.checkpoint import checkpoint_manager
@@ -22,7 +23,17 @@ def checkpointer(folder: Path, **policies: Any) -> ocp.training.Checkpointer:
     own = jax.process_index()
     options = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
     context = ocp.Context(multiprocessing_options=options)
-    # Orbax 0.12 refuses to open for some processes where it would make the folder, and v1 has no
-    # setting that says not to.
-    with mock.patch.object(checkpoint_manager, "_create_root_directory"):
+    with _making_no_folder():
         return ocp.training.Checkpointer(path, context=context, **policies)
+
+
+@contextlib.contextmanager
+def _making_no_folder() -> Iterator[None]:
+    """Orbax 0.12 makes the folder, and refuses to for some processes; v1 cannot be told not to."""
+    name = "_create_root_directory"
+    make = getattr(checkpoint_manager, name)
+    setattr(checkpoint_manager, name, lambda *_: None)
+    try:
+        yield
+    finally:
+        setattr(checkpoint_manager, name, make)

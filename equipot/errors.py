@@ -68,6 +68,10 @@ class TimeUpError(StoppedError):
     """The time that training was given in one go is up; the same command goes on."""
 
 
+class HostError(EquipotError):
+    """Another process of the same run is missing, or has ended before its time."""
+
+
 def brief(error: BaseException | str) -> str:
     """The words of another library on one line, which may quote whole files, cut in the middle."""
     text = " ".join(str(error).split())

@@ -1,10 +1,8 @@
 """Which of the processes of one run this is, and what falls to it.
 
-There is one today, ``Process()``. Whatever takes that for granted asks here instead, so that what
-is to be done for several is known by its place: every process reads the data and builds the same
-graphs; each collates the bins of its own devices and takes part in every step and checkpoint; the
-first alone writes to the run folder, holds its lock, speaks, and hears signals. How processes find
-and wait for each other is not here.
+Every process reads the data and builds the same graphs; each collates the bins of its own devices,
+takes part in every step, and hears signals; the first alone reads and writes the run folder, holds
+its lock, and speaks. How processes find and wait for each other is in ``equipot.training.hosts``.
 """
 
 import dataclasses
@@ -40,11 +38,6 @@ class Process:
     def is_first(self) -> bool:
         """Whether it writes: folder, lock, log, potential, tables, pictures; and deletes drafts."""
         return self.index == 0
-
-    @property
-    def hears_signals(self) -> bool:
-        """Whether it decides to stop at a signal; the others, sent it too, stop when it does."""
-        return self.is_first
 
     def own(self, bins: Sequence[T]) -> Sequence[T]:
         """The bins of a step that this process collates: as many for each, in order.

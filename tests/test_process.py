@@ -8,7 +8,7 @@ from equipot.process import ALONE, Process
 
 def test_one_process_does_everything():
     assert Process() == ALONE
-    assert ALONE.is_first and ALONE.hears_signals
+    assert ALONE.is_first
     assert ALONE.own("abc") == "abc"
 
 

@@ -53,7 +53,9 @@ def _trained(composed: Any, folder: str | None) -> float:
         inputs.of_training(checked(mapping))
     except errors.ConfigError as error:
         raise yaml_errors.located(error, own) from None
-    path = train(mapping)
+    path, is_first = _train(mapping, folder is not None)
+    if not is_first:
+        return float("nan")
     from equipot.training import folder as folders  # imports jax
 
     valid = folders.read_metrics(folders.RunFolder(path, path.name))["valid"] or {}
@@ -74,12 +76,20 @@ def train(mapping: Mapping[str, Any]) -> Path:
     Raises:
       ConfigError: If a key or value is wrong, before any data is read.
     """
+    return _train(mapping, False)[0]
+
+
+def _train(mapping: Mapping[str, Any], is_member: bool) -> tuple[Path, bool]:
+    """As ``train``; also whether this is the first process of the run, which has the folder."""
     config = checked(mapping)
+    if is_member:
+        sweeps.check_hosts(config.trainer.num_hosts)
     console.prepare_process()
     with stopping.Stop(watch=True) as stop:
-        from equipot.training import fitting  # imports jax
+        from equipot.training import fitting, hosts  # imports jax
 
-        return fitting.fit(config, stop)
+        with hosts.joined(config.trainer) as process:
+            return fitting.fit(config, stop, process), process.is_first
 
 
 def checked(mapping: Mapping[str, Any]) -> training_config.TrainConfig:

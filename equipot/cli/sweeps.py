@@ -15,6 +15,7 @@ from pathlib import Path
 
 from equipot import errors, files
 from equipot.cli import compare, console
+from equipot.training import launcher
 
 _RECORD = "EQUIPOT_SWEEP_MEMBERS"
 TABLE, PICTURE = "comparison.txt", "comparison.png"
@@ -81,6 +82,23 @@ def reported() -> Iterator[None]:
         print(f"{console.TRAIN}: {len(failed)} {noun} of the sweep failed:", file=sys.stderr)
         print("\n".join(f"  {folder}: {why}" for folder, why in failed), file=sys.stderr)
         raise SystemExit(console.WRONG_INPUT)
+
+
+def check_hosts(num_hosts: int | None) -> None:
+    """Refuses a sweep under several hosts.
+
+    Args:
+      num_hosts: By the settings.
+
+    Raises:
+      ConfigError: If several processes were started, or are asked for.
+    """
+    by = launcher.several(os.environ) or ("trainer.num_hosts" if (num_hosts or 1) > 1 else "")
+    if by:
+        raise errors.ConfigError(
+            f"--multirun: expected one process, received several by {by}; start the sweep as one"
+            " process, or each member by itself on all hosts"
+        )
 
 
 def settings(keys: Sequence[str], values: Sequence[str]) -> list[str]:

@@ -36,6 +36,8 @@ def _compose_and_train(arguments: list[str]) -> None:
     if {"--shell-completion", "-sc"} & {*arguments}:
         command_line = overrides.CommandLine((), (), ())  # what follows are no settings
     else:
+        if {"--multirun", "-m"} & {*arguments}:
+            sweeps.check_hosts(None)
         command_line = overrides.parse(arguments)
         overrides.check(command_line)
         sys.argv = [sys.argv[0], *command_line.for_hydra()]

@@ -15,7 +15,7 @@ from equipot.graphs import batching
 from equipot.graphs.graph import Batch
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED, Quantity
-from equipot.store import edge_packing, packing
+from equipot.store import edge_packing, packing, spreading
 from equipot.store.graph_store import GraphStore
 
 T = TypeVar("T")
@@ -45,6 +45,7 @@ class Loader:
         draw: Callable[[int, int], np.ndarray] | None = None,
         batch_edges: int | None = None,
         accumulate: int = 1,
+        begun_devices: int | None = None,
     ) -> None:
         """Checks that every graph fits.
 
@@ -63,11 +64,13 @@ class Loader:
           draw: Indices of an epoch by the seed and its number; None for all graphs once.
           batch_edges: Pairs per device in a batch at most, instead of a budget or a batch size.
           accumulate: Batches that are yielded together, for one step of the optimizer.
+          begun_devices: Number of devices that the budget is for, and whose steps these are; None
+            for ``num_devices``.
 
         Raises:
           GraphTooLargeError: If a graph exceeds the budget on its own.
-          ValueError: If neither a budget nor a size of batches is given, or the processes cannot
-            share the devices evenly.
+          ValueError: If neither a budget nor a size of batches is given, the processes cannot share
+            the devices evenly, or batches of edges or several for a step are to be spread anew.
         """
         if budget is None and batch_size is None and batch_edges is None:
             raise ValueError("expected a budget or a batch size to plan one from, received neither")
@@ -80,8 +83,13 @@ class Loader:
             together = num_devices * accumulate
             self.plan = edge_packing.plan_edges(self.sizes, batch_edges, together, names)
             budget = self.plan.budgets[-1]
-        self.budget = budget or packing.plan_sizes(self.sizes, batch_size or 1)
-        packing.check_sizes(self.sizes, self.budget, names)
+        planned = budget or packing.plan_sizes(self.sizes, batch_size or 1)
+        packing.check_sizes(self.sizes, planned, names)
+        begun = begun_devices or num_devices
+        if begun != num_devices and (self.plan is not None or accumulate > 1):
+            raise ValueError("steps of counted edges, or of several batches, cannot be spread anew")
+        self._spread = spreading.Spread.plan(self.sizes, planned, begun, num_devices)
+        self._planned, self.budget = planned, self._spread.budget
         process.own(range(num_devices))
         self.process = process
         self.cutoff, self.dtype, self.quantities = cutoff, dtype, quantities
@@ -103,8 +111,12 @@ class Loader:
 
     def _dealt(self, order: np.ndarray, epoch: int) -> list[packing.Step]:
         if self.plan is None:
-            bins = packing.pack(self.sizes, order, self.budget)
-            return packing.group(bins, self.sizes, self.budget, self.num_devices)
+            begun = self._spread.begun
+            bins = packing.pack(self.sizes, order, self._planned)
+            steps = packing.group(bins, self.sizes, self._planned, begun)
+            if begun == self.num_devices:
+                return steps
+            return [self._spread.spread(step, self.sizes) for step in steps]
         dealt = edge_packing.deal(self.sizes, order, self.plan, (self.seed, epoch, 1))
         width = self.num_devices
         return [own[i : i + width] for own in dealt for i in range(0, len(own), width)]
@@ -112,7 +124,9 @@ class Loader:
     @property
     def budgets(self) -> tuple[packing.Budget, ...]:
         """The shapes of batches, the largest last."""
-        return (self.budget,) if self.plan is None else self.plan.budgets
+        if self.plan is not None:
+            return self.plan.budgets
+        return tuple(dict.fromkeys((self.budget, self._spread.roomy)))
 
     def num_batches(self, epoch: int) -> int:
         """Batches in an epoch; their number varies a little between epochs if sizes vary."""
@@ -139,8 +153,10 @@ class Loader:
 
     def _shapes(self, steps: Sequence[packing.Step]) -> list[packing.Budget]:
         """The shape of each batch; those of one step of the optimizer share theirs."""
-        if self.plan is None:
+        if self.plan is None and len(self.budgets) == 1:
             return [self.budget] * len(steps)
+        if self.plan is None:
+            return [self._spread.budget_of(step, self.sizes) for step in steps]
         firsts = range(0, len(steps), self.accumulate)
         together = [steps[i : i + self.accumulate] for i in firsts]
         groups = [tuple(own for step in group for own in step) for group in together]

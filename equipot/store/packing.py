@@ -222,15 +222,27 @@ def _fill(entry: list, budget: Budget) -> float:
 
 
 def _balanced(step: Step, sizes: np.ndarray, budget: Budget, num_devices: int) -> Step:
-    """Redeals the structures of a step, densest first, each to the bin with the fewest edges."""
-    members = sorted((i for b in step for i in b), key=lambda i: (-int(sizes[i, 1]), i))
+    """Redeals the structures of a step, if they fit."""
+    dealt = deal([i for b in step for i in b], sizes, budget, num_devices)
+    return step + ((),) * (num_devices - len(step)) if dealt is None else dealt
+
+
+def deal(
+    structures: Sequence[int], sizes: np.ndarray, budget: Budget, num_devices: int
+) -> Step | None:
+    """Deals structures, densest first, each to the bin with the fewest edges.
+
+    Returns:
+      A bin for each device; None where one would exceed the budget.
+    """
+    members = sorted(structures, key=lambda i: (-int(sizes[i, 1]), i))
     dealt: list[list[int]] = [[] for _ in range(num_devices)]
     loads = np.zeros((num_devices, 3), np.int64)
     for index in members:
         size = np.array([*sizes[index], 1])
         fits = [k for k in range(num_devices) if budget.holds(*(loads[k] + size).tolist())]
         if not fits:
-            return step + ((),) * (num_devices - len(step))
+            return None
         target = min(fits, key=lambda k: (loads[k, 1], loads[k, 2], k))
         dealt[target].append(index)
         loads[target] += size

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from equipot import config as configuration
+from equipot import errors
 from equipot.graphs.loader import Loader
 from equipot.potential.potential import PotentialSpec
 from equipot.process import Process
 from equipot.store import packing, sampling
 from equipot.store.graph_store import GraphStore
-from equipot.training.config import TrainConfig
+from equipot.training.config import TrainConfig, TrainerConfig
 from equipot.training.length import Length
 
 
@@ -23,7 +24,7 @@ def loaders(
     length: Length,
     graphs: Mapping[str, GraphStore],
     spec: PotentialSpec,
-    num_devices: int,
+    devices: tuple[int, int],
     process: Process,
 ) -> dict[str, Loader]:
     """Batches of the splits that there are; where edges are counted, so they are when validating.
@@ -33,13 +34,17 @@ def loaders(
       length: Size of batches.
       graphs: Those of both splits.
       spec: The potential.
-      num_devices: Devices that each batch is spread over.
+      devices: How many each batch is spread over, and how many the run began on, whose steps are
+        kept.
       process: Which of the processes that train.
 
     Raises:
+      CheckpointError: If the number of devices has changed, and steps cannot be spread anew.
       GraphTooLargeError: If a structure has more edges than a batch may have.
     """
     trainer = config.trainer
+    _check_devices(trainer, devices)
+    begun = {"train": devices[1], "valid": devices[0]}
     sizes = {"train": length.batch_size, "valid": trainer.eval_batch_size or length.batch_size}
     made = {}
     for name, size in sizes.items():
@@ -47,14 +52,15 @@ def loaders(
             continue
         own, budget = graphs[name], None
         if size is not None:  # A batch need not be larger than the split.
-            budget = packing.plan_sizes(own.sizes, min(size, -(-len(own) // num_devices)))
+            budget = packing.plan_sizes(own.sizes, min(size, -(-len(own) // begun[name])))
         made[name] = Loader(
             own,
             budget,
             batch_edges=_pairs(trainer.batch_edges) if budget is None else None,
             accumulate=trainer.accumulate if name == "train" else 1,
             cutoff=spec.cutoff,
-            num_devices=num_devices,
+            num_devices=devices[0],
+            begun_devices=begun[name],
             seed=config.seed if name == "train" else 0,
             shuffle=name == "train",
             dtype=spec.dtype,
@@ -70,6 +76,16 @@ def _draw(config: TrainConfig, graphs: GraphStore) -> Callable[[int, int], np.nd
     if config.trainer.sampling == "all":
         return None
     return sampling.balanced([structure.group for structure in graphs.structures])
+
+
+def _check_devices(trainer: TrainerConfig, devices: tuple[int, int]) -> None:
+    now, begun = devices
+    if now != begun and (trainer.batch_edges is not None or trainer.accumulate > 1):
+        what = "trainer.accumulate" if trainer.batch_edges is None else "trainer.batch_edges"
+        raise errors.CheckpointError(
+            f"{what}: a run with it keeps its number of devices, which was {begun} when it began,"
+            f" now it is {now}; set trainer.num_devices={begun}, or take another name or run_dir"
+        )
 
 
 def facts(made: Mapping[str, Loader]) -> dict[str, Any]:

@@ -11,8 +11,12 @@ from typing import Any
 
 from equipot import errors
 
-FREE = ("run_dir", "logger", "resume", "trainer.max_minutes")
-"""What may always change, groups or keys: where a run lies, who is told, when a command ends."""
+FREE = (
+    *("run_dir", "logger", "resume", "trainer.max_minutes", "trainer.num_devices"),
+    *("trainer.coordinator", "trainer.num_hosts", "trainer.host"),
+)
+"""What may always change, groups or keys: where a run lies, who is told, when a command ends, what
+it runs on."""
 
 CHANGEABLE = (
     *(f"trainer.{key}" for key in ("num_steps", "num_epochs", "minutes")),

@@ -7,9 +7,8 @@ complete or not there: Orbax writes under another name and renames last.
 The latest few are kept, and for each of them the one that was the best at its time: when a damaged
 one is moved away, the one before it can go on.
 
-Of several processes all open, save and load: Orbax is collective, waits for the others, writes
-from one, and would hang where only the first came. What is beside Orbax, making the folder, room
-on the disk, deleting what a killed run left, the first does alone.
+Of several processes the first alone opens, saves and loads, see ``SharedCheckpoints``: parameters
+are the same in all, and Orbax, which would wait for the others, is told to leave them alone.
 """
 
 import dataclasses
@@ -27,8 +26,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from equipot import errors, files
-from equipot.process import ALONE, Process
-from equipot.training import checkpoint_meta, orbax_noise
+from equipot.training import checkpoint_meta, orbax_alone, orbax_noise
 from equipot.training import state as states
 from equipot.training.state import Progress, TrainState
 from equipot.typing import PyTree
@@ -49,33 +47,30 @@ class Checkpoints:
       lost_best: The step that a loaded run called its best and that is not there any more.
     """
 
-    def __init__(self, folder: Path, keep: int, process: Process = ALONE) -> None:
+    def __init__(self, folder: Path, keep: int) -> None:
         """Opens the folder, making it if needed; removes what a killed run left half-written.
 
         Args:
           folder: Where they are.
           keep: How many of the latest are kept beside the best.
-          process: Which of the processes of the run.
 
         Raises:
           CheckpointError: If the folder cannot be used, or a checkpoint is damaged.
         """
         self.folder = folder
         self.lost_best: int | None = None
-        self._process = process
         self._kept = _Kept(keep)
         self._quiet = orbax_noise.Quiet()
         self._quiet.enter()
         try:
-            if process.is_first:
-                folder.mkdir(parents=True, exist_ok=True)
-                for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
-                    shutil.rmtree(unfinished)
+            folder.mkdir(parents=True, exist_ok=True)
+            for unfinished in (*folder.glob("*.orbax-checkpoint-tmp"), *folder.glob(".probe")):
+                shutil.rmtree(unfinished)
             # Orbax's policies do not match its own protocols in the eyes of a type checker.
             always: Any = _when.ContinuousCheckpointingPolicy()
             kept: Any = self._kept
-            self._checkpointer = ocp.training.Checkpointer(
-                str(folder.absolute()), save_decision_policy=always, preservation_policy=kept
+            self._checkpointer = orbax_alone.checkpointer(
+                folder, save_decision_policy=always, preservation_policy=kept
             )
         except _FAILURES as failure:
             self._quiet.leave()
@@ -98,11 +93,6 @@ class Checkpoints:
                 raise self._cannot_write(failure) from failure
         finally:
             self._quiet.leave()
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes what lies beside checkpoints."""
-        return self._process.is_first
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -134,8 +124,7 @@ class Checkpoints:
         self._kept.best[progress.step] = progress.best_step
         try:
             self._checkpointer.wait()
-            if self._process.is_first:
-                self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
+            self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(host)))
             self._checkpointer.save_checkpointables_async(progress.step, {**parts, "meta": meta})
         except _FAILURES as failure:
             raise self._cannot_write(failure) from failure
@@ -180,22 +169,21 @@ class Checkpoints:
             progress = dataclasses.replace(progress, best_step=step, best_loss=math.inf)
         self._kept.best = {own: self._best_step(own) for own in self.steps[:-1]}
         self._kept.best[step] = progress.best_step
-        if self._process.is_first:
-            self._finish_deleting(step)
+        self._finish_deleting(step)
         return restored, progress
 
     def set_aside(self, step: int) -> None:
-        """Moves a checkpoint whose parameters turned out to be bad, so that none begins with it.
+        """Moves the latest checkpoint, if its parameters turned out to be bad, out of the way.
 
-        It is kept beside the folder of checkpoints.
+        It is kept beside the folder of checkpoints. Nothing happens where it is the only one.
 
         Args:
-          step: Its step, which is on the disk.
+          step: The step whose parameters are bad, on the disk or not.
 
         Raises:
           CheckpointError: If it cannot be moved.
         """
-        if not self._process.is_first:
+        if step != self.latest_step or len(self.steps) == 1:
             return
         target = self.folder.parent / f"bad_checkpoint_{step}"
         try:
@@ -363,7 +351,7 @@ def _opens_alone(checkpoint: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / checkpoint.name).symlink_to(checkpoint.absolute())
         try:
-            ocp.training.Checkpointer(folder).close()
+            orbax_alone.checkpointer(Path(folder)).close()
         except _FAILURES:
             return False
     return True

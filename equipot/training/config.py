@@ -350,6 +350,11 @@ class TrainerConfig:
         in other programs; null to count structures, default null.
       accumulate: Batches per step of the optimizer, one after another: the gradient is that of one
         batch with all their structures, the memory that of one of them, default 1.
+      coordinator: Where the processes of a run on several hosts meet, HOST:PORT of the first; null
+        for what SLURM or Open MPI say, default null.
+      num_hosts: How many processes train together; null for what SLURM or Open MPI say, default
+        null.
+      host: Which of them this one is, from 0; null for what SLURM or Open MPI say, default null.
     """
 
     num_steps: int | None = None
@@ -368,10 +373,16 @@ class TrainerConfig:
     sampling: Literal["all", "balanced"] = "all"
     batch_edges: int | None = None
     accumulate: int = 1
+    coordinator: str | None = None
+    num_hosts: int | None = None
+    host: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_hosts()
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name in ("coordinator", "host"):
+                continue
             expected = "more than 0" if "minutes" in field.name else "at least 1"
             usable = value is None or isinstance(value, str) or value > 0
             _check(usable, f"trainer.{field.name}", expected, value)
@@ -389,6 +400,22 @@ class TrainerConfig:
                     f"trainer.minutes: expected no other length, received {key}="
                     f"{getattr(self, key)} too; leave minutes out, or set trainer.{key}=null"
                 )
+
+    def _check_hosts(self) -> None:
+        """The three are given together; the coordinator may also be given to a launcher alone."""
+        where, count, index = self.coordinator, self.num_hosts, self.host
+        if (count is None) != (index is None) or (count is not None and where is None):
+            raise errors.ConfigError(
+                "trainer.coordinator, trainer.num_hosts, trainer.host: expected all three or none,"
+                f" received {where}, {count}, {index}"
+            )
+        if where is not None:
+            name, _, port = where.rpartition(":")
+            usable = bool(name) and port.isdecimal() and 0 < int(port) < 2**16
+            _check(usable, "trainer.coordinator", "HOST:PORT, such as node1:12321", where)
+        if count is not None and index is not None:
+            _check(count > 0, "trainer.num_hosts", "at least 1", count)
+            _check(0 <= index < count, "trainer.host", f"from 0 to {count - 1}", index)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

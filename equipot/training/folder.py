@@ -58,6 +58,10 @@ _YAML_FAILURES = (
     TypeError,
 )
 _AGAIN = "remove {}, and the same command measures the potential again"
+_RESTORE = (
+    "restore it, or remove it: the same command then writes it anew, and cannot tell whether data"
+    " have changed"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,14 +286,11 @@ def _lock_file(path: Path) -> TextIO:
 
 
 def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
-    advice = (
-        "restore it, or remove it: the same command then writes it anew, and cannot tell whether"
-        " data have changed"
-    )
+    advice = _RESTORE
     before = read_json(folder.dataset, advice)
     compared = {
         "fingerprint": "dataset",
-        "num_devices": "number of devices",
+        "num_devices": "number of devices that its batches are for",
         "init_from": "potential to start from",
     }
     for key, what in compared.items():
@@ -384,6 +385,20 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 def _write_config(folder: RunFolder, config: TrainConfig) -> None:
     mapping = configuration.to_mapping(config)
     write_text(folder.config, yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True))
+
+
+def begun_devices(folder: RunFolder) -> int | None:
+    """On how many devices the run began; None for a new one.
+
+    Raises:
+      CheckpointError: If the file that says so is damaged.
+    """
+    if not folder.dataset.exists():
+        return None
+    found = read_json(folder.dataset, _RESTORE).get("num_devices")
+    if not isinstance(found, int) or found < 1:
+        raise errors.CheckpointError(f"{folder.dataset}: lacks 'num_devices'; {_RESTORE}")
+    return found
 
 
 def read_config(folder: RunFolder) -> Mapping[str, Any]:

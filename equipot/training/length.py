@@ -15,7 +15,7 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.training import folder
-from equipot.training.config import TrainConfig, TrainerConfig
+from equipot.training.config import TrainerConfig
 
 _ATOMS = 64  # of a batch, about
 _LARGEST_BATCH = 8  # structures
@@ -150,9 +150,12 @@ def fill(length: Length, trainer: TrainerConfig, pace: Pace, left: float) -> Len
 
 def agreed(length: Length) -> tuple[int, int]:
     """Number of steps and interval of validations, those of the first process for all of them."""
-    own = np.asarray([length.num_steps, length.valid_every], np.int32)
-    num_steps, valid_every = multihost_utils.broadcast_one_to_all(own)
-    return int(num_steps), int(valid_every)
+    return of_first(length.num_steps or 0), of_first(length.valid_every or 0)
+
+
+def of_first(number: int) -> int:
+    """A number, that of the first process for all of them."""
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(number, np.int32)))
 
 
 def sentence(trainer: TrainerConfig, length: Length) -> str:
@@ -196,8 +199,8 @@ def write(place: folder.RunFolder, length: Length) -> None:
 
 
 def begun(
-    config: TrainConfig,
-    place: folder.RunFolder,
+    trainer: TrainerConfig,
+    known: Length | None,
     dataset: Dataset,
     devices: int,
     is_timed_anew: bool = False,
@@ -205,18 +208,13 @@ def begun(
     """What the run began with, or what it is to begin with; what the settings say comes first.
 
     Args:
-      config: The run.
-      place: Its folder.
+      trainer: The settings.
+      known: What was chosen when the run began, if anything was.
       dataset: Its data.
-      devices: How many each step is spread over.
+      devices: How many each step was spread over when the run began.
       is_timed_anew: Whether another number of minutes is asked for than before.
-
-    Raises:
-      CheckpointError: If the file that says so is damaged.
     """
-    trainer = config.trainer
-    known = read(place) if is_open(trainer) else None
-    if known is None:
+    if known is None or not is_open(trainer):
         return choose(trainer, dataset, devices)
     if is_timed_anew:
         return Length(batch_size=known.batch_size, valid_every=trainer.valid_every)

@@ -73,6 +73,7 @@ def prepare(
     model: tuple[str, Any] | None = None,
     process: Process = ALONE,
     length: lengths.Length | None = None,
+    begun_devices: int | None = None,
 ) -> Preparation:
     """Computes statistics on the training split, builds all graphs and draws the parameters.
 
@@ -85,6 +86,7 @@ def prepare(
       model: Name and settings of the model, where they are known already.
       process: Which of the processes that train.
       length: What the run began with; chosen anew where there is none.
+      begun_devices: Devices that the run began on, where it goes on on others.
 
     Raises:
       ConfigError: If a setting asks for a validation split and there is none, or the second stage
@@ -104,18 +106,19 @@ def prepare(
         atomic_energies=fitted.atomic_energies,
         heads=point.heads,
     )
-    begun = point.graphs
+    found = point.graphs
     graphs = {
         "train": GraphStore.build(dataset.train, settings)
-        if begun is None
-        else begun.relabelled(settings),
+        if found is None
+        else found.relabelled(settings),
     }
     if dataset.valid:
         graphs["valid"] = GraphStore.build(dataset.valid, settings)
     spec, params = _potential(config, dataset, point, graphs["train"])
-    length = length or lengths.choose(config.trainer, dataset, num_devices)
-    facts = _facts(dataset, spec, point, num_devices)
-    batched = _batched(config, length, graphs, spec, facts, process)
+    begun = begun_devices or num_devices
+    length = length or lengths.choose(config.trainer, dataset, begun)
+    facts = _facts(dataset, spec, point, begun)
+    batched = _batched(config, length, graphs, spec, facts, num_devices, process)
     return Preparation(
         spec=spec,
         quantities=quantities,
@@ -135,8 +138,9 @@ def prepare(
 
 def resized(parts: Preparation, config: TrainConfig, length: lengths.Length) -> Preparation:
     """The same with batches of another size, before the first step."""
-    process = parts.train.process
-    batched = _batched(config, length, parts.graphs, parts.spec, parts.facts, process)
+    own, facts = parts.train, parts.facts
+    devices = own.num_devices
+    batched = _batched(config, length, parts.graphs, parts.spec, facts, devices, own.process)
     return dataclasses.replace(parts, **batched)
 
 
@@ -146,11 +150,12 @@ def _batched(
     graphs: Mapping[str, GraphStore],
     spec: PotentialSpec,
     facts: Mapping[str, Any],
+    num_devices: int,
     process: Process,
 ) -> dict[str, Any]:
     """The fields of a preparation that depend on the size of batches."""
-    num_devices = facts["num_devices"]
-    loaders = batches.loaders(config, length, graphs, spec, num_devices, process)
+    devices = (num_devices, facts["num_devices"])
+    loaders = batches.loaders(config, length, graphs, spec, devices, process)
     per_epoch = loaders["train"].num_steps(0)
     valid = loaders.get("valid")
     measured = 0 if valid is None else valid.num_batches(0)

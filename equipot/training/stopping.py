@@ -18,10 +18,10 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from equipot import errors
-from equipot.process import ALONE, Process
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 GRACE = 6.0  # seconds that the main thread has to end a step, or to end at all
+AGREEING = 20.0  # seconds it has where it ends a step that other processes take part in
 SAVING = 60.0  # seconds it has once it writes a checkpoint: a large one on a slow disk
 _OUTPUTS = (1, 2)  # stdout and stderr
 _SHOW_CURSOR = "\x1b[?25h"  # which a progress bar hides
@@ -32,24 +32,21 @@ class Stop:
 
     The first raises ``StoppedError`` where it arrives, except inside ``between_steps``. After
     SIGINT, another SIGINT ends at once. Signals already ignored stay ignored: SIGHUP under nohup,
-    SIGINT in the background of a script. Of several processes the first decides. A launcher sends
-    signals to all; the others ignore them, or they would leave a step in which the rest wait.
+    SIGINT in the background of a script. Of several processes any may be asked to stop.
 
     Attributes:
       received: Name of the signal; empty if there was none.
     """
 
-    def __init__(self, watch: bool = False, process: Process = ALONE) -> None:
+    def __init__(self, watch: bool = False) -> None:
         """Does nothing yet.
 
         Args:
           watch: Whether to end the process when the main thread does not react; for programs that
             do nothing else.
-          process: Which of the processes of the run.
         """
         self.received = ""
-        self._hears = process.hears_signals
-        self._watch, self._watcher = watch and self._hears, None
+        self._watch, self._watcher = watch, None
         self._remembers = False
         self._before: dict[int, Any] = {}
         self._terminals: list[int] = []
@@ -62,8 +59,7 @@ class Stop:
             self._watcher = _Watcher(show_cursor=bool(self._terminals))
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
-                handler = self._receive if self._hears else signal.SIG_IGN
-                self._before[number] = signal.signal(number, handler)
+                self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -96,6 +92,11 @@ class Stop:
         """Grants time for a checkpoint that is written because of the signal."""
         if self._watcher is not None:
             self._watcher.patience = SAVING
+
+    def agrees(self) -> None:
+        """Grants time in which several processes end the same step."""
+        if self._watcher is not None:
+            self._watcher.patience = max(self._watcher.patience, AGREEING)
 
     def _check(self) -> None:
         if self.received:

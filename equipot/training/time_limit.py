@@ -5,6 +5,8 @@ import time
 
 from equipot.training.config import TrainerConfig
 
+MAX_MINUTES, JOB_END = LIMITS = ("trainer.max_minutes", "the end of the job's time")
+"""What sets a limit, for messages."""
 SLURM_END = "SLURM_JOB_END_TIME"
 """Variable in which SLURM names the end of a job, in seconds of Unix time."""
 _MARGIN = 120.0  # seconds before the end of a job; a checkpoint on a slow disk takes up to 60
@@ -41,11 +43,11 @@ class TimeLimit:
         """
         limits = []
         if trainer.max_minutes is not None:
-            limits.append((began + 60 * trainer.max_minutes, 0.0, "trainer.max_minutes"))
+            limits.append((began + 60 * trainer.max_minutes, 0.0, MAX_MINUTES))
         job_end = os.environ.get(SLURM_END, "")
         if job_end.isdecimal() and int(job_end) > 0:
             end = time.monotonic() + int(job_end) - time.time()
-            limits.append((end, _MARGIN, "the end of the job's time"))
+            limits.append((end, _MARGIN, JOB_END))
         if not limits:
             return cls()
         end, margin, what = min(limits)

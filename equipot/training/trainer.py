@@ -16,7 +16,6 @@ from equipot.graphs import loader
 from equipot.graphs.graph import Batch
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
-    checkpoints,
     judging,
     length,
     metrics,
@@ -25,6 +24,7 @@ from equipot.training import (
     preparation,
     run_log,
     sharding,
+    shared_checkpoints,
     state,
     step,
 )
@@ -34,7 +34,7 @@ from equipot.training.programs import Programs
 _IN_FLIGHT = (
     2  # steps handed to the device before the host waits: it stays busy, memory stays small
 )
-_UNTIMED, _TIMED = 5, 50  # steps, where a run is to last for some minutes
+_UNTIMED, _FEW_TIMED, _TIMED = 5, 3, 50  # steps, where a run is to last for some minutes
 _TIMED_VALIDATION = 8  # batches
 
 
@@ -61,7 +61,7 @@ class Trainer:
         mesh: jax.sharding.Mesh,
         initial: state.TrainState,
         progress: state.Progress,
-        saved: checkpoints.Checkpoints,
+        saved: shared_checkpoints.SharedCheckpoints,
         log: run_log.RunLog,
         start: float,
         programs: Programs | None = None,
@@ -114,7 +114,7 @@ class Trainer:
         """
         held = state.to_host((self.state, self._tally))
         now, tally = sharding.replicate(held, self.mesh)
-        running, began = deque(), math.inf
+        running, began, enough = deque(), math.inf, _FEW_TIMED
         for done, batch in enumerate(batches, start=1 - _UNTIMED):
             shards = sharding.shard(batch, self.mesh)
             now, tally = self._train_step(now, tally, shards, self._length)
@@ -123,7 +123,10 @@ class Trainer:
                 running.popleft().block_until_ready()
             if done == 0:
                 began = time.monotonic()
-            if done == _TIMED or (done >= 3 and time.monotonic() - began > most):
+            if done == _FEW_TIMED:  # all processes take as many more
+                few = (time.monotonic() - began) / done
+                enough = length.of_first(min(_TIMED, max(done, int(most / few))))
+            if done == enough:
                 break
         jax.block_until_ready(tally)
         return length.Pace((time.monotonic() - began) / done, self._time_validation())
@@ -248,16 +251,12 @@ class Trainer:
         which = not_finite.structures([data.graphs[i] for i in members])
         path = self.saved.folder.parent / f"not_finite_at_step_{at}.extxyz"
         kept = ""
-        if self.saved.is_first and isinstance(data.graphs, GraphStore):
+        if data.process.is_first and isinstance(data.graphs, GraphStore):
             not_finite.write(path, [data.graphs.structures[i] for i in members], data.quantities)
             kept = f" (written to {path})"
         self.saved.wait()
+        self.saved.set_aside(at - 1)  # its own parameters led to this
         good = self.saved.latest_step
-        if (
-            good is not None and good == at - 1 and len(self.saved.steps) > 1
-        ):  # its own parameters led to this
-            self.saved.set_aside(good)
-            good = self.saved.latest_step
         rate = self.config.optimizer.learning_rate
         return errors.NonFiniteError(
             f"{what}; the last good checkpoint is {'none' if good is None else f'step {good}'} in"

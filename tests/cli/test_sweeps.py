@@ -4,7 +4,7 @@ import pytest
 
 from equipot import errors
 from equipot.cli import sweeps
-from tests.cli.running import TINY, run_train
+from tests.cli.running import TINY, refused, run_train
 
 
 def test_one_failed_member_does_not_end_a_sweep(tmp_path: pathlib.Path, copper: pathlib.Path):
@@ -68,3 +68,25 @@ def test_a_member_that_cannot_be_read_does_not_hide_why_others_failed(
     assert ended.value.code == 2
     assert "the members are not compared: " in said and "metrics.json" in said
     assert "1 member of the sweep failed:" in said and said.rstrip().endswith("two: no labels")
+
+
+@pytest.mark.parametrize(
+    ("environment", "by"),
+    [
+        ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, "srun"),
+        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}, "mpirun"),
+    ],
+)
+def test_a_sweep_under_several_hosts_is_refused(tmp_path, monkeypatch, environment, by):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    said = refused(tmp_path, "-m", "data.train=x.extxyz", "seed=0,1")
+    assert f"--multirun: expected one process, received several by {by}; start the sweep" in said
+
+
+def test_a_member_of_a_sweep_is_no_run_on_several_hosts(monkeypatch):
+    monkeypatch.delenv("OMPI_COMM_WORLD_SIZE", raising=False)
+    sweeps.check_hosts(None)
+    sweeps.check_hosts(1)
+    with pytest.raises(errors.ConfigError, match=r"received several by trainer\.num_hosts"):
+        sweeps.check_hosts(2)

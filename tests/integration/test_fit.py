@@ -13,7 +13,7 @@ import pytest
 from equipot import errors
 from equipot.data import dataset, distance_range
 from equipot.potential import artefact, evaluate
-from equipot.training import config, fitting, trainer
+from equipot.training import config, finishing, fitting, trainer
 
 NUM_STEPS = 24
 
@@ -118,7 +118,7 @@ def test_isolated_atoms_are_within_range_where_their_energy_is_exact(
     )
     spec = make_potential("float32", (18, 36), cutoff=4.5).spec
     spec = dataclasses.replace(spec, heads=("a", "b"), anchor_isolated=anchored)
-    assert fitting.distance_range_of(spec, data).isolated == expected
+    assert finishing.distance_range_of(spec, data).isolated == expected
 
 
 def test_validation_errors_are_those_of_the_averaged_parameters(finished):

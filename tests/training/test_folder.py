@@ -85,6 +85,27 @@ def test_another_logger_does_not_matter(tmp_path):
     folder.find_folder(configured(tmp_path / "run", logger={"name": "wandb"}))
 
 
+def test_other_devices_and_hosts_do_not_matter(tmp_path):
+    begin(tmp_path / "run")
+    hosts = {"num_devices": 8, "coordinator": "node1:1234", "num_hosts": 2, "host": 1}
+    folder.find_folder(configured(tmp_path / "run", trainer=hosts))
+    with pytest.raises(errors.CheckpointError, match=r"trainer\.num_steps=None, now it is 8"):
+        folder.find_folder(configured(tmp_path / "run", trainer={"num_steps": 8}))
+
+
+def test_the_devices_that_a_run_began_on_are_known(tmp_path):
+    place = folder.RunFolder(tmp_path / "run", "run")
+    assert folder.begun_devices(place) is None
+    begin(tmp_path / "run")
+    assert folder.begun_devices(place) == 1
+    for content in ("{}", '{"num_devices": 0}', "["):
+        place.dataset.write_text(content)
+        with pytest.raises(
+            errors.CheckpointError, match=r"dataset\.json.*restore it, or remove it"
+        ):
+            folder.begun_devices(place)
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(errors.CheckpointError, match=r"found thesis.tex and no config.yaml"):

@@ -7,7 +7,7 @@ import pytest
 from equipot import errors
 from equipot.potential import evaluate
 from equipot.store.graph_store import GraphStore
-from equipot.training import config, fitting, preparation
+from equipot.training import config, preparation
 from tests.training.datasets import made_of
 
 CONFIG = config.train_config(
@@ -69,7 +69,7 @@ def test_graphs_are_built_once_for_all(parts, lennard_jones, make_potential, mon
     monkeypatch.setattr(GraphStore, "build", lambda s, t: built.append(len(s)) or build(s, t))
     monkeypatch.setattr(evaluate, "evaluate", predictions)
     data = made_of(lennard_jones[:20], lennard_jones[20:], lennard_jones[:3])
-    found = fitting._evaluate(make_potential(), parts.graphs, data, 4)
+    found = finishing._evaluate(make_potential(), parts.graphs, data, 4)
     assert built == [3]  # the test split alone
     assert [len(content) for _, content in found.values()] == [20, 20, 3]
     assert found["valid"][1][0].forces is parts.graphs["valid"][0].labels["forces"].value

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from equipot import errors
-from equipot.process import Process
 from equipot.training import stopping
 
 # The main thread works in C, as while XLA compiles: no handler of Python's runs there.
@@ -59,18 +58,6 @@ def test_a_signal_that_is_ignored_stays_ignored(number):
         signal.raise_signal(number)
     assert not stop.received
     assert signal.getsignal(number) == signal.SIG_IGN
-
-
-@pytest.mark.parametrize("number", stopping.SIGNALS)
-def test_of_several_processes_only_the_first_hears_signals(number):
-    before = signal.getsignal(number)
-    with stopping.Stop(watch=True, process=Process(1, 2)) as stop, stop.between_steps():
-        signal.raise_signal(number)
-        assert not stop.received
-        assert signal.set_wakeup_fd(-1) == -1  # nobody watches
-    assert signal.getsignal(number) == before
-    with pytest.raises(errors.StoppedError), stopping.Stop(process=Process(0, 2)):
-        signal.raise_signal(number)
 
 
 def test_a_signal_before_the_first_step_that_a_package_swallowed_still_ends():

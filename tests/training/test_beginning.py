@@ -1,0 +1,41 @@
+import pytest
+
+from equipot import errors
+from equipot.process import ALONE
+from equipot.training import beginning, config, folder, length
+
+
+def settings(path, **trainer):
+    mapping = {"data": {"train": "x.xyz"}, "model": {"name": "nequip"}, "trainer": trainer}
+    return config.train_config({**mapping, "run_dir": str(path)})
+
+
+def test_a_new_run_begins_with_its_own_settings(tmp_path):
+    given = settings(tmp_path / "run")
+    begun = beginning.look(given, ALONE)
+    assert begun.config == given
+    assert (begun.is_finished, begun.num_devices, begun.length) == (False, None, None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_what_its_folder_says(tmp_path):
+    given = settings(tmp_path / "run")
+    place = beginning.path_of(given)
+    with folder.occupied(place, given, {"fingerprint": "abc", "num_devices": 8}):
+        length.write(place, length.Length(batch_size=2, num_steps=7, valid_every=3))
+    begun = beginning.look(given, ALONE)
+    assert begun.num_devices == 8
+    assert begun.length == length.Length(batch_size=2, num_steps=7, valid_every=3)
+    with pytest.raises(errors.CheckpointError, match=r"trainer\.num_steps=None, now it is 5"):
+        beginning.look(settings(tmp_path / "run", num_steps=5), ALONE)
+    place.metrics.write_text("{}")
+    place.dataset.write_text("damaged")
+    assert beginning.look(given, ALONE).is_finished
+
+
+def test_what_is_not_left_open_is_not_read(tmp_path):
+    given = settings(tmp_path / "run", num_steps=5, batch_size=1)
+    place = beginning.path_of(given)
+    with folder.occupied(place, given, {"fingerprint": "abc", "num_devices": 1}):
+        place.length.write_text("damaged")
+    assert beginning.look(given, ALONE).length is None

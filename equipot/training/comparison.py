@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from equipot import errors, files
 from equipot.quantities import DERIVED, Quantity
 from equipot.training import folder, plots, run_log
+from equipot.training.config import VALID_LOSS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,8 +47,10 @@ class Run:
         """The RMSE of a quantity on a split; on validation so far where the run goes on."""
         if self.metrics is not None:
             return ((self.metrics.get(split) or {}).get(name) or {}).get("rmse")
-        found = self.validations
-        best = min(found, key=lambda line: line["valid_loss"], default={})
+        column = str(self.settings.get("trainer.best") or VALID_LOSS)
+        column = column if column.startswith("valid_") else f"valid_{column}"
+        found = [line for line in self.validations if column in line]
+        best = min(found, key=lambda line: line[column], default={})
         return best.get(f"valid_{name}_rmse") if split == "valid" else None
 
     @property

@@ -90,3 +90,13 @@ def test_short_names_leave_out_what_is_shared(tmp_path):
     paths = [tmp_path / "one" / "water", tmp_path / "two" / "water"]
     assert list(compare.short_names(paths).values()) == ["one/water", "two/water"]
     assert list(compare.short_names(paths[:1]).values()) == ["water"]
+
+
+def test_the_best_validation_so_far_is_that_of_the_measure_that_decides(tmp_path):
+    lines = [
+        {"step": 5, "valid_loss": 1.0, "valid_energy_mae": 0.2, "valid_forces_rmse": 0.1},
+        {"step": 9, "valid_loss": 2.0, "valid_energy_mae": 0.1, "valid_forces_rmse": 0.3},
+    ]
+    for best, expected in (({}, 0.1), ({"trainer.best": "energy_mae"}, 0.3)):
+        run = comparison.Run(path=tmp_path, settings=best, lines=lines)
+        assert run.rmse("valid", "forces") == expected

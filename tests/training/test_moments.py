@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equipot.training import changing, moments
+from equipot.training import changing, loss, moments
 from equipot.training.changing import ChangeConfig, StageTwoConfig
 from equipot.training.config import LossConfig
+from equipot.training.metrics import Residual
 
 
 def course(config, num_steps, term):
@@ -45,11 +46,27 @@ def test_an_exponential_change_has_the_same_factor_at_each_step():
 
 
 def test_a_second_stage_jumps_and_leaves_other_weights_as_they_are():
-    loss = LossConfig(forces=3.0).in_stage(StageTwoConfig(start=0.5, energy=7.0, stress=2.0))
-    assert course(loss, 6, "energy") == [1, 1, 1, 7, 7, 7]
-    assert course(loss, 6, "stress") == [0, 0, 0, 2, 2, 2]
-    assert course(loss, 6, "forces") == 6 * [3]
-    assert loss.largest_terms == {"energy": 7, "forces": 3, "stress": 2}
+    own = LossConfig(forces=3.0).in_stage(StageTwoConfig(start=0.5, energy=7.0, stress=2.0))
+    assert course(own, 6, "energy") == [1, 1, 1, 7, 7, 7]
+    assert course(own, 6, "stress") == [0, 0, 0, 2, 2, 2]
+    assert course(own, 6, "forces") == 6 * [3]
+    assert own.largest_terms == {"energy": 7, "forces": 3, "stress": 2}
+
+
+def test_the_gradient_of_a_term_follows_its_weight():
+    """Errors of 1 meV/atom and 1 eV/Å, whose squares a second stage weighs otherwise."""
+    config = LossConfig(kind="mse", energy=1.0, forces=10.0)
+    staged = config.in_stage(StageTwoConfig(start=0.5, energy=1000.0, forces=1.0))
+    weights_at, terms = moments.loss_weights(staged, 10), loss.make_loss(staged)
+
+    def value(errors, step):
+        found = {k: Residual(e, jnp.ones(len(e)), jnp.zeros_like(e)) for k, e in errors.items()}
+        return loss.combine(terms(found), staged, weights_at(step))
+
+    errors = {"energy": jnp.full(1, 1e-3), "forces": jnp.ones((1, 3))}
+    slopes = [jax.jit(jax.grad(value))(errors, jnp.asarray(step, jnp.int32)) for step in (4, 5)]
+    np.testing.assert_allclose([s["energy"][0] for s in slopes], [2e-3, 2.0], rtol=1e-6)
+    np.testing.assert_allclose([s["forces"][0, 0] for s in slopes], [20 / 3, 2 / 3], rtol=1e-6)
 
 
 def test_weights_that_never_change_stay_plain_numbers():

@@ -43,6 +43,7 @@ def finished(tmp_path_factory, lennard_jones_file):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "render", kept)
         patch.setattr("equipot.training.run_page.writer._REST", -1)
+        patch.setattr("equipot.training.plots.save_plots", lambda *_: [])
         folder = fitting.fit(settings(tmp_path_factory.mktemp("run") / "run", lennard_jones_file))
     return folder, pages
 

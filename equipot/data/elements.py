@@ -13,7 +13,7 @@ Reference: Cordero et al. 2008, Dalton Transactions, 2832. DOI 10.1039/B801115J
 """
 
 COLORS = np.asarray(colors.jmol_colors, np.float64)
-"""Red, green and blue from 0 to 1 that Jmol draws each element in, [elements, 3]."""
+"""Red, green and blue from 0 to 1 that Jmol draws each element in, [110, 3]."""
 
 _NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)
 _SCALES = (1.5, 2.5, 5.0, 0.4)  # periods, groups, f electrons and Å that tell elements apart

@@ -9,6 +9,7 @@ import pytest
 from equipot import errors
 from equipot.training import config, fitting, trainer
 from equipot.training.run_page import page
+from tests.training.event_files import kept_events, read_events
 
 RENDER = page.render
 
@@ -42,7 +43,9 @@ def finished(tmp_path_factory, lennard_jones_file):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "render", kept)
-        patch.setattr("equipot.training.run_page.writer._REST", -1)
+        for name in ("_REST", "_REST_AFTER_IMPORT"):
+            patch.setattr(f"equipot.training.run_page.writer.{name}", -1)
+        patch.setattr("equipot.training.plots.save_plots", lambda *_: [])
         folder = fitting.fit(settings(tmp_path_factory.mktemp("run") / "run", lennard_jones_file))
     return folder, pages
 
@@ -90,6 +93,32 @@ def test_an_error_in_drawing_is_a_line_in_the_log_and_no_end(
     log = (folder / "train.log").read_text()
     assert "report.html could not be written (ZeroDivisionError: no such color); the run" in log
     assert (folder / "metrics.json").exists() and not (folder / "report.html").exists()
+
+
+def test_a_run_that_goes_on_shows_no_step_twice_at_tensorboard(
+    tmp_path, lennard_jones_file, monkeypatch
+):
+    pytest.importorskip("tensorboardX")
+    config_ = settings(tmp_path / "run", lennard_jones_file, logger={"name": "tensorboard"})
+    look_around = trainer.Trainer.look_around
+
+    def broken(self):
+        look_around(self)
+        if self.progress.step == 13:  # the last checkpoint is of step 8
+            raise errors.StoppedError("broken off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "look_around", broken)
+        with pytest.raises(errors.StoppedError, match="broken off"):
+            fitting.fit(config_)
+    assert [step for step, tag, _ in read_events(tmp_path / "run") if tag == "train/loss"][-1] == 12
+    fitting.fit(config_)
+    kept = kept_events(tmp_path / "run")
+    assert [step for step, tag, _ in kept if tag == "train/loss"] == [4, 8, 12, 16, 20, 24]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    final = {tag: value for step, tag, value in kept if step == 24}
+    expected = 1000 * metrics["test"]["forces"]["rmse"]
+    assert final["final/test/forces_rmse"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_page_of_a_run_that_was_stopped_says_so(tmp_path, lennard_jones_file, monkeypatch):

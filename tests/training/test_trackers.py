@@ -1,14 +1,15 @@
 """What trackers keep of a run, read back from their files."""
 
 import re
-import struct
 import sys
+import time
 
 import pytest
 
 from equipot import errors
 from equipot.training import run_log, trackers
 from equipot.training.config import LoggerConfig
+from tests.training.event_files import kept_events
 
 FOUND = {"test": {"forces": {"rmse": 12.5, "mae": 9.0, "unit": "meV/Å"}}}
 
@@ -19,22 +20,6 @@ def picture(folder):
     path = folder / "parity.png"
     Figure(figsize=(0.2, 0.1)).savefig(path)
     return path
-
-
-def events(folder):
-    """(step, tag, value) of each scalar in order, with the steps from which older ones are void."""
-    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
-    found = []
-    for path in sorted((folder / "tensorboard").iterdir(), key=lambda own: int(own.suffix[1:])):
-        data, at = path.read_bytes(), 0
-        while at < len(data):
-            (length,) = struct.unpack("<Q", data[at : at + 8])
-            event = event_pb2.Event.FromString(data[at + 12 : at + 12 + length])
-            at += length + 16
-            if event.session_log.status == event_pb2.SessionLog.START:
-                found.append((event.step, "begin", None))
-            found += [(event.step, own.tag, own.simple_value) for own in event.summary.value]
-    return found
 
 
 def test_tensorboard_shows_no_step_twice_after_a_resumption(tmp_path):
@@ -49,12 +34,7 @@ def test_tensorboard_shows_no_step_twice_after_a_resumption(tmp_path):
         for step in (30, 40):
             log.record({"step": step, "loss": 2.0 / step, "forces_rmse": 0.1})
         log.finish_tracker(FOUND, [picture(tmp_path)], tmp_path / "water.equipot")
-    kept = []
-    for step, tag, value in events(tmp_path):
-        if tag == "begin":  # as TensorBoard reads it
-            kept = [own for own in kept if own[0] < step]
-        else:
-            kept.append((step, tag, value))
+    kept = kept_events(tmp_path)
     losses = [(step, round(value, 6)) for step, tag, value in kept if tag == "train/loss"]
     assert losses == [(10, 0.1), (20, 0.05), (30, 0.066667), (40, 0.05)]
     tags = {tag for _, tag, _ in kept}
@@ -81,9 +61,11 @@ def test_wandb_keeps_errors_pictures_and_the_potential(tmp_path, monkeypatch):
     [run] = (tmp_path / "wandb").glob("offline-run-*")
     assert len(list((run / "files" / "media" / "images" / "plots").glob("parity*.png"))) == 1
     [path] = run.glob("*.wandb")
-    records = path.read_bytes()
-    assert re.search(rb"final/test/forces_rmse.{1,20}12\.5", records, re.DOTALL)
-    assert b"my_water" in records
+    errors_ = re.compile(rb"final/test/forces_rmse.{1,20}12\.5", re.DOTALL)
+    deadline = time.monotonic() + 20  # the process of wandb writes when it comes to it
+    while not (errors_.search(path.read_bytes()) and b"my_water" in path.read_bytes()):
+        assert time.monotonic() < deadline, path.read_bytes()[:1000]
+        time.sleep(0.1)
     assert (tmp_path / run_log.TEXT).read_text() == ""
 
 

@@ -124,7 +124,7 @@ def _balls(numbers: np.ndarray, seen: np.ndarray, marked: int | None, lettered: 
         color = _color(int(numbers[i]))
         parts.append(f'<circle cx="{x}" cy="{y}" r="{radius:.2f}" fill="{color}"/>')
         if lettered:
-            shade = "#000" if elements.COLORS[numbers[i]] @ (0.3, 0.6, 0.1) > 0.5 else "#fff"
+            shade = "#000" if _shade(int(numbers[i])) @ (0.3, 0.6, 0.1) > 0.5 else "#fff"
             parts.append(
                 f'<text x="{x}" y="{y}" font-size="{radius:.2f}" fill="{shade}">'
                 f"{symbol(int(numbers[i]))}</text>"
@@ -157,5 +157,10 @@ def _at(point: np.ndarray) -> str:
 
 
 def _color(number: int) -> str:
-    known = elements.COLORS[number] if number < len(elements.COLORS) else np.full(3, 0.6)
-    return "#" + "".join(f"{round(255 * share):02x}" for share in known)
+    return "#" + "".join(f"{round(255 * share):02x}" for share in _shade(number))
+
+
+def _shade(number: int) -> np.ndarray:
+    """Red, green and blue; gray for the heaviest elements, which have no color of their own."""
+    known = number < len(elements.COLORS)
+    return elements.COLORS[number] if known else np.full(3, 0.6)

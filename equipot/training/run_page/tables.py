@@ -8,6 +8,7 @@ from equipot.training.reports import Errors, SplitErrors
 from equipot.training.run_page.contents import Contents
 
 _GROUPS = 60  # most in a table
+_ELEMENTS = 20  # most in a table that is not folded
 
 
 def validations(contents: Contents) -> str:
@@ -65,7 +66,10 @@ def elements(contents: Contents) -> str:
         ]
         unit = f", {html_page.text(quantity.shown)}" if quantity.shown else ""
         title = f"<h3>{html_page.text(name)}{unit}</h3>"
-        parts.append(title + html_page.table(heads, rows, len(heads) - 1))
+        table = html_page.table(heads, rows, len(heads) - 1)
+        if len(rows) > _ELEMENTS:
+            table = f"<details><summary>{len(rows)} elements</summary>{table}</details>"
+        parts.append(title + table)
     return "<h2>Errors by element</h2>" + "".join(parts) if parts else ""
 
 

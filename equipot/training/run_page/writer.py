@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from equipot.training.run_page.contents import Contents, Evaluated
 from equipot.training.run_page.curves import Lines, Names
 
 _REST = 100  # a page that took a second is not drawn anew for as many seconds
+_REST_AFTER_IMPORT = 20  # where most of that second was the import of matplotlib
+_LONGEST = 500  # characters of why a run ended
 
 
 class RunPage:
@@ -51,20 +54,21 @@ class RunPage:
             return
         if time.monotonic() < self._not_before:
             return
-        import matplotlib.backends.backend_svg  # noqa: F401  (once, and not counted)
-
+        rest = _REST if "matplotlib" in sys.modules else _REST_AFTER_IMPORT
         began = time.monotonic()
         self._write(_standing(self._run))
-        self._not_before = began + (1 + _REST) * (time.monotonic() - began)
+        ended = time.monotonic()
+        self._not_before = ended + rest * (ended - began)
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
         """Says on the page why a run ended, where it raises."""
         try:
             yield
-        except errors.EquipotError as failure:
+        except Exception as failure:
             if self._tells:
-                self._write(f"Ended after step {self._run.progress.step:,}: {failure}")
+                why = _words(failure)[:_LONGEST]
+                self._write(f"Ended after step {self._run.progress.step:,}: {why}")
             raise
 
     def finish(
@@ -91,9 +95,8 @@ class RunPage:
             files.write(self._place.page, text, errors.CheckpointError)
         except Exception as failure:
             self._failed = True
-            kind = "" if isinstance(failure, errors.EquipotError) else f"{type(failure).__name__}: "
             self._run.log.say(
-                f"{self._place.page.name} could not be written ({kind}{failure}); the run goes on"
+                f"{self._place.page.name} could not be written ({_words(failure)}); the run goes on"
                 " without it"
             )
 
@@ -201,6 +204,12 @@ def _commands(place: folder.RunFolder, finished: bool) -> list[str]:
         f"equipot audit {path} --data structures.xyz",
         f'from equipot import EquipotCalculator; atoms.calc = EquipotCalculator("{path}")',
     ]
+
+
+def _words(failure: Exception) -> str:
+    """What went wrong; the kind too, unless it is a sentence of ours."""
+    kind = "" if isinstance(failure, errors.EquipotError) else f"{type(failure).__name__}: "
+    return f"{kind}{failure}"
 
 
 def _share(value: float | None) -> str:

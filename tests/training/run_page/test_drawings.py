@@ -176,8 +176,9 @@ def test_of_a_large_structure_the_atoms_near_the_marked_one_are_drawn():
     svg = atoms.svg(structure, 0)
     assert len(circles(svg)[0]) == 240 and "272 farther atoms left out" in svg
     assert len(circles(svg)[1]) == 1
-    lone = Structure(positions=np.zeros((1, 3)), atomic_numbers=np.array([1]))
-    assert len(circles(atoms.svg(lone, 0))[0]) == 1
+    for number in (1, 118):
+        lone = Structure(positions=np.zeros((1, 3)), atomic_numbers=np.array([number]))
+        assert len(circles(atoms.svg(lone, 0))[0]) == 1
 
 
 def test_settings_are_those_that_differ_from_their_defaults():

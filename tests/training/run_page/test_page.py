@@ -200,3 +200,20 @@ def test_many_groups_are_cut_to_the_worst(lennard_jones):
     errors = [float(row[4]) for row in rows]
     assert len(rows) == 60 and errors == sorted(errors, reverse=True)
     assert any(words.startswith("The 60 worst in forces of 80") for words in seen.words)
+
+
+def test_a_table_of_many_elements_is_folded_and_whole(lennard_jones):
+    own = [
+        dataclasses.replace(s, atomic_numbers=np.arange(4) + 1 + 4 * (i % 8))
+        for i, s in enumerate(lennard_jones)
+    ]
+    made = contents({"valid": (own, predictions(own))})
+    seen = Page(tables.elements(made))
+    assert "details" in seen.tags and "32 elements" in seen.words
+    found = made.errors["valid"].elements["forces"]
+    rows = seen.table("forces, valid")
+    assert [row[:3] for row in rows] == [
+        [name, f"{1000 * e.mae:.2f}", f"{1000 * e.rmse:.2f}"] for name, e in found.items()
+    ]
+    few = contents({"valid": (own[:4], predictions(own[:4]))})
+    assert "details" not in Page(tables.elements(few)).tags

@@ -30,7 +30,7 @@ from equipot.training.config import TrainerConfig
 from equipot.typing import PyTree
 
 JOINING = 300  # seconds in which all have to start
-_HEARTBEAT = 40  # seconds without a sign of life until jax ends the others: the last resort
+_HEARTBEAT = 100  # seconds without a sign of life until jax ends the others: the last resort
 _CLOSING = 30  # seconds in which all have to end
 _ASK_EVERY = 0.2  # seconds between two questions whether any process was asked to stop, about
 _TIME_IS_UP = 75  # the exit code for queueing again
@@ -84,8 +84,10 @@ def joined(trainer: TrainerConfig) -> Iterator[Process]:
 
 
 def _end_as_the_first(watch: watching.Watch) -> None:
-    """Waits for what the first process still does alone; it has said what went wrong there."""
+    """Waits for what the first process still does alone; it says itself what goes wrong there."""
     ending = watch.wait_for_first()
+    if ending.code and not ending.says:
+        raise errors.HostError(ending.sentence(watch.process.count))
     if ending.code:
         raise SystemExit(ending.code)
 
@@ -94,7 +96,10 @@ def _after(failure: BaseException, watch: watching.Watch) -> BaseException:
     """What this process says of a failure, having told the others."""
     process = watch.process
     if isinstance(failure, StoppedTogetherError) and not process.is_first:
-        failure = SystemExit(watch.wait_for_first().code)
+        try:
+            _end_as_the_first(watch)
+        except (errors.HostError, SystemExit) as ending:
+            failure = ending
     is_own = isinstance(failure, errors.EquipotError | SystemExit | KeyboardInterrupt)
     other = watch.ending if is_own else watch.explain()
     if other is not None and not isinstance(failure, SystemExit):

@@ -1,9 +1,9 @@
 """Processes of one run that watch each other: where one ends, the others end with its sentence.
 
-Each holds a connection to the first, on which nothing is sent while all is well. One that ends says
-so, with its sentence and its exit code; one that is killed cannot, but then the system closes its
-connection, and of a machine that is gone the system notices within half a minute. Without this a
-process would wait forever for one that has ended: in a step, for its gradients.
+Each holds a connection to the first, on which both show every few seconds that they are there. One
+that ends says so, with its sentence and its exit code; one that is killed cannot, but then the
+system closes its connection; one that hangs, or whose machine is gone, is missed after a while.
+Without this a process would wait forever for one that has ended: in a step, for its gradients.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ FAILED = 2  # exit code, as of commands
 GRACE = 5.0  # seconds that the first process has to end by itself when another one has
 _SHORT_GRACE = 0.5  # seconds that another one has where one said that it ends
 MEETING = 60.0  # seconds in which the others connect to the first
-_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}  # s, s, unanswered
+BEAT = 5.0  # seconds between two signs of life
+SILENCE = 40.0  # seconds without any after which a process is missed; Python may be busy for some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Ending:
         if self.says:
             return f"host {self.host} of {count} has ended: {self.says}"
         return (
-            f"host {self.host} of {count} has ended without a word: it was killed, ran out of"
-            " memory, or cannot be reached any more; give the same command on all hosts to go on"
-            " from the last checkpoint"
+            f"host {self.host} of {count} is gone without a word: it was killed, ran out of"
+            " memory, hangs, or cannot be reached any more; give the same command on all hosts to"
+            " go on from the last checkpoint"
         )
 
 
@@ -73,7 +74,7 @@ class Watch:
         self.ending: Ending | None = None
         self._first_ended: Ending | None = None
         self._leaving = self._is_done = False
-        self._changed = threading.Condition()
+        self._changed, self._sending = threading.Condition(), threading.Lock()
         peers = range(1, process.count) if process.is_first else (0,)
         self._peers = dict(zip(peers, connections, strict=True))
         self._open = {*self._peers}
@@ -82,6 +83,7 @@ class Watch:
                 target=self._listen, args=(host, connection), name=f"host {host}", daemon=True
             )
             work.start()
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
     def wait_for_first(self) -> Ending:
         """Waits until the first process has ended, and says how; for the others."""
@@ -128,15 +130,26 @@ class Watch:
             connection.close()
 
     def _tell(self, host: int, ending: Ending) -> None:
-        with contextlib.suppress(OSError):
-            line = json.dumps(dataclasses.asdict(ending)) + "\n"
-            self._peers[host].sendall(line.encode())
+        self._send(host, json.dumps(dataclasses.asdict(ending)))
+
+    def _send(self, host: int, words: str) -> None:
+        with contextlib.suppress(OSError), self._sending:
+            self._peers[host].sendall(f"{words}\n".encode())
+
+    def _beat(self) -> None:
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._leaving, BEAT):
+                    return
+            for host in self._peers:
+                self._send(host, "")
 
     def _listen(self, host: int, connection: socket.socket) -> None:
         last: Ending | None = None
         with contextlib.suppress(OSError, ValueError, TypeError):
+            connection.settimeout(SILENCE)
             with connection.makefile("r", encoding="utf-8") as lines:
-                for line in lines:
+                for line in filter(str.strip, lines):
                     last = Ending(**json.loads(line))
                     self._hear(last)
         with self._changed:
@@ -210,7 +223,7 @@ def accept(server: socket.socket, word: str, count: int) -> list[socket.socket]:
                     f" {MEETING:g} s ({failure}); the hosts of a run have to reach each other"
                 ) from failure
             if said == word and index.isdecimal():
-                found[int(index)] = _kept_alive(connection)
+                found[int(index)] = connection
             else:
                 connection.close()  # a stranger
     return [found[index] for index in sorted(found)]
@@ -232,23 +245,13 @@ def connect(place: dict[str, Any], names: Sequence[str], index: int) -> socket.s
         try:
             connection = socket.create_connection((name, place["port"]), timeout=MEETING / 4)
             connection.sendall(f"{place['word']} {index}\n".encode())
-            return _kept_alive(connection)
+            return connection
         except OSError as failure:
             failures.append(f"{name}: {failure.strerror or failure}")
     raise errors.HostError(
         f"host {index} cannot reach the first host on port {place['port']} ({'; '.join(failures)});"
         " the hosts of a run have to reach each other on all ports"
     )
-
-
-def _kept_alive(connection: socket.socket) -> socket.socket:
-    """Waits forever for words, and notices where the other machine does not answer any more."""
-    connection.settimeout(None)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _ALIVE.items():
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return connection
 
 
 def _first_line(connection: socket.socket) -> str:

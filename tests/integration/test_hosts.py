@@ -135,7 +135,7 @@ def test_a_host_that_is_killed_ends_the_others_with_a_sentence(several, victim):
     assert time.monotonic() - killed < 60
     assert codes[victim] == -9
     assert codes[1 - victim] in (2, -6)  # where jax is faster, it aborts
-    assert f"host {victim} of 2 has ended without a word" in several.said(1 - victim)
+    assert f"host {victim} of 2 is gone without a word" in several.said(1 - victim)
 
 
 SPREADS = [(1, 2), (1, 4), (1, 8), (2, 1), (2, 4), (4, 1), (4, 2)]

@@ -78,7 +78,6 @@ def test_strangers_are_not_taken_for_a_host():
     thread.start()
     (own,) = watching.accept(server, place["word"], 2)
     thread.join()
-    assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     for one in (own, stranger):
         one.close()
 
@@ -89,6 +88,21 @@ def test_a_first_host_that_cannot_be_reached_is_named():
     place["host"] = "localhost"
     with pytest.raises(errors.HostError, match=r"host 1 cannot reach the first host .*localhost: "):
         watching.connect(place, [], 1)
+
+
+def test_a_process_that_hangs_is_missed_and_one_that_is_busy_is_not(monkeypatch):
+    monkeypatch.setattr(watching, "BEAT", 0.05)
+    monkeypatch.setattr(watching, "SILENCE", 1.0)
+    mine, theirs = socket.socketpair()
+    watch = Watch(Process(0, 2), [mine])
+    for _ in range(15):
+        time.sleep(0.1)
+        theirs.sendall(b"\n")
+    assert watch.ending is None
+    assert theirs.recv(100).strip() == b"", "signs of life from here"
+    assert watch.explain(20.0) == Ending(1)
+    watch.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("says", ["", "train.xyz: is not there"])
@@ -116,6 +130,6 @@ def test_a_process_that_hangs_is_ended_with_the_sentence_of_the_other(host, says
         spare.close()
         mine.close()
     assert process.returncode == (130 if says else watching.FAILED)
-    expected = says or "without a word: it was killed, ran out of memory"
-    assert message.startswith(f"equipot-train: host {host} of 3 has ended")
-    assert expected in message and message.count("\n") == 1
+    expected = f"has ended: {says}" if says else "is gone without a word: it was killed, ran out of"
+    assert message.startswith(f"equipot-train: host {host} of 3 {expected}")
+    assert message.count("\n") == 1

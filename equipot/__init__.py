@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from equipot.calculators.ase import EquipotCalculator as EquipotCalculator
+    from equipot.cli.console import setup as setup
     from equipot.errors import OutOfRangeWarning as OutOfRangeWarning
 
 __version__ = "0.1.0"
@@ -16,8 +17,9 @@ __version__ = "0.1.0"
 _LAZY = {
     "EquipotCalculator": "equipot.calculators.ase",
     "OutOfRangeWarning": "equipot.errors",
+    "setup": "equipot.cli.console",
 }
-__all__ = ["EquipotCalculator", "OutOfRangeWarning", "__version__"]
+__all__ = ["EquipotCalculator", "OutOfRangeWarning", "__version__", "setup"]
 
 JAX_VERSIONS = ">=0.10.1,!=0.10.2,!=0.11.0,!=0.11.1,<0.13"
 _EXCLUDED_JAX = {

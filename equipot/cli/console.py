@@ -19,6 +19,12 @@ WRONG_INPUT = 2
 INTERRUPTED = 130
 TIME_IS_UP = 75  # what sysexits.h calls a failure for now: try again
 
+# Settings of jax, which it reads from the environment when it is imported.
+_OF_JAX = {
+    compile_cache.FOLDER_VARIABLE: str,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": float,
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": int,
+}
 # Parameters of glibc's mallopt, from its malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
@@ -54,6 +60,21 @@ def exit_code(error: errors.EquipotError) -> int:
     if isinstance(error, errors.TimeUpError):
         return TIME_IS_UP
     return INTERRUPTED if isinstance(error, errors.StoppedError) else WRONG_INPUT
+
+
+def setup() -> None:
+    """Prepares a Python program as the commands prepare themselves: ``equipot.setup()``.
+
+    What is compiled is kept for the next start, XLA logs errors alone, and on Linux freed memory
+    stays with the process. Best called first: once jax is imported its logs stay as they are.
+    """
+    prepare_process()
+    if "jax" not in sys.modules:
+        return
+    import jax
+
+    for name, kind in _OF_JAX.items():
+        jax.config.update(name.lower(), kind(os.environ[name]))
 
 
 def prepare_process() -> None:

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from equipot import errors
-from equipot.cli import console, inputs, names, sweeps, yaml_errors
+from equipot.cli import console, cores, inputs, names, sweeps, yaml_errors
 from equipot.training import config as training_config
 from equipot.training import stopping
 
@@ -33,7 +33,9 @@ def run(composed: Any) -> float:
         with console.clean_errors(console.TRAIN):
             return _trained(composed, None)
     folder = os.path.relpath(job.runtime.output_dir)
-    with sweeps.member(folder):
+    launcher: Any = OmegaConf.to_container(job.launcher, resolve=True)
+    with sweeps.member(folder, list(job.overrides.task)):
+        cores.share(launcher, job.job.num, sweeps.places())
         return _trained(composed, folder)
 
 

@@ -15,7 +15,7 @@ from hydra.core.override_parser import overrides_parser, types
 from hydra.errors import OverrideParseException
 
 from equipot import errors
-from equipot.cli import config_files, help_page, hydra_flags, sweeps, yaml_errors
+from equipot.cli import config_files, help_page, hydra_flags, plugins, sweeps, yaml_errors
 from equipot.training import config as training_config
 
 
@@ -107,6 +107,7 @@ def check(command_line: CommandLine) -> None:
     """
     groups = config_files.groups(command_line.folders)
     models = _chosen_models(command_line, groups)
+    plugins.check(command_line.overrides)
     for override in command_line.overrides:
         key = override.key_or_group
         if key == "hydra" or key.startswith(("hydra.", "hydra/")):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipot import errors, files
 from equipot.quantities import DERIVED, Quantity
-from equipot.training import folder, plots, run_log
+from equipot.training import folder, learning_curves, plots, run_log
 from equipot.training.config import VALID_LOSS
 
 if TYPE_CHECKING:
@@ -128,6 +128,8 @@ def differences(runs: Sequence[Run]) -> list[str]:
 def table(runs: Sequence[Run], names: Mapping[Path, str]) -> str:
     """Runs in rows, the best first: RMSE, minutes, state; below, settings that they do not share.
 
+    Where the number of training structures differs, the exponents of the learning curves follow.
+
     Args:
       runs: At least one.
       names: What a run is called.
@@ -149,7 +151,8 @@ def table(runs: Sequence[Run], names: Mapping[Path, str]) -> str:
         rows.append([str(number), names[run.path], *shown, minutes, run.state])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [_aligned(row, widths) for row in rows]
-    return "\n".join([*lines, *_differences(ordered)])
+    curves = learning_curves.lines(learning_curves.find(runs, names), _quantities(runs))
+    return "\n".join([*lines, *_differences(ordered), *curves])
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -166,8 +169,7 @@ def _differences(runs: Sequence[Run]) -> list[str]:
         owners: dict[str, list[str]] = {}
         for number, run in enumerate(runs, start=1):
             if run.settings:
-                value = run.settings.get(key)
-                owners.setdefault("null" if value is None else str(value), []).append(str(number))
+                owners.setdefault(_value(run.settings.get(key)), []).append(str(number))
         values = (f"{_short(value)} ({', '.join(own)})" for value, own in owners.items())
         lines.append(f"{key}: {'; '.join(values)}")
     return ["", "settings that differ, and the runs that had them:", *lines] if lines else []
@@ -175,6 +177,8 @@ def _differences(runs: Sequence[Run]) -> list[str]:
 
 def save_picture(path: str | Path, runs: Sequence[Run], names: Mapping[Path, str]) -> None:
     """Draws the validation errors of all runs against steps and against minutes.
+
+    A third panel has the learning curves, where the number of training structures differs.
 
     Args:
       path: Of the picture.
@@ -192,7 +196,8 @@ def save_picture(path: str | Path, runs: Sequence[Run], names: Mapping[Path, str
 
 
 def _figure(runs: Sequence[Run], names: Mapping[Path, str]) -> "Figure":
-    figure, (left, right) = plots.panels(2)
+    curves = learning_curves.find(runs, names)
+    figure, (left, right, *more) = plots.panels(3 if curves else 2)
     quantity = next(q for q in _quantities(runs) if any(_curve(run, q) for run in runs))
     for run in runs:
         points = _curve(run, quantity)
@@ -205,7 +210,10 @@ def _figure(runs: Sequence[Run], names: Mapping[Path, str]) -> "Figure":
         axis.set_yscale("log")
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("{x:g}")
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    for axis in more:
+        learning_curves.draw(axis, curves, quantity)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 
@@ -238,6 +246,12 @@ def _order(run: Run) -> tuple[bool, float, str]:
 
 def _shown(value: float | None, quantity: Quantity) -> str:
     return "" if value is None else quantity.show(value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "null" if value is None else str(value)
 
 
 def _short(text: str) -> str:

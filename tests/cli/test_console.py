@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from equipot import errors
-from equipot.cli import console, main
+from equipot.cli import console
 
 FAULTS = """
 import ctypes, resource, sys
@@ -49,13 +49,12 @@ def test_a_large_buffer_is_fetched_from_the_system_once():
 
 def test_a_path_the_system_refuses_is_one_sentence(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    output = str(tmp_path / "file" / "new" / "a.equipot")
-    with pytest.raises(SystemExit) as ended:
-        main.main(["convert", str(tmp_path / "file"), "--output", output])
+    with pytest.raises(SystemExit) as ended, console.clean_errors("equipot"):
+        (tmp_path / "file" / "new").mkdir()
     assert ended.value.code == console.WRONG_INPUT
     message = capsys.readouterr().err
     assert message.startswith("equipot: ")
-    assert "cannot be used (" in message
+    assert "cannot be used (Not a directory)" in message
     assert message.count("\n") == 1
 
 
@@ -72,3 +71,26 @@ def test_the_exit_code_tells_wrong_input_from_a_run_to_be_queued_again(error, co
         raise error
     assert ended.value.code == code
     assert capsys.readouterr().err == f"equipot-train: {error}\n"
+
+
+KEPT = """
+import os, pathlib, sys
+if "late" in sys.argv:
+    import jax
+import equipot
+equipot.setup()
+import jax
+jax.jit(lambda x: x * 2.0 + 1.0)(3.0).block_until_ready()
+print(len([p for p in pathlib.Path(os.environ["EQUIPOT_CACHE"]).rglob("*") if p.is_file()]))
+"""
+
+
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_one_call_keeps_what_a_program_compiles(tmp_path, monkeypatch, when):
+    for name in (*console._OF_JAX, "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("EQUIPOT_CACHE", str(tmp_path))
+    command = [sys.executable, "-c", KEPT, when]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) >= 1
+    assert done.stderr == ""

@@ -7,7 +7,7 @@ import pytest
 from equipot import errors
 from equipot.potential import evaluate
 from equipot.store.graph_store import GraphStore
-from equipot.training import config, preparation
+from equipot.training import config, finishing, preparation
 from tests.training.datasets import made_of
 
 CONFIG = config.train_config(

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 _TRIES = 5  # programs that are compiled in search of the largest batch that fits
 _CLOSE = 0.97  # of what scaling says fits
+_NOT_MORE = 1.1  # times what fits is not worth another program
 
 
 def limit(mesh: Mesh) -> int | None:
@@ -48,16 +49,18 @@ def largest(
     Returns:
       None if the smallest does not fit either.
     """
-    taken = bytes_of(size)
+    taken, fails, found = bytes_of(size), size, None
     for _ in range(_TRIES):
-        if size <= least:
-            return None
         share = max(most - fixed, 0) / max(taken - fixed, 1)
-        size = max(least, min(size - 1, rounded(_CLOSE * share * size)))
+        size = max(least, min(fails - 1, rounded(_CLOSE * share * size)))
+        if size >= fails or (found is not None and size <= _NOT_MORE * found[0]):
+            break
         taken = bytes_of(size)
         if taken <= most:
-            return size, taken
-    return None
+            found = size, taken
+        else:
+            fails = size
+    return found
 
 
 def rounded(number: float) -> int:

@@ -95,7 +95,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         other_minutes = any(change.key == "trainer.minutes" for change in changed)
         length = lengths.begun(config, place, dataset, mesh.size, other_minutes)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length)
-        most, programs = memory.limit(mesh), None
+        most, programs = memory.agreed(memory.limit(mesh), process), None
         if config.trainer.batch_size == "auto" and not place.length.exists():
             parts, programs = capacity.as_many_as_fit(config, dataset, parts, mesh, most)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))

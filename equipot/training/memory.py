@@ -5,8 +5,13 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from equipot.process import Process
+
+_UNKNOWN = 2**31 - 1  # MiB
 _TRIES = 5  # programs that are compiled in search of the largest batch that fits
 _CLOSE = 0.97  # of what scaling says fits
 _NOT_MORE = 1.1  # times what fits is not worth another program
@@ -28,6 +33,15 @@ def limit(mesh: Mesh) -> int | None:
         return min(known, default=None)
     found = [own for own in (_free(), _of_group(), _of_process()) if own is not None]
     return min(found) // len(devices) if found else None
+
+
+def agreed(most: int | None, process: Process) -> int | None:
+    """The least that any of the processes of a run has, so that all of them decide alike."""
+    if process.count == 1:
+        return most
+    own = np.asarray(_UNKNOWN if most is None else min(most >> 20, _UNKNOWN), np.int32)  # MiB
+    least = int(multihost_utils.process_allgather(own).min())
+    return None if least == _UNKNOWN else least << 20
 
 
 def largest(

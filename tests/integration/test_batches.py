@@ -3,6 +3,9 @@
 import json
 import re
 import signal
+import subprocess
+import sys
+import textwrap
 
 import ase.build
 import ase.io
@@ -202,3 +205,46 @@ def test_a_batch_size_that_was_chosen_by_memory_stays_when_the_run_goes_on(
     monkeypatch.setattr(memory, "limit", lambda _: None)
     fitting.fit(same)
     assert "jit(train_step) 1 time(s)" in log_of(tmp_path / "run")
+
+
+CONFINED = """
+import pathlib, resource, sys
+import jax
+jax.devices()
+from equipot import errors
+from equipot.training import config, fitting, plots
+plots.save_plots = lambda *_: []
+pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(float(sys.argv[1]) * 1e9)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    fitting.fit(config.train_config({
+        "name": "argon",
+        "run_dir": sys.argv[2],
+        "data": {"train": sys.argv[3], "num_valid": 2, "num_test": 0},
+        "model": {"name": "nequip", "cutoff": 4.5, "num_layers": 2, "lmax": 2, "num_channels": 128},
+        "trainer": {"num_steps": 2, "batch_size": int(sys.argv[4]), "eval_batch_size": 1},
+    }))
+except errors.MemoryLimitError as error:
+    print(f"refused: {error}")
+"""
+
+
+@pytest.mark.slow  # a process of its own that trains a larger model
+def test_what_a_confined_process_refuses_and_what_it_says_that_fits(tmp_path):
+    """The system gives the process 0.9 GB more of addresses; what is said to fit trains in it."""
+    data, run_dir = tmp_path / "data.extxyz", tmp_path / "run"
+    ase.io.write(data, crystals(152, 2))
+
+    def fit(size):
+        code = textwrap.dedent(CONFINED)
+        command = [sys.executable, "-c", code, "0.9", str(run_dir), str(data), str(size)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    refused = fit(150)
+    assert refused.returncode == 0 and "refused: trainer.batch_size: a step" in refused.stdout
+    (size,) = map(int, re.findall(r"set trainer.batch_size=(\d+)", refused.stdout))
+    assert 1 <= size < 150
+    trained = fit(size)
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    assert (run_dir / "argon.equipot").exists()

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from equipot.process import Process
 
 _UNKNOWN = 2**31 - 1  # MiB
+_USABLE = 0.9  # of what is free on a processor, where batches ahead and checkpoints need some
 _TRIES = 5  # programs that are compiled in search of the largest batch that fits
 _CLOSE = 0.97  # of what scaling says fits
 _NOT_MORE = 1.1  # times what fits is not worth another program
@@ -20,8 +21,8 @@ _NOT_MORE = 1.1  # times what fits is not worth another program
 def limit(mesh: Mesh) -> int | None:
     """Bytes that each device of this process has for a program; None where nobody says.
 
-    On a GPU that is what jax may take of it. Devices on a processor share what is free in the
-    machine, or less if the process may not have all of it.
+    On a GPU that is what jax may take of it. Devices on a processor share nine tenths of what is
+    free in the machine, or less if the process may not have all of it.
 
     Args:
       mesh: The devices.
@@ -32,7 +33,7 @@ def limit(mesh: Mesh) -> int | None:
         known = [own["bytes_limit"] for own in stats if "bytes_limit" in own]
         return min(known, default=None)
     found = [own for own in (_free(), _of_group(), _of_process()) if own is not None]
-    return min(found) // len(devices) if found else None
+    return int(_USABLE * min(found)) // len(devices) if found else None
 
 
 def agreed(most: int | None, process: Process) -> int | None:

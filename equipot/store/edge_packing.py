@@ -98,7 +98,7 @@ def plan_edges(
 
 
 def deal(sizes: np.ndarray, order: np.ndarray, plan: EdgePlan, seed: Sequence[int]) -> list[Step]:
-    """Deals the structures out, each exactly once; a pure function of its arguments.
+    """Deals the structures out, as often as the order has them; a pure function of its arguments.
 
     The largest come first, each to a bin with much room, so that bins end up about equally full and
     the small ones even out the rest. How sizes are ranked is blurred at random: which structures
@@ -106,7 +106,7 @@ def deal(sizes: np.ndarray, order: np.ndarray, plan: EdgePlan, seed: Sequence[in
 
     Args:
       sizes: Nodes and edges, [structures, 2].
-      order: Indices into the sizes, each once.
+      order: Indices into the sizes, each once, or as often as drawn for an epoch.
       plan: Of the same sizes.
       seed: Of what is random here.
 
@@ -167,7 +167,7 @@ def _dealt(
     sizes: np.ndarray, order: np.ndarray, limit: Budget, count: int, rng: np.random.Generator
 ) -> list[Bin]:
     """``count`` bins, or more if the structures do not fit; some may be empty."""
-    mean = np.maximum(sizes.sum(axis=0) / count, 1e-9)
+    mean = np.maximum(sizes[order].sum(axis=0) / count, 1e-9)
     blur = np.exp(_SPREAD * rng.standard_normal(len(sizes)))
     rank = (sizes / mean).max(axis=1) * blur
     order = order[np.argsort(-rank[order], kind="stable")]

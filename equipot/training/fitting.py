@@ -94,8 +94,9 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         length = lengths.begun(config.trainer, begun.length, dataset, devices, other_minutes)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length, devices)
         beginning.check_data(dataset, parts.graphs, process)
-        most, programs = hosts.told(process, lambda: memory.limit(mesh)), None
+        programs = None
         if config.trainer.batch_size == "auto" and begun.length is None:
+            most = memory.agreed(memory.limit(mesh), process)
             parts, programs = capacity.as_many_as_fit(config, dataset, parts, mesh, most)
         stack.enter_context(folder.occupied(place, config, parts.facts, process))
         is_new = other_minutes or not place.length.exists()
@@ -108,7 +109,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if begun.changed:
             _accept(run, begun.changed, place, process)
         run.save()  # before anything is compiled, if it is a new run
-        _compile(run, most)
+        _compile(run, process)
         if config.trainer.minutes is not None:
             _take_time(run, config.trainer.minutes, place, process)
         if config.init_from is not None:
@@ -170,10 +171,12 @@ def _begin(
     return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began, programs)
 
 
-def _compile(run: trainer.Trainer, most: int | None) -> None:
+def _compile(run: trainer.Trainer, process: Process) -> None:
     """Compiles the training step, which may take minutes, and says what memory it takes."""
     run.log.tell("Compiling the training step …")
     began = time.monotonic()
+    run.programs.bytes_of(*run.parts.train.budgets)  # before what is left is measured
+    most = memory.agreed(memory.limit(run.mesh), process)
     taken = capacity.check(run.config, run.parts, run.programs, most)
     run.log.tell(f"Compiled in {time.monotonic() - began:.1f} s")
     run.log.say(taken)

@@ -5,17 +5,24 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from equipot.process import Process
+
+_UNKNOWN = 2**31 - 1  # MiB
+_USABLE = 0.9  # of what is free on a processor, where batches ahead and checkpoints need some
 _TRIES = 5  # programs that are compiled in search of the largest batch that fits
 _CLOSE = 0.97  # of what scaling says fits
+_NOT_MORE = 1.1  # times what fits is not worth another program
 
 
 def limit(mesh: Mesh) -> int | None:
     """Bytes that each device of this process has for a program; None where nobody says.
 
-    On a GPU that is what jax may take of it. Devices on a processor share what is free in the
-    machine, or less if the process may not have all of it.
+    On a GPU that is what jax may take of it. Devices on a processor share nine tenths of what is
+    free in the machine, or less if the process may not have all of it.
 
     Args:
       mesh: The devices.
@@ -26,7 +33,16 @@ def limit(mesh: Mesh) -> int | None:
         known = [own["bytes_limit"] for own in stats if "bytes_limit" in own]
         return min(known, default=None)
     found = [own for own in (_free(), _of_group(), _of_process()) if own is not None]
-    return min(found) // len(devices) if found else None
+    return int(_USABLE * min(found)) // len(devices) if found else None
+
+
+def agreed(most: int | None, process: Process) -> int | None:
+    """The least that any of the processes of a run has, so that all of them decide alike."""
+    if process.count == 1:
+        return most
+    own = np.asarray(_UNKNOWN if most is None else min(most >> 20, _UNKNOWN), np.int32)  # MiB
+    least = int(multihost_utils.process_allgather(own).min())
+    return None if least == _UNKNOWN else least << 20
 
 
 def largest(
@@ -48,16 +64,18 @@ def largest(
     Returns:
       None if the smallest does not fit either.
     """
-    taken = bytes_of(size)
+    taken, fails, found = bytes_of(size), size, None
     for _ in range(_TRIES):
-        if size <= least:
-            return None
         share = max(most - fixed, 0) / max(taken - fixed, 1)
-        size = max(least, min(size - 1, rounded(_CLOSE * share * size)))
+        size = max(least, min(fails - 1, rounded(_CLOSE * share * size)))
+        if size >= fails or (found is not None and size <= _NOT_MORE * found[0]):
+            break
         taken = bytes_of(size)
         if taken <= most:
-            return size, taken
-    return None
+            found = size, taken
+        else:
+            fails = size
+    return found
 
 
 def rounded(number: float) -> int:

@@ -116,7 +116,7 @@ def test_means_of_batches_would_be_another_gradient(graphs, potential):
 
 def test_one_batch_for_a_step_needs_no_loop(graphs, potential):
     with jax.enable_x64(True):
-        mesh, updates, train = compiled(potential.spec, "norm", 1, 1)
+        _, updates, train = compiled(potential.spec, "norm", 1, 1)
         params = jax.tree.map(jnp.asarray, potential.params)
         begun = state.init_state(params, updates.transformation)
         tally = step.empty_tally(KINDS["norm"], "float64")

@@ -65,13 +65,14 @@ def read_file(path: str | pathlib.Path, config: data_config.DataConfig) -> conte
         return cached
     start = time.perf_counter()
     content = read_frames(resolved, config.format, config.declared)
-    made = convert(content, config, _name(resolved))
+    made = convert(content, config, name_of(resolved))
     if key and time.perf_counter() - start > cache.WORTHWHILE_SECONDS:
         cache.save(key, made)
     return made
 
 
-def _name(path: pathlib.Path) -> str:
+def name_of(path: pathlib.Path) -> str:
+    """What messages call a file."""
     return path.resolve().name if path.name in ("", ".", "..") else path.name
 
 
@@ -115,6 +116,22 @@ def convert(
     Raises:
       DataError: If a label is wrong or ambiguous.
     """
+    return convert_with(content, config, name)[0]
+
+
+def convert_with(
+    content: frame.FrameFile, config: data_config.DataConfig, name: str
+) -> tuple[contents.FileContents, label_keys.LabelKeys, label_units.Scales]:
+    """As ``convert``, with the keys and units that were found.
+
+    Args:
+      content: Frames as they are in the file.
+      config: Keys and units.
+      name: The file, for messages.
+
+    Raises:
+      DataError: If a label is wrong or ambiguous.
+    """
     keys = label_keys.find_keys(content, config, name)
     scales = label_units.scales(content, config, keys, name)
     stated = label_units.stated(content, config, keys, name)
@@ -139,12 +156,12 @@ def convert(
     others = config.declared
     frames = [item for item in content.frames if not _is_isolated(item)]
     said = declared.remarks(frames, structures, keys.others, others)
-    return contents.FileContents(
+    made = contents.FileContents(
         structures=tuple(structures),
         isolated_atoms=isolated.pop(""),
         isolated_by_head=isolated,
         found=(
-            _summary(structures, known, keys, others, name),
+            summary(_counts(structures, others), len(structures), known, keys, name),
             *_remarks(content, config, keys, name),
             *(f"{name}: {sentence}" for sentence in said),
         ),
@@ -156,6 +173,7 @@ def convert(
             if getattr(config, f"{quantity}_unit") or quantity in stated
         ),
     )
+    return made, keys, scales
 
 
 def _is_isolated(item: frame.Frame) -> bool:
@@ -342,22 +360,36 @@ def add_energy(known: dict[int, float], number: int, energy: float, where: str) 
         )
 
 
-def _summary(
-    structures: Sequence[structure.Structure],
+def _counts(
+    structures: Sequence[structure.Structure], others: Mapping[str, Quantity]
+) -> dict[str, int]:
+    """How many structures have a label of each quantity."""
+    return {name: sum(s.label(name) is not None for s in structures) for name in every(others)}
+
+
+def summary(
+    counts: Mapping[str, int],
+    frames: int,
     isolated: Collection[int],
     keys: label_keys.LabelKeys,
-    others: Mapping[str, Quantity],
     name: str,
 ) -> str:
-    """One sentence on the frames and labels of a file."""
+    """One sentence on the frames and labels of a file.
+
+    Args:
+      counts: How many frames have a label of each quantity, by name.
+      frames: How many frames there are.
+      isolated: Atomic numbers of isolated atoms.
+      keys: The key of each label.
+      name: The file.
+    """
     parts = []
-    for label in every(others):
+    for label, count in counts.items():
         key = getattr(keys, label) if label in DERIVED else keys.others.get(label)
-        count = sum(s.label(label) is not None for s in structures)
         parts.append(f"{label} from '{key}' ({count})" if key else f"no {label}")
     atoms = ", ".join(chemical_symbols[z] for z in sorted(isolated))
     tail = f"; isolated atoms as reference energies: {atoms}" if isolated else ""
-    return f"{name}: {len(structures)} frames; {', '.join(parts)}{tail}"
+    return f"{name}: {frames} frames; {', '.join(parts)}{tail}"
 
 
 def _remarks(

@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 
 from equipot import config as configuration
 from equipot import errors
+from equipot.data import columns
 from equipot.data.dataset import Dataset
 from equipot.training import folder
 from equipot.training.config import TrainConfig, TrainerConfig
@@ -77,7 +78,7 @@ def choose(trainer: TrainerConfig, dataset: Dataset, num_devices: int) -> Length
       num_devices: Devices that each step is spread over.
     """
     count = len(dataset.train)
-    atoms = sum(len(s.positions) for s in dataset.train) / count
+    atoms = int(columns.num_atoms(dataset.train).sum()) / count
     most = max(1, count // (_BATCHES * num_devices))
     batch_size = trainer.batch_size or min(max(1, round(_ATOMS / atoms)), _LARGEST_BATCH, most)
     num_steps, valid_every = trainer.num_steps, trainer.valid_every

@@ -89,6 +89,32 @@ def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.A
     return _read(path, ase_format, extxyz.read)
 
 
+def read_piece(path: pathlib.Path, name: str, piece: tuple[int, int, int, int]) -> frame.FrameFile:
+    """Reads the frames of one piece of an extended xyz, as ``read`` does those of all.
+
+    Args:
+      path: The file, unpacked.
+      name: What messages call it.
+      piece: One of ``extxyz.ranges``.
+
+    Raises:
+      DataError: If something in it is no frame.
+    """
+    frames = [
+        _parsed(image, f"frame {index}", name)
+        if isinstance(image, xyz_frame.Parsed)
+        else _frame(image, f"frame {index}", name)
+        for index, image in enumerate(extxyz.read_range(path, name, piece), start=piece[2])
+    ]
+    return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
+
+
+def is_xyz(path: pathlib.Path, ase_format: str | None) -> bool:
+    """Whether a file is read as extended xyz, by its format or name."""
+    plain = path.with_suffix("") if packed.is_packed(path) else path
+    return (ase_format or _EXTENSIONS.get(plain.suffix.casefold())) in _XYZ
+
+
 def _read(
     path: pathlib.Path, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
 ) -> list[ase.Atoms | T]:

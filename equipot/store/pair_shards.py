@@ -17,6 +17,7 @@ from equipot.data.stored import extremes, shards
 from equipot.store import closest, host_graph, neighbors
 
 _EVERY = tuple(range(1, len(COVALENT_RADII)))  # species tables need not be known yet
+_TABLE = 1 << 20  # numbers in a table of structures and kinds of pairs
 TABLES = ("pairs", "longest", "nearest", "pushes")
 """Names of the tables of extremes: shortest distances and longest to the nearest atom, as
 ``distance_range`` has them; nearest distances and pushes, as ``closest`` has them."""
@@ -168,12 +169,21 @@ def _least(
     owners: np.ndarray, kinds: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Kind, smallest length and owner for each kind of each structure."""
-    order = np.lexsort((lengths, kinds, owners))
-    new = np.ones(len(order), bool)
-    keys = owners[order], kinds[order]
-    new[1:] = (keys[0][1:] != keys[0][:-1]) | (keys[1][1:] != keys[1][:-1])
-    kept = order[new]
-    return kinds[kept], lengths[kept], owners[kept]
+    if not len(owners):
+        return kinds, lengths, owners
+    known = np.flatnonzero(np.bincount(kinds))
+    column = np.zeros(int(kinds.max()) + 1, np.int64)
+    column[known] = np.arange(len(known))
+    parts, step = [], max(1, _TABLE // len(known))
+    for first in range(0, int(owners[-1]) + 1, step):
+        own = slice(*np.searchsorted(owners, [first, first + step]))
+        table = np.full(step * len(known), np.inf)
+        places = (owners[own] - first) * len(known) + column[kinds[own]]
+        np.minimum.at(table, places, lengths[own])
+        there = np.flatnonzero(np.isfinite(table))
+        parts.append((known[there % len(known)], table[there], first + there // len(known)))
+    found, least, which = (np.concatenate(own) for own in zip(*parts, strict=True))
+    return found, least, which
 
 
 def _ends(pieces: Sequence[np.ndarray]) -> np.ndarray:

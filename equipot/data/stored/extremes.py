@@ -14,6 +14,7 @@ MOST = 1024
 """Numbers of a kind that are kept."""
 EACH = 64
 """Of these, at most so many of one structure."""
+_LOOKED_AT = 4 * MOST  # numbers of a kind, before those of one structure are counted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,12 +48,13 @@ class Extremes:
           notes: A number to go with each; None for zeros.
         """
         notes = np.zeros(len(values)) if notes is None else notes
+        near, cut = _smallest(kinds, values)
         every = cls(
-            kinds=kinds, values=values, owners=owners, notes=notes, cut=np.zeros(0, np.int64)
+            kinds=kinds[near], values=values[near], owners=owners[near], notes=notes[near], cut=cut
         )
         # Beyond its first few, a structure tells nothing that is asked for.
-        order = np.lexsort((values, owners, kinds))
-        kept = np.sort(order[_rank(kinds[order], owners[order]) < EACH])
+        order = np.lexsort((every.values, every.owners, every.kinds))
+        kept = np.sort(order[_rank(every.kinds[order], every.owners[order]) < EACH])
         return cls.joined([every._at(kept)])
 
     @classmethod
@@ -112,6 +114,20 @@ class Extremes:
     def _at(self, rows: np.ndarray) -> "Extremes":
         names = ("kinds", "values", "owners", "notes")
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+
+def _smallest(kinds: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the smallest values of each kind, in order, and the kinds that have more."""
+    order = np.argsort(kinds.astype(np.int16), kind="stable")  # kinds are below 2¹⁵: it is fast
+    found, first = np.unique(kinds[order], return_index=True)
+    kept, cut = [np.zeros(0, np.int64)], []
+    for kind, rows in zip(found.tolist(), np.split(order, first[1:]), strict=True):
+        if len(rows) > _LOOKED_AT:
+            own = values[rows]
+            rows = rows[own <= np.partition(own, _LOOKED_AT - 1)[_LOOKED_AT - 1]]
+            cut.append(kind)
+        kept.append(rows)
+    return np.sort(np.concatenate(kept)), np.array(cut, np.int64)
 
 
 def _rank(*keys: np.ndarray) -> np.ndarray:

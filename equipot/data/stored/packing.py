@@ -1,6 +1,7 @@
 """Structures as columns of numbers, what is known about each of them, and the way back."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,7 +63,7 @@ def pack(items: Sequence[structure.Structure], quantities: Mapping[str, Quantity
         "sources": np.frombuffer(b"".join(sources), np.uint8),
         "source_ends": _ends([len(own) for own in sources]),
         "digest": np.frombuffer(digests, "<u8").reshape(-1, 2),
-        "elements": np.array([_bits(own) for own in numbers], np.uint64).reshape(-1, 2),
+        "elements": np.array([_bits(n.tobytes()) for n in numbers], np.uint64).reshape(-1, 2),
         "bond": near.bonds,
         "net_force": np.array([np.linalg.norm(s.forces.sum(axis=0)) for s in items], np.float64),
         "squared_forces": np.array([np.sum(np.square(s.forces)) for s in items], np.float64),
@@ -158,9 +159,10 @@ def _others(
     return found
 
 
-def _bits(numbers: np.ndarray) -> tuple[int, int]:
+@functools.lru_cache(maxsize=4096)
+def _bits(numbers: bytes) -> tuple[int, int]:
     words = [0, 0]
-    for z in set(numbers.tolist()):
+    for z in set(numbers):
         words[z // _WORD] |= 1 << z % _WORD
     return words[0], words[1]
 

@@ -64,6 +64,7 @@ def pack(items: Sequence[structure.Structure], quantities: Mapping[str, Quantity
         "source_ends": _ends([len(own) for own in sources]),
         "digest": np.frombuffer(digests, "<u8").reshape(-1, 2),
         "elements": np.array([_bits(n.tobytes()) for n in numbers], np.uint64).reshape(-1, 2),
+        **_compositions(numbers),
         "bond": near.bonds,
         "net_force": np.array([np.linalg.norm(s.forces.sum(axis=0)) for s in items], np.float64),
         "squared_forces": np.array([np.sum(np.square(s.forces)) for s in items], np.float64),
@@ -157,6 +158,23 @@ def _others(
             f"{_OTHER}{name}/values": np.concatenate(values),
         }
     return found
+
+
+def _compositions(numbers: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Which of some compositions each structure has, and how many atoms of each element they have.
+
+    Alike molecules share one.
+    """
+    known: dict[bytes, int] = {}
+    which = [known.setdefault(own.tobytes(), len(known)) for own in numbers]
+    every = [np.bincount(np.frombuffer(own, np.uint8), minlength=2 * _WORD) for own in known]
+    table = np.array(every, np.int32).reshape(-1, 2 * _WORD)
+    there = np.flatnonzero(table.any(axis=0))
+    return {
+        "composition": np.array(which, np.int32),
+        "composition_elements": there,
+        "composition_counts": table[:, there],
+    }
 
 
 @functools.lru_cache(maxsize=4096)

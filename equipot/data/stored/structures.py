@@ -8,7 +8,7 @@ from typing import overload
 import numpy as np
 
 from equipot.data import structure
-from equipot.data.stored import folder, packing
+from equipot.data.stored import folder, packing, shards
 from equipot.quantities import DERIVED
 
 _TOGETHER = 16_384  # structures whose atoms are looked at together
@@ -78,14 +78,18 @@ class StoredStructures(structure.LazyStructures):
 
     def atoms(self, name: str) -> Iterator[np.ndarray]:
         """A column with a row for each atom, some thousand structures at a time, in order."""
-        starts, total = self.folder.starts, len(self)
-        shard_of = np.searchsorted(starts, self.indices, side="right") - 1
-        for number in np.unique(shard_of).tolist():
-            first, last = np.searchsorted(shard_of, [number, number + 1])
-            for begin in range(first, min(last, total), _TOGETHER):
-                own = self.indices[begin : min(begin + _TOGETHER, last)] - starts[number]
-                shard = self.folder.shards[number]
-                yield _rows(shard[name], shard["ends"], own)
+        for shard, _, own in self._by_shard():
+            for begin in range(0, len(own), _TOGETHER):
+                yield _rows(shard[name], shard["ends"], own[begin : begin + _TOGETHER])
+
+    def _by_shard(self) -> Iterator[tuple[shards.Shard, slice, np.ndarray]]:
+        """Each shard with structures of these, which of these they are, and their places there."""
+        bounds = np.searchsorted(self.indices, self.folder.starts)
+        starts = self.folder.starts.tolist()
+        for number, shard in enumerate(self.folder.shards):
+            places = slice(int(bounds[number]), int(bounds[number + 1]))
+            if places.start < places.stop:
+                yield shard, places, self.indices[places] - starts[number]
 
     @property
     def fingerprint(self) -> str:
@@ -100,16 +104,13 @@ class StoredStructures(structure.LazyStructures):
     def compositions(self, numbers: Sequence[int]) -> np.ndarray:
         """How many atoms of each of some elements each has, int64, [structures, elements]."""
         counts = np.zeros((len(self), len(numbers)), np.int64)
-        ends = np.cumsum([0, *self.num_atoms.tolist()])
-        place = 0
-        for block in self.atoms("atomic_numbers"):
-            last = int(np.searchsorted(ends, ends[place] + len(block)))
-            local = ends[place:last] - ends[place]
+        for shard, places, own in self._by_shard():
+            elements = shard["composition_elements"].tolist()
+            table = np.zeros((len(shard["composition_counts"]), len(numbers)), np.int64)
             for column, number in enumerate(numbers):
-                counts[place:last, column] = np.add.reduceat(
-                    (block == number).astype(np.int64), local
-                )
-            place = last
+                if number in elements:
+                    table[:, column] = shard["composition_counts"][:, elements.index(number)]
+            counts[places] = table[shard["composition"][own]]
         return counts
 
     def label_values(self, name: str) -> np.ndarray:

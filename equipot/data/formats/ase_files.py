@@ -5,12 +5,13 @@ zeroes the forces of constrained atoms; so the calculator's results are read, ne
 """
 
 import binascii
+import importlib.util
 import lzma
 import pathlib
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ase
@@ -44,9 +45,15 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
     "stress": ("stress_unit",),
 }
 _STATING = frozenset(key for keys in UNIT_KEYS.values() for key in keys)
-_DATABASES = frozenset({"db", "json"})
+_DATABASES = frozenset({"db", "json", "aselmdb"})
 _XYZ = frozenset({"extxyz", "xyz"})
-_EXTENSIONS = {".xyz": "extxyz", ".extxyz": "extxyz", ".db": "db", ".json": "json"}
+_EXTENSIONS = {
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".db": "db",
+    ".json": "json",
+    ".aselmdb": "aselmdb",
+}
 _PARSE_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
     *(NameError, OSError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError),
@@ -67,11 +74,40 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
       DataError: If ASE cannot read it, or a key has two values in one frame.
     """
     images = _read(path, ase_format, extxyz.read_parsed)
+    return _content(images, 0, path.name)
+
+
+def blocks(path: pathlib.Path, ase_format: str | None, size: int) -> Iterator[frame.FrameFile]:
+    """Reads so many frames at a time, as ``read`` does all.
+
+    Args:
+      path: A file ASE reads; may end in .gz, .xz or .bz2.
+      ase_format: ASE's name of the format; None lets ASE guess.
+      size: How many frames.
+
+    Raises:
+      DataError: As ``read`` does.
+    """
+    found: list[ase.Atoms | xyz_frame.Parsed] = []
+    number = 0
+    for image in _each(path, ase_format, extxyz.read_parsed):
+        found.append(image)
+        if len(found) == size:
+            yield _content(found, number, path.name)
+            number, found = number + size, []
+    if found:
+        yield _content(found, number, path.name)
+
+
+def _content(
+    images: Sequence[ase.Atoms | xyz_frame.Parsed], first: int, name: str
+) -> frame.FrameFile:
+    """Frames of a file, numbered from the first."""
     frames = [
-        _parsed(image, f"frame {index}", path.name)
+        _parsed(image, f"frame {index}", name)
         if isinstance(image, xyz_frame.Parsed)
-        else _frame(image, f"frame {index}", path.name)
-        for index, image in enumerate(images)
+        else _frame(image, f"frame {index}", name)
+        for index, image in enumerate(images, start=first)
     ]
     return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
 
@@ -100,13 +136,7 @@ def read_piece(path: pathlib.Path, name: str, piece: tuple[int, int, int, int]) 
     Raises:
       DataError: If something in it is no frame.
     """
-    frames = [
-        _parsed(image, f"frame {index}", name)
-        if isinstance(image, xyz_frame.Parsed)
-        else _frame(image, f"frame {index}", name)
-        for index, image in enumerate(extxyz.read_range(path, name, piece), start=piece[2])
-    ]
-    return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
+    return _content(list(extxyz.read_range(path, name, piece)), piece[2], name)
 
 
 def is_xyz(path: pathlib.Path, ase_format: str | None) -> bool:
@@ -119,26 +149,33 @@ def _read(
     path: pathlib.Path, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
 ) -> list[ase.Atoms | T]:
     """All frames, those of extended xyz as the given function reads them."""
+    return list(_each(path, ase_format, read_xyz))
+
+
+def _each(
+    path: pathlib.Path, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
+) -> Iterator[ase.Atoms | T]:
+    """The frames, one after another."""
     if path.is_dir():
         raise errors.DataError(
             f"{path}: expected a file, found a folder that is no system of DeePMD; name a file"
         )
-    images: list[ase.Atoms | T] = []
+    count = 0
     try:
         with packed.plain_file(path.absolute()) as plain:
             for image in _images(plain, path.name, ase_format, read_xyz):
-                images.append(image)
+                yield image
+                count += 1
     except errors.DataError:
         raise
     except _PARSE_ERRORS as error:
-        where = f", after frame {len(images) - 1}" if images else ""
+        where = f", after frame {count - 1}" if count else ""
         reason = " ".join(str(error).split())[:200]
         raise errors.DataError(
             f"{path}{where}: ASE could not read it as {ase_format or 'what its name says'}: "
             f"{type(error).__name__}: {reason}. Mend the file, or set data.format if it is of "
             f"another"
         ) from error
-    return images
 
 
 def _images(
@@ -167,6 +204,11 @@ def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
         return
     # ase.io.read leaves out the keys a user has given the rows.
     # Only as a context does ASE close what it has opened.
+    if kind == "aselmdb" and importlib.util.find_spec("ase_db_backends") is None:
+        raise errors.DataError(
+            f"{path}: is read with ase-db-backends, which is not installed; pip install"
+            " ase-db-backends, or pip install 'equipot[lmdb]'"
+        )
     database: Any = ase.db.connect(str(path), type=kind, serial=True)
     with database:
         for row in database.select():

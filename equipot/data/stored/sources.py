@@ -98,11 +98,10 @@ def read(
       DataError: If it cannot be read, or a label in it is wrong.
     """
     if piece.part is not None:
-        content = ase_files.read_piece(piece.path, piece.name, piece.part)
+        blocks = iter([ase_files.read_piece(piece.path, piece.name, piece.part)])
     else:
-        content = readers.read_frames(piece.path, config.format, config.declared)
-    for begin in range(0, len(content.frames), SHARD):
-        block = dataclasses.replace(content, frames=content.frames[begin : begin + SHARD])
+        blocks = readers.read_blocks(piece.path, config.format, config.declared, SHARD)
+    for block in blocks:
         own = _restricted(config, block)
         made, keys, scales = readers.convert_with(block, own, piece.name)
         counts = {

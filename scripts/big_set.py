@@ -33,7 +33,7 @@ def main() -> None:
         count = min(EACH, arguments.structures - begin)
         path = arguments.folder / f"{number:02}.npz"
         with files.whole(path) as draft:
-            np.savez(draft, **molecules(count, seed=number))
+            np.savez(draft, allow_pickle=False, **molecules(count, seed=number))
         print(f"{path}: {count:,} structures", flush=True)
 
 

@@ -1,12 +1,15 @@
 """One function over many pieces of work, in several processes or in this one."""
 
 import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from equipot import errors
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -43,6 +46,12 @@ def results(work: Callable[[S], T], items: Iterable[S], processes: int) -> Itera
                 yield waiting.pop(0).result()
         while waiting:
             yield waiting.pop(0).result()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise errors.DataError(
+            "a process that reads or writes data ended before it was done: it was killed, for"
+            " memory perhaps (equipot prepare --processes 1 takes less), or the script that started"
+            " this lacks: if __name__ == '__main__':"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

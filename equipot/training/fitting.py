@@ -21,7 +21,7 @@ from equipot.models import registry
 from equipot.potential import artefact, evaluate, precision
 from equipot.potential import potential as potentials
 from equipot.process import ALONE, Process
-from equipot.store import stored_graphs
+from equipot.store import large, stored_graphs
 from equipot.store.graph_store import GraphStore
 from equipot.training import (
     centering,
@@ -79,7 +79,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         stack.enter_context(precision.of(config.potential.dtype))
         compiled = stack.enter_context(compilations.Compilations())
         mesh = sharding.make_mesh(config.trainer.num_devices)
-        dataset = datasets.read_dataset(config.data)
+        dataset = _read(config, model[1].cutoff)
         config = preparation.with_stress(config, dataset, earlier.open_stress(place))
         report = audit.audit(dataset, config.loss.terms)
         length = lengths.begun(config, place, dataset, mesh.size)
@@ -103,6 +103,13 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if process.is_first:
             _finish(run, best, first, dataset, place, compiled)
     return place.path
+
+
+def _read(config: TrainConfig, cutoff: float) -> datasets.Dataset:
+    """The data, from a store if memory would not hold them."""
+    data, said = large.from_store(config.data, cutoff)
+    dataset = datasets.read_dataset(data)
+    return dataclasses.replace(dataset, found=(*dataset.found, said)) if said else dataset
 
 
 def _begin(

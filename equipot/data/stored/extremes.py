@@ -118,6 +118,8 @@ class Extremes:
 
 def _smallest(kinds: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the smallest values of each kind, in order, and the kinds that have more."""
+    if not len(kinds):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.argsort(kinds.astype(np.int16), kind="stable")  # kinds are below 2¹⁵: it is fast
     found, first = np.unique(kinds[order], return_index=True)
     kept, cut = [np.zeros(0, np.int64)], []

@@ -17,6 +17,7 @@ from equipot.cli import (
     info,
     lammps,
     md,
+    prepare,
     relax,
 )
 
@@ -34,6 +35,7 @@ examples:
   equipot convert MACE.model --trust
   equipot download nequix-mp-1
   equipot augment train.extxyz --calculator emt --output stretched.extxyz
+  equipot prepare data.train=big.extxyz --output big.store
 
 A potential is trained by equipot-train; in Python, and in anything ASE drives, it is
   from equipot import EquipotCalculator
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         convert,
         download,
         augment,
+        prepare,
     ):
         command.add_parser(commands)
     return parser

@@ -4,25 +4,27 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import chemical_symbols
 
 from equipot import errors, units
 from equipot import quantities as quantities_
-from equipot.data import dataset as data_dataset
 from equipot.data import (
+    columns,
+    contacts,
     distances,
     fingerprint,
-    molecules,
     structure,
     trained_labels,
     unit_check,
 )
+from equipot.data import dataset as data_dataset
+from equipot.data.stored import overlap
+from equipot.data.stored.structures import StoredStructures
 
 _PAIRS_SHOWN = 12
 _SAME_LABEL = {"energy": 1e-4, "forces": 1e-3, "stress": 1e-5}  # eV per atom, eV/Å, eV/Å³
 _SAME_SHARE = 1e-3  # of the largest number of a declared quantity
 _FAR_IMAGE = 8.0  # Å
-_NOBLE_GASES = frozenset({2, 10, 18, 36, 54, 86})
 _BOHR_TOLERANCE = 0.2  # relative, around bonds that are 1/0.529 times too long
 _LONGER_THAN_A_BOND = 1.3  # relative; even the shortest pair of a dataset in Bohr is longer
 
@@ -97,8 +99,7 @@ def audit(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Aud
 
 def forces_rms(structures: Sequence[structure.Structure]) -> float:
     """Root mean square of the labelled force components in eV/Å; 0 if there are none."""
-    parts = [s.forces.ravel() for s in structures if s.forces_weight > 0.0]
-    return float(np.sqrt(np.mean(np.square(np.concatenate(parts))))) if parts else 0.0
+    return columns.forces_rms(structures)
 
 
 def composition_rank(structures: Sequence[structure.Structure]) -> int:
@@ -107,7 +108,16 @@ def composition_rank(structures: Sequence[structure.Structure]) -> int:
     Below the number of elements, a least-squares fit of reference energies has no unique solution.
     """
     counts = structure.compositions(structures, structure.elements(structures))
-    return int(np.linalg.matrix_rank(np.unique(counts, axis=0).astype(np.float64)))
+    return int(np.linalg.matrix_rank(_unique_rows(counts).astype(np.float64)))
+
+
+def _unique_rows(counts: np.ndarray) -> np.ndarray:
+    """Different rows of whole numbers; by one number for each row where that is possible."""
+    base = int(counts.max(initial=0)) + 1
+    if not counts.size or base ** counts.shape[1] >= 1 << 62:
+        return np.unique(counts, axis=0)
+    _, first = np.unique(counts @ base ** np.arange(counts.shape[1]), return_index=True)
+    return counts[first]
 
 
 def _check_not_empty(dataset: data_dataset.Dataset) -> None:
@@ -134,7 +144,9 @@ def _check_elements(dataset: data_dataset.Dataset) -> None:
 
 
 def _check_heads(dataset: data_dataset.Dataset) -> None:
-    known = {item.head for item in dataset.train}
+    known = columns.heads(dataset.train)
+    if known.issuperset(set().union(*map(columns.heads, dataset.splits.values()))):
+        return
     for name in ("valid", "test"):
         for item in dataset.splits[name]:
             if item.head not in known:
@@ -153,20 +165,10 @@ def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
     Returns:
       The repeats within training, and a line if their labels contradict each other.
     """
-    seen: dict[tuple[str, str], tuple[str, structure.Structure]] = {}
-    shared, example, repeats = 0, "", 0
-    contradictions: list[tuple[float, str]] = []
-    every = list(_labelled_by_split(dataset))
-    digests = fingerprint.configurations([item for _, item in every])
-    for digest, (name, item) in zip(digests, every, strict=True):
-        key = (digest, item.head)
-        first_name, first = seen.setdefault(key, (name, item))
-        if first_name != name:
-            shared += 1
-            example = example or f"{first.where} ({first_name}) is {item.where} ({name})"
-        if first is not item and first_name == name == "train":
-            repeats += 1
-            contradictions += _contradiction(first, item, dataset.quantities)
+    if any(isinstance(part, StoredStructures) for part in dataset.splits.values()):
+        shared, example, repeats, contradictions = _overlap_in_stores(dataset)
+    else:
+        shared, example, repeats, contradictions = _overlap(dataset)
     if shared:
         raise errors.DataError(
             f"the splits overlap: {shared} configurations stand in two of them, for example "
@@ -181,6 +183,44 @@ def _check_overlap(dataset: data_dataset.Dataset) -> tuple[int, list[str]]:
         f"or name the levels of theory with data.head_key"
     )
     return repeats, [line]
+
+
+_Overlap = tuple[int, str, int, list[tuple[float, str]]]
+
+
+def _overlap(dataset: data_dataset.Dataset) -> _Overlap:
+    """Shared configurations, an example, repeats within training, and their contradictions."""
+    seen: dict[tuple[str, str], tuple[str, structure.Structure]] = {}
+    shared, example, repeats = 0, "", 0
+    contradictions: list[tuple[float, str]] = []
+    every = list(_labelled_by_split(dataset))
+    digests = fingerprint.configurations([item for _, item in every])
+    for digest, (name, item) in zip(digests, every, strict=True):
+        key = (digest, item.head)
+        first_name, first = seen.setdefault(key, (name, item))
+        if first_name != name:
+            shared += 1
+            example = example or f"{first.where} ({first_name}) is {item.where} ({name})"
+        if first is not item and first_name == name == "train":
+            repeats += 1
+            contradictions += _contradiction(first, item, dataset.quantities)
+    return shared, example, repeats, contradictions
+
+
+def _overlap_in_stores(dataset: data_dataset.Dataset) -> _Overlap:
+    """As ``_overlap``, from the digests that stores hold."""
+    found = overlap.find({name: part for name, part in dataset.splits.items() if len(part)})
+    contradictions = [
+        one
+        for first, second in found.repeats
+        for one in _contradiction(dataset.train[first], dataset.train[second], dataset.quantities)
+    ]
+    example = ""
+    if found.example is not None:
+        (first_name, first), (name, second) = found.example
+        one, other = dataset.splits[first_name][first], dataset.splits[name][second]
+        example = f"{one.where} ({first_name}) is {other.where} ({name})"
+    return found.shared, example, len(found.repeats), contradictions
 
 
 def _contradiction(
@@ -221,62 +261,21 @@ def _shortest_distances(
     """Stops if two atoms are at the same place.
 
     Returns:
-      The shortest distance of each pair of elements, and for each frame that of its atoms relative
-      to a bond.
+      The shortest distance of each pair of elements, and of each frame with a pair that can be a
+      bond, that of its atoms relative to a bond. Of a store, the former is that of all its frames.
     """
     shortest: dict[tuple[int, int], float] = {}
-    relative: list[float] = []
-    items = [item for _, item in _labelled_by_split(dataset)]
-    left = np.ones(len(items), bool)
-    for block in molecules.blocks(items):
-        sound = _measure(block, shortest, relative)
-        left[block.indices[sound]] = False
-    for index in np.flatnonzero(left).tolist():
-        near = distances.contacts(items[index])
-        if near.closest < distances.SAME_PLACE:
-            raise _at_one_place(items[index], near)
-        for pair, value in near.shortest.items():
+    relative = []
+    for part in dataset.splits.values():
+        if isinstance(part, StoredStructures):
+            found, bonds = part.folder.shortest, part.column("bond")
+        else:
+            near = contacts.measure(part)
+            found, bonds = near.shortest(), near.bonds
+        for pair, value in found.items():
             shortest[pair] = min(value, shortest.get(pair, np.inf))
-        relative += _shortest_bond(near.shortest)
-    return shortest, np.array(relative)
-
-
-def _measure(
-    block: molecules.Block, shortest: dict[tuple[int, int], float], relative: list[float]
-) -> np.ndarray:
-    """Does for molecules of one size what ``_shortest_distances`` does, but for refusing any.
-
-    Returns:
-      Which of them it was done for, [molecules]; the others have two atoms at one place.
-    """
-    closest = block.squares.min(axis=0)
-    sound = closest >= distances.SAME_PLACE**2
-    limits = np.square(distances.RADII)
-    radii = limits[np.minimum(np.searchsorted(limits, closest, side="right"), len(limits) - 1)]
-    found = block.shortest(radii)[sound]
-    bonds = np.array([_bond_length(pair) for pair in block.pairs])
-    noble = [bool(_NOBLE_GASES & set(pair)) for pair in block.pairs]
-    ratios = np.where(noble, np.inf, found / bonds).min(axis=1, initial=np.inf)
-    relative += ratios[np.isfinite(ratios)].tolist()
-    for pair, value in zip(block.pairs, found.min(axis=0, initial=np.inf).tolist(), strict=True):
-        if value < shortest.get(pair, np.inf):
-            shortest[pair] = value
-    return sound
-
-
-def _at_one_place(item: structure.Structure, near: distances.Contacts) -> errors.DataError:
-    first, second = sorted(near.atoms)
-    pair = f"atoms {first} and {second} are at the same place ({near.closest:.4f} Å apart)"
-    if first == second:
-        pair = f"a lattice vector puts atom {first} onto its own image, {near.closest:.2g} Å"
-        pair += f" apart (cell {item.cell[item.pbc].tolist()})"
-    return errors.DataError(f"{item.where}: {pair}; mend or remove the frame")
-
-
-def _shortest_bond(shortest: Mapping[tuple[int, int], float]) -> list[float]:
-    """The shortest distance relative to a bond; nothing if no pair can have one."""
-    ratios = [d / _bond_length(p) for p, d in shortest.items() if not _NOBLE_GASES & set(p)]
-    return [min(ratios)] if ratios else []
+        relative.append(bonds[np.isfinite(bonds)])
+    return shortest, np.concatenate(relative)
 
 
 def _check_length_unit(shortest: Mapping[tuple[int, int], float], relative: np.ndarray) -> None:
@@ -284,17 +283,14 @@ def _check_length_unit(shortest: Mapping[tuple[int, int], float], relative: np.n
     if not len(relative) or relative.min() < _LONGER_THAN_A_BOND:
         return
     if abs(np.median(relative) * units.BOHR - 1.0) < _BOHR_TOLERANCE:
-        pair = min(shortest, key=lambda p: shortest[p] / _bond_length(p))
+        pair = min(shortest, key=lambda p: shortest[p] / contacts.bond_length(p))
+        length = contacts.bond_length(pair)
         raise errors.DataError(
             f"positions look like Bohr, not Å: the shortest {_pair(pair)} distance of the whole "
-            f"dataset is {shortest[pair]:.2f}, where a bond has {_bond_length(pair):.2f} Å. Set "
+            f"dataset is {shortest[pair]:.2f}, where a bond has {length:.2f} Å. Set "
             f"data.length_unit=Bohr (and data.energy_unit: Hartree?), or "
             f"data.length_unit=Angstrom if they are right"
         )
-
-
-def _bond_length(pair: tuple[int, int]) -> float:
-    return float(covalent_radii[pair[0]] + covalent_radii[pair[1]])
 
 
 def _pair(pair: tuple[int, int]) -> str:
@@ -304,13 +300,14 @@ def _pair(pair: tuple[int, int]) -> str:
 def _split_line(
     name: str, part: Sequence[structure.Structure], others: Mapping[str, quantities_.Quantity]
 ) -> str:
-    sizes = [len(s.positions) for s in part]
-    span = str(sizes[0]) if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
+    sizes = columns.num_atoms(part)
+    low, high = int(sizes.min()), int(sizes.max())
+    span = str(low) if low == high else f"{low} to {high}"
     names = quantities_.every(others)
-    counts = {term: sum(s.label(term) is not None for s in part) for term in names}
+    counts = {term: int(columns.is_labelled(part, term).sum()) for term in names}
     declared = "".join(f", {counts[term]} {term}" for term in others)
     return (
-        f"{name}: {len(part)} frames, {sum(sizes)} atoms ({span} each); "
+        f"{name}: {len(part)} frames, {int(sizes.sum())} atoms ({span} each); "
         f"{counts['energy']} energies, {counts['forces']} forces, {counts['stress']} stresses"
         f"{declared}; force RMS {forces_rms(part):.4g} eV/Å"
     )
@@ -338,7 +335,7 @@ def _element_lines(dataset: data_dataset.Dataset, rank: int) -> list[str]:
 def _distance_lines(shortest: Mapping[tuple[int, int], float]) -> list[str]:
     if not shortest:
         return ["shortest distances: no two atoms within 14 Å"]
-    relative = sorted(shortest, key=lambda pair: shortest[pair] / _bond_length(pair))
+    relative = sorted(shortest, key=lambda pair: shortest[pair] / contacts.bond_length(pair))
     shown = ", ".join(f"{_pair(pair)} {shortest[pair]:.2f}" for pair in relative[:_PAIRS_SHOWN])
     rest = len(relative) - _PAIRS_SHOWN
     more = f", and {rest} pairs that are farther for their size" if rest > 0 else ""
@@ -346,7 +343,8 @@ def _distance_lines(shortest: Mapping[tuple[int, int], float]) -> list[str]:
 
 
 def _energy_lines(structures: Sequence[structure.Structure]) -> list[str]:
-    values = np.array([s.energy / len(s.positions) for s in structures if s.energy_weight > 0.0])
+    own = columns.labelled(structures, "energy")
+    values = columns.energies(own) / columns.num_atoms(own)
     if not len(values):
         return []
     return [f"energy per atom: {values.mean():.4f} eV on average, spread {values.std():.4f} eV"]
@@ -354,13 +352,11 @@ def _energy_lines(structures: Sequence[structure.Structure]) -> list[str]:
 
 def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:
     """Frames of one atom far from its images, which may be meant as reference energies."""
+    single = np.flatnonzero(columns.num_atoms(dataset.train) == 1)
     lone = [
         s
-        for s in dataset.train
-        if len(s.positions) == 1
-        and s.energy_weight > 0.0
-        and distances.own_image(s) > _FAR_IMAGE
-        and not np.any(s.forces)
+        for s in columns.chosen(dataset.train, single)
+        if s.energy_weight > 0.0 and distances.own_image(s) > _FAR_IMAGE and not np.any(s.forces)
     ]
     if not lone:
         return []
@@ -374,7 +370,7 @@ def _lone_atom_lines(dataset: data_dataset.Dataset) -> list[str]:
 
 def _net_force_lines(structures: Sequence[structure.Structure]) -> list[str]:
     """Forces of a conservative potential sum to zero; net forces in labels cannot be learned."""
-    nets = [np.linalg.norm(s.forces.sum(axis=0)) for s in structures if s.forces_weight > 0.0]
-    if not nets:
+    nets = columns.net_forces(structures)
+    if not len(nets):
         return []
-    return [f"net force of a frame: {np.median(nets):.2g} eV/Å (median), largest {max(nets):.2g}"]
+    return [f"net force of a frame: {np.median(nets):.2g} eV/Å (median), largest {nets.max():.2g}"]

@@ -17,8 +17,9 @@ class DataConfig:
 
     Attributes:
       train: Structure file, or several: whatever ASE reads (also as .gz, .xz, .bz2), an .npz of
-        rMD17 or sGDML, a DeePMD folder or a parent of such folders. ``equipot://`` begins the name
-        of a shipped file.
+        rMD17 or sGDML, a DeePMD folder or a parent of such folders, an .h5 of mace_prepare_data or
+        a folder of such files; or one store made by ``equipot prepare``. ``equipot://`` begins the
+        name of a shipped file.
       valid: Files of the validation split; None sets frames aside from ``train``.
       test: Files of the test split; None sets frames aside from ``train`` if asked for below.
       isolated_atoms: File of isolated atoms, one in each frame, with their energies; they are
@@ -53,6 +54,10 @@ class DataConfig:
         its quantity, as in ``{energy: config_energy_weight}``; on top of ``weight_key``.
       nan_labels: Whether a label with NaN in it is "refused", or "absent": the frame then has no
         such label.
+      store: Where structures are while training: "never" keeps them in memory, "always" in a store
+        of arrays in the cache folder that is mapped into memory, "auto" there if they would take
+        more than half of the memory that is free. A store made by ``equipot prepare`` is named as
+        ``train`` instead.
 
     Raises:
       ConfigError: At an unknown unit, or a number or fraction out of its range.
@@ -85,6 +90,7 @@ class DataConfig:
     cache: bool = True
     weight_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     nan_labels: Literal["refused", "absent"] = "refused"
+    store: Literal["auto", "always", "never"] = "auto"
 
     def __post_init__(self) -> None:
         if not self.files("train"):

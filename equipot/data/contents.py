@@ -1,7 +1,7 @@
 """What one file gave: structures in eV and Å, isolated atoms, and sentences on what was found."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from equipot.data import structure
 
@@ -22,7 +22,7 @@ class FileContents:
         states.
     """
 
-    structures: tuple[structure.Structure, ...]
+    structures: Sequence[structure.Structure]
     isolated_atoms: Mapping[int, float]
     found: tuple[str, ...]
     keys_present: tuple[str, ...]

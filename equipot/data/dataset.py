@@ -4,10 +4,23 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+
 from equipot import errors
 from equipot import quantities as quantities_
+from equipot.data import (
+    columns,
+    contents,
+    fingerprint,
+    isolated,
+    lone_atoms,
+    readers,
+    splits,
+    structure,
+)
 from equipot.data import config as data_config
-from equipot.data import contents, fingerprint, isolated, lone_atoms, readers, splits, structure
+from equipot.data.stored import folder, reading
+from equipot.data.stored.structures import StoredStructures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,9 +42,9 @@ class Dataset:
       others: Declared quantities, by name.
     """
 
-    train: tuple[structure.Structure, ...]
-    valid: tuple[structure.Structure, ...]
-    test: tuple[structure.Structure, ...]
+    train: Sequence[structure.Structure]
+    valid: Sequence[structure.Structure]
+    test: Sequence[structure.Structure]
     isolated_atoms: Mapping[int, float]
     fingerprint: str
     found: tuple[str, ...]
@@ -46,14 +59,14 @@ class Dataset:
         return quantities_.every(self.others)
 
     @property
-    def splits(self) -> dict[str, tuple[structure.Structure, ...]]:
+    def splits(self) -> dict[str, Sequence[structure.Structure]]:
         """The splits by name."""
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers in any split, ascending."""
-        return tuple(structure.elements([s for part in self.splits.values() for s in part]))
+        return tuple(sorted(set().union(*map(structure.elements, self.splits.values()))))
 
 
 def read_dataset(config: data_config.DataConfig) -> Dataset:
@@ -66,25 +79,30 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
       DataError: If a file cannot be read, has no labels or wrong ones, or a split would be empty.
     """
     files = {name: _read_split(config, name) for name in ("train", "valid", "test")}
+    files |= reading.other_splits(config)
     _check_weights([item for part in files.values() for item in part], config)
     files, lone = lone_atoms.take(files)
     every = [item for part in files.values() for item in part]
-    names = [*config.files("train"), *config.files("valid"), *config.files("test")]
+    names = [
+        name
+        for split in folder.SPLITS
+        for name in config.files(split) or config.files("train")[: len(files[split])]
+    ]
     known = _marked_atoms(every, names)
     pool = _structures(files["train"])
     own_files = [name for name in ("valid", "test") if files[name]]
     chosen = splits.choose(pool, config, own_files)
-    parts = {name: [pool[i] for i in indices] for name, indices in chosen.items()}
+    parts = {name: columns.chosen(pool, indices) for name, indices in chosen.items()}
     for name in ("valid", "test"):
         if files[name]:
             own = _structures(files[name])
-            parts[name] = [own[i] for i in splits.subset(len(own), config, name)]
+            parts[name] = columns.chosen(own, splits.subset(len(own), config, name))
     by_head, found = _with_own_file(known, config, parts["train"])
     atoms = by_head.pop("", {})
     return Dataset(
-        train=tuple(parts["train"]),
-        valid=tuple(parts["valid"]),
-        test=tuple(parts["test"]),
+        train=parts["train"],
+        valid=parts["valid"],
+        test=parts["test"],
         isolated_atoms=atoms,
         isolated_by_head=by_head,
         fingerprint=fingerprint.dataset(parts, atoms, by_head),
@@ -107,7 +125,7 @@ def _read_split(
 ) -> list[contents.FileContents]:
     read = []
     for name in config.files(split):
-        made = readers.read_file(name, config)
+        made = reading.read(name, config, split) or readers.read_file(name, config)
         _check_labelled(made, name, config)
         read.append(made)
     if read and not _structures(read):
@@ -130,13 +148,20 @@ def _check_weights(files: Sequence[contents.FileContents], config: data_config.D
             )
 
 
-def _structures(files: Sequence[contents.FileContents]) -> list[structure.Structure]:
+def _structures(files: Sequence[contents.FileContents]) -> Sequence[structure.Structure]:
+    if len(files) == 1:
+        return files[0].structures
+    if any(isinstance(item.structures, StoredStructures) for item in files):
+        raise errors.DataError(
+            "data: a store is all of a split, it cannot stand in a list of files; put all into one"
+            " store with equipot prepare"
+        )
     return [s for item in files for s in item.structures]
 
 
 def _check_labelled(made: contents.FileContents, name: str, config: data_config.DataConfig) -> None:
     names = quantities_.every(config.declared)
-    if made.structures and not any(s.label(own) for s in made.structures for own in names):
+    if made.structures and not any(columns.any_labelled(made.structures, own) for own in names):
         keys = ", ".join(made.keys_present) or "nothing beside the atoms"
         declared = "".join(f", data.quantities.{own}.key" for own in config.declared)
         what = "labels" if config.declared else "energies, forces or stresses"
@@ -171,14 +196,14 @@ def _with_own_file(
         return marked, (f"{path}: not read, since energies are ignored",)
     own, found = isolated.read_isolated_atoms(path, config)
     elements = structure.elements(train)
-    used, unused = isolated.without_unused(own, elements, {s.head for s in train})
+    used, unused = isolated.without_unused(own, elements, columns.heads(train))
     return isolated.merge(marked, used, path), (found, *unused)
 
 
 def _split_remarks(
-    config: data_config.DataConfig, chosen: Mapping[str, Sequence[int]]
+    config: data_config.DataConfig, chosen: Mapping[str, list[int] | np.ndarray]
 ) -> list[str]:
-    if not chosen["valid"] and not chosen["test"]:
+    if not len(chosen["valid"]) and not len(chosen["test"]):
         return []
     is_random = config.split != "sequential"
     how = f"at random (seed {config.split_seed})" if is_random else "in file order"

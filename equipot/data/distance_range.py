@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from equipot import errors
-from equipot.data import distances, molecules, structure
+from equipot.data import contacts, distance_rows, structure
 
 TOLERANCE = 1e-3
 """Å beyond the range that is not counted: positions are printed and rounded."""
@@ -239,52 +239,40 @@ def measure(
       isolated_elements: Elements whose isolated atom was part of the training otherwise, as
         reference energies that the potential keeps exactly.
     """
-    shortest: dict[tuple[int, int], float] = {}
-    longest: dict[int, float] = {}
-    isolated = {int(z): 1 for z in isolated_elements}
-    every = list(structures)
-    left = np.ones(len(every), bool)
-    for block in molecules.blocks(every):
-        left[block.indices] = False
-        _measure_block(block, radius, shortest, longest, isolated)
-    for index in np.flatnonzero(left).tolist():
-        item = every[index]
-        found = distances.nearest(item, radius)
-        for pair, value in distances.shortest_of_pairs(item, found).items():
-            shortest[pair] = min(value, shortest.get(pair, np.inf))
-        lengths = found.lengths.min(axis=0)
-        near = np.isfinite(lengths)
-        for number in found.elements.tolist():
-            own = item.atomic_numbers == number
-            if alone := int((own & ~near).sum()):
-                isolated[number] = isolated.get(number, 0) + alone
-            if (own & near).any():
-                farthest = float(lengths[own & near].max())
-                longest[number] = max(farthest, longest.get(number, 0.0))
-    return DistanceRange(radius=radius, shortest=shortest, longest=longest, isolated=isolated)
+    found = distance_rows.measure(list(structures), radius)
+    kinds, shortest = contacts.smallest(found.pairs[1], found.pairs[2])
+    numbers, longest = contacts.smallest(found.nearest[1], -found.nearest[2])
+    return made_of(
+        radius, (kinds, shortest), (numbers, -longest), found.alone[1:], isolated_elements
+    )
 
 
-def _measure_block(
-    block: molecules.Block,
+def made_of(
     radius: float,
-    shortest: dict[tuple[int, int], float],
-    longest: dict[int, float],
-    isolated: dict[int, int],
-) -> None:
-    """Adds what molecules of one size say to what is known by elements."""
-    limit = radius * radius
-    found = block.shortest(limit).min(axis=0).tolist()
-    for pair, value in zip(block.pairs, found, strict=True):
-        if value < shortest.get(pair, np.inf):
-            shortest[pair] = value
-    numbers, near = block.atomic_numbers.T, block.nearest < limit
-    for number in block.elements.tolist():
-        own = numbers == number
-        if alone := int((own & ~near).sum()):
-            isolated[number] = isolated.get(number, 0) + alone
-        if (own & near).any():
-            farthest = float(np.sqrt(block.nearest[own & near].max()))
-            longest[number] = max(farthest, longest.get(number, 0.0))
+    shortest: tuple[np.ndarray, np.ndarray],
+    longest: tuple[np.ndarray, np.ndarray],
+    alone: tuple[np.ndarray, np.ndarray],
+    isolated_elements: Collection[int] = (),
+) -> DistanceRange:
+    """The range from tables.
+
+    Args:
+      radius: How far was searched, Å.
+      shortest: Pairs of elements as numbers, and distances in Å.
+      longest: Atomic numbers, and distances in Å of atoms to their nearest.
+      alone: Atomic numbers, and numbers of atoms that have no other within the radius; an element
+        may be there several times.
+      isolated_elements: Elements whose isolated atom was part of the training otherwise.
+    """
+    isolated = {int(z): 1 for z in isolated_elements}
+    for number, count in zip(alone[0].tolist(), alone[1].tolist(), strict=True):
+        isolated[number] = isolated.get(number, 0) + int(count)
+    return DistanceRange(
+        radius=radius,
+        shortest={contacts.pair(int(k)): float(d) for k, d in zip(*shortest, strict=True)},
+        longest={int(z): float(d) for z, d in zip(*longest, strict=True)},
+        isolated=isolated,
+    )
 
 
 def _order(violation: Violation) -> tuple[float, tuple[int, ...]]:

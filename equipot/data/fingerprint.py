@@ -45,6 +45,8 @@ def dataset(
 ) -> str:
     """SHA-256 of all that training sees: geometry, labels, weights, groups, heads of every split.
 
+    Of structures in a store it is that of the store and of their indices.
+
     Args:
       splits: Structures of each split.
       isolated_atoms: Energies of isolated atoms in eV, by Z.
@@ -53,6 +55,9 @@ def dataset(
     digest = hashlib.sha256()
     for name, structures in splits.items():
         digest.update(f"{name}:{len(structures)}".encode())
+        if isinstance(structures, structure.LazyStructures):
+            digest.update(structures.fingerprint.encode())
+            continue
         for item in structures:
             digest.update(b"".join(_parts(item)))
     for head, energies in (("", isolated_atoms), *sorted((isolated_by_head or {}).items())):

@@ -7,6 +7,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from equipot.data import contents, structure
+from equipot.data.stored.structures import StoredStructures
 
 _SAME_ENERGY = 1e-6  # eV
 
@@ -26,7 +27,8 @@ def take(files: Files) -> tuple[dict[str, list[contents.FileContents]], list[str
       The same without these frames, and a sentence where there were any.
     """
     every = [item for part in files.values() for item in part]
-    structures = [s for item in every for s in item.structures]
+    read = [item.structures for item in every if not isinstance(item.structures, StoredStructures)]
+    structures = [s for own in read for s in own]  # stores have done the same when written
     bound = structure.elements([s for s in structures if len(s.positions) > 1])
     energies: dict[tuple[str, int], list[float]] = {}
     for head, number, energy in _marked(every):
@@ -62,6 +64,8 @@ def _marked(files: Sequence[contents.FileContents]) -> list[tuple[str, int, floa
 
 
 def _moved(item: contents.FileContents, taken: set[int]) -> contents.FileContents:
+    if isinstance(item.structures, StoredStructures):
+        return item
     by_head = {"": dict(item.isolated_atoms)}
     by_head |= {head: dict(energies) for head, energies in item.isolated_by_head.items()}
     for s in item.structures:

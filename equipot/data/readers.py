@@ -1,8 +1,9 @@
 """From a file or folder to labelled structures in eV and Å, with sentences on what was found."""
 
+import dataclasses
 import pathlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from equipot.data import (
     structure,
 )
 from equipot.data import config as data_config
-from equipot.data.formats import ase_files, deepmd, frame, npz
+from equipot.data.formats import ase_files, deepmd, frame, mace_h5, npz
 from equipot.quantities import DERIVED, NONE, Quantity, every
 
 ISOLATED = frozenset({"isolatedatom", "isolatedatoms", "singleatom", "freeatom"})
@@ -93,10 +94,13 @@ def read_frames(
     given = chosen
     if chosen is None:
         chosen = "deepmd" if deepmd.is_system(path) else path.suffix.removeprefix(".")
+        chosen = "h5" if mace_h5.is_h5(path) else chosen
     if chosen == "deepmd":
         content = deepmd.read(path, quantities)
     elif chosen == "npz":
         content = npz.read(path, quantities)
+    elif chosen == "h5":
+        content = mace_h5.read(path)
     else:
         content = ase_files.read(path, given)
     if not content.frames:
@@ -104,10 +108,51 @@ def read_frames(
     return content
 
 
+def read_blocks(
+    path: pathlib.Path, chosen: str | None, quantities: Mapping[str, Quantity], size: int
+) -> Iterator[frame.FrameFile]:
+    """As ``read_frames``, some frames at a time where the format allows it.
+
+    Args:
+      path: An existing file or folder.
+      chosen: Its format; None determines it from the name.
+      quantities: The declared ones by name.
+      size: How many frames at a time.
+
+    Raises:
+      DataError: If the file cannot be read.
+    """
+    is_h5 = chosen == "h5" or (chosen is None and mace_h5.is_h5(path))
+    if is_h5:
+        yield from mace_h5.blocks(path, size)
+    elif chosen in ("npz", "deepmd") or path.suffix == ".npz" or path.is_dir():
+        content = read_frames(path, chosen, quantities)
+        for begin in range(0, len(content.frames), size):
+            yield dataclasses.replace(content, frames=content.frames[begin : begin + size])
+    else:
+        yield from ase_files.blocks(path, chosen, size)
+
+
 def convert(
     content: frame.FrameFile, config: data_config.DataConfig, name: str
 ) -> contents.FileContents:
     """Turns the frames of a file into structures in eV and Å.
+
+    Args:
+      content: Frames as they are in the file.
+      config: Keys and units.
+      name: The file, for messages.
+
+    Raises:
+      DataError: If a label is wrong or ambiguous.
+    """
+    return convert_with(content, config, name)[0]
+
+
+def convert_with(
+    content: frame.FrameFile, config: data_config.DataConfig, name: str
+) -> tuple[contents.FileContents, label_keys.LabelKeys, label_units.Scales]:
+    """As ``convert``, with the keys and units that were found.
 
     Args:
       content: Frames as they are in the file.
@@ -142,12 +187,12 @@ def convert(
     others = config.declared
     frames = [item for item in content.frames if not _is_isolated(item)]
     said = declared.remarks(frames, structures, keys.others, others)
-    return contents.FileContents(
+    made = contents.FileContents(
         structures=tuple(structures),
         isolated_atoms=isolated.pop(""),
         isolated_by_head=isolated,
         found=(
-            _summary(structures, known, keys, others, name),
+            summary(_counts(structures, others), len(structures), known, keys, name),
             *_remarks(content, config, keys, name),
             *(f"{name}: {sentence}" for sentence in (*said, *left_out)),
         ),
@@ -159,6 +204,7 @@ def convert(
             if getattr(config, f"{quantity}_unit") or quantity in stated
         ),
     )
+    return made, keys, scales
 
 
 def _is_isolated(item: frame.Frame) -> bool:
@@ -356,22 +402,36 @@ def add_energy(known: dict[int, float], number: int, energy: float, where: str) 
         )
 
 
-def _summary(
-    structures: Sequence[structure.Structure],
+def _counts(
+    structures: Sequence[structure.Structure], others: Mapping[str, Quantity]
+) -> dict[str, int]:
+    """How many structures have a label of each quantity."""
+    return {name: sum(s.label(name) is not None for s in structures) for name in every(others)}
+
+
+def summary(
+    counts: Mapping[str, int],
+    frames: int,
     isolated: Collection[int],
     keys: label_keys.LabelKeys,
-    others: Mapping[str, Quantity],
     name: str,
 ) -> str:
-    """One sentence on the frames and labels of a file."""
+    """One sentence on the frames and labels of a file.
+
+    Args:
+      counts: How many frames have a label of each quantity, by name.
+      frames: How many frames there are.
+      isolated: Atomic numbers of isolated atoms.
+      keys: The key of each label.
+      name: The file.
+    """
     parts = []
-    for label in every(others):
+    for label, count in counts.items():
         key = getattr(keys, label) if label in DERIVED else keys.others.get(label)
-        count = sum(s.label(label) is not None for s in structures)
         parts.append(f"{label} from '{key}' ({count})" if key else f"no {label}")
     atoms = ", ".join(chemical_symbols[z] for z in sorted(isolated))
     tail = f"; isolated atoms as reference energies: {atoms}" if isolated else ""
-    return f"{name}: {len(structures)} frames; {', '.join(parts)}{tail}"
+    return f"{name}: {frames} frames; {', '.join(parts)}{tail}"
 
 
 def _remarks(

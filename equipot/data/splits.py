@@ -8,15 +8,17 @@ the next validate and the next test.
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from equipot import errors
+from equipot.data import columns, fingerprint, paths, stratified, structure
 from equipot.data import config as data_config
-from equipot.data import fingerprint, paths, stratified, structure
+from equipot.data.stored import covering
+from equipot.data.stored.structures import StoredStructures
 
 _NAMES = ("train", "valid", "test")
 
@@ -40,7 +42,7 @@ def choose(
     structures: Sequence[structure.Structure],
     config: data_config.DataConfig,
     own_files: Sequence[str],
-) -> dict[str, list[int]]:
+) -> Mapping[str, list[int] | np.ndarray]:
     """Chooses the frames of each split out of a pool.
 
     Args:
@@ -68,7 +70,7 @@ def choose(
         set_aside_valid="valid" not in own_files,
         set_aside_test="test" not in own_files,
     )
-    return dict(zip(_NAMES, split(structures, counts, config), strict=True))
+    return dict(zip(_NAMES, _split(structures, counts, config), strict=True))
 
 
 def _listed(name: str, num: int, own_files: Sequence[str]) -> dict[str, list[int]]:
@@ -146,22 +148,29 @@ def split(
     Raises:
       DataError: If the requested number of training frames cannot cover every element.
     """
-    num = len(structures)
-    order = np.arange(num)
     if config.split == "stratified":
         order, needed, pinned = _training_first(
             structures, np.random.default_rng(config.split_seed), counts
         )
-        groups = [item.group for item in structures]
+        groups = columns.groups(structures)
         wanted = (counts.train, counts.valid, counts.test)
         return stratified.chosen(order, groups, needed, pinned, wanted)
+    train, valid, test = (own.tolist() for own in _split(structures, counts, config))
+    return train, valid, test
+
+
+def _split(
+    structures: Sequence[structure.Structure], counts: Counts, config: data_config.DataConfig
+) -> list[np.ndarray]:
+    """As ``split``, in arrays."""
+    order = np.arange(len(structures))
     if config.split == "random":
         order, *_ = _training_first(structures, np.random.default_rng(config.split_seed), counts)
         train, rest = order[: counts.train], order[counts.train :][::-1]
     else:
         train, rest = order[: counts.train], order[counts.train :]
     valid, test = np.split(rest[: counts.valid + counts.test], [counts.valid])
-    return sorted(train.tolist()), sorted(valid.tolist()), sorted(test.tolist())
+    return [np.sort(own) for own in (train, valid, test)]
 
 
 def subset(num: int, config: data_config.DataConfig, name: str) -> list[int]:
@@ -194,10 +203,14 @@ def _training_first(
     The latter are the former and those that occur twice.
     """
     order = generator.permutation(len(structures))
-    elements = _elements(structures)
-    needed = _covering(elements, order)
+    if isinstance(structures, StoredStructures):
+        every, needed = covering.find(structures, order)
+        repeated = covering.repeated(structures)
+    else:
+        elements = _elements(structures)
+        every, needed = frozenset().union(*elements), _covering(elements, order)
+        repeated = _repeated(structures)
     if len(needed) > counts.train:
-        every = frozenset().union(*elements)
         symbols = ", ".join(chemical_symbols[z] for z in sorted({z for z, _ in every}))
         levels = " at each level of theory" if len({head for _, head in every}) > 1 else ""
         raise errors.DataError(
@@ -205,14 +218,16 @@ def _training_first(
             f"need {len(needed)}; set fewer frames aside, or raise data.num_train"
         )
     held_out = counts.valid + counts.test
-    pinned = needed | _repeated(structures)
+    pinned = needed | repeated
     if len(structures) - len(pinned) < held_out:
         raise errors.DataError(
             f"{len(pinned)} of {len(structures)} frames must train (they hold the only atoms of an "
             f"element, or occur twice), which leaves too few to set {held_out} aside; ask for fewer"
         )
-    rank = [0 if i in needed else 1 if i in pinned else 2 for i in order.tolist()]
-    return order[np.argsort(rank, kind="stable")], needed, pinned
+    rank = np.full(len(structures), 2)
+    rank[list(pinned)] = 1
+    rank[list(needed)] = 0
+    return order[np.argsort(rank[order], kind="stable")], needed, pinned
 
 
 def _elements(structures: Sequence[structure.Structure]) -> list[frozenset[tuple[int, str]]]:

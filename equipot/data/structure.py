@@ -1,5 +1,6 @@
 """One labelled configuration of atoms, checked when it is made and trusted afterwards."""
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -189,8 +190,27 @@ def _formula(atomic_numbers: bytes, dtype: np.dtype) -> str:
     return "".join(s if found[s] == 1 else f"{s}{found[s]}" for s in order)
 
 
+class LazyStructures(Sequence[Structure]):
+    """Structures that are made when they are asked for, and know what is asked of them all."""
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 of what they are."""
+
+    @abc.abstractmethod
+    def elements(self) -> list[int]:
+        """Atomic numbers that occur, ascending."""
+
+    @abc.abstractmethod
+    def compositions(self, numbers: Sequence[int]) -> np.ndarray:
+        """How many atoms of each of some elements each has, int64, [structures, elements]."""
+
+
 def elements(structures: Sequence[Structure]) -> list[int]:
     """Atomic numbers that occur in any of the structures, ascending."""
+    if isinstance(structures, LazyStructures):
+        return structures.elements()
     if not structures:
         return []
     return np.unique(np.concatenate([s.atomic_numbers for s in structures])).tolist()
@@ -198,6 +218,8 @@ def elements(structures: Sequence[Structure]) -> list[int]:
 
 def compositions(structures: Sequence[Structure], numbers: Sequence[int]) -> np.ndarray:
     """How many atoms of each of some elements each structure has, int64, [structures, elements]."""
+    if isinstance(structures, LazyStructures):
+        return structures.compositions(numbers)
     if not structures:
         return np.zeros((0, len(numbers)), np.int64)
     sizes = [len(s.atomic_numbers) for s in structures]

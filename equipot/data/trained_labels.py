@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from equipot import errors
+from equipot.data import columns
 from equipot.data import dataset as data_dataset
 from equipot.quantities import DERIVED
 
@@ -29,7 +30,7 @@ def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Non
             part = dataset.splits[name]
             if not weight or (term, name) == ("stress", "valid") or not part:
                 continue
-            if all(s.label(term) is None for s in part):
+            if not columns.any_labelled(part, term):
                 key = f"{term}_key" if term in DERIVED else f"quantities.{term}.key"
                 raise errors.DataError(
                     f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
@@ -47,7 +48,7 @@ def not_judged(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -
     """
     valid = dataset.splits["valid"]
     weighs = bool(loss_terms.get("stress", 0.0)) and bool(valid)
-    if not weighs or any(s.label("stress") is not None for s in valid):
+    if not weighs or columns.any_labelled(valid, "stress"):
         return []
     return [
         "stress: trained on, but no validation frame has a label: it has no part in which step is"
@@ -64,7 +65,7 @@ def left_out(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> 
     """
     lines = []
     for term in dataset.quantities:
-        count = sum(s.label(term) is not None for s in dataset.train)
+        count = int(columns.is_labelled(dataset.train, term).sum())
         if count and not loss_terms.get(term, 0.0):
             lines.append(
                 f"{term}: {count} training frames have labels that errors are reported for, but "

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from equipot import errors
+from equipot.data import columns
 from equipot.data import structure as structures_
 from equipot.data.structure import Structure
 from equipot.potential.config import PotentialConfig
@@ -63,7 +64,7 @@ def compute_references(
     Raises:
       ConfigError: If an element has no reference energy.
     """
-    labelled = [s for s in structures if s.energy_weight > 0]
+    labelled = columns.labelled(structures, "energy")
     method = _method(config, species_table, isolated_atoms)
     open_ = undetermined(structures, species_table)
     notes: list[str] = []
@@ -120,7 +121,7 @@ def compute_references_by_head(
     """
     found: list[References] = []
     for head in heads:
-        own = [s for s in structures if s.head == head]
+        own = columns.of_head(structures, head)
         isolated = isolated_by_head.get(head, {})
         try:
             found.append(compute_references(own, species_table, isolated, config))
@@ -208,7 +209,7 @@ def _least_squares(
     if not structures:
         return np.zeros(len(species_table)), 0
     counts = _compositions(structures, species_table)
-    energies = np.asarray([s.energy for s in structures]) - counts @ atomic_energies
+    energies = columns.energies(structures) - counts @ atomic_energies
     sizes = counts.sum(axis=1)
     solution, _, rank, _ = np.linalg.lstsq(counts / sizes[:, None], energies / sizes, rcond=_RANK)
     return solution, int(rank)
@@ -219,7 +220,7 @@ def _even_least_squares(
 ) -> np.ndarray:
     """The same solution, as near to one energy for all elements as the compositions allow."""
     counts = _compositions(structures, species_table)
-    residuals = np.asarray([s.energy for s in structures]) - counts @ atomic_energies
+    residuals = columns.energies(structures) - counts @ atomic_energies
     mean = float(np.mean(residuals / counts.sum(axis=1))) if structures else 0.0
     return mean + _least_squares(structures, species_table, atomic_energies + mean)[0]
 
@@ -236,7 +237,7 @@ def undetermined(structures: Sequence[Structure], species_table: Sequence[int]) 
     Returns:
       Atomic numbers, ascending; an element that no structure with an energy has is among them.
     """
-    labelled = [s for s in structures if s.energy_weight > 0]
+    labelled = columns.labelled(structures, "energy")
     if not labelled:
         return tuple(species_table)
     shares = _compositions(labelled, species_table)
@@ -257,14 +258,13 @@ def _scale(structures: Sequence[Structure], setting: str | float) -> float:
     """The usual force component of the training set, or the number given; 1 eV without either."""
     if not isinstance(setting, str):
         return setting
-    labelled = [s.forces for s in structures if s.forces_weight > 0]
+    labelled = columns.labelled(structures, "forces")
     if not labelled:
         return 1.0
-    forces = np.concatenate(labelled)
     if setting == "forces_rms":
-        usual = float(np.sqrt(np.mean(np.square(forces))))
+        usual = columns.mean_force(labelled, "rms")
     else:
-        usual = float(np.mean(np.linalg.norm(forces, axis=1))) / _MEAN_LENGTH
+        usual = columns.mean_force(labelled, "length") / _MEAN_LENGTH
     return usual if usual > 0 else 1.0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from equipot.data import columns
 from equipot.data import structure as structures_
 from equipot.data.structure import Structure
 from equipot.potential import outputs
@@ -41,17 +42,14 @@ def _scale_and_shift(
     structures: Sequence[Structure], quantity: Quantity, species_table: np.ndarray
 ) -> tuple[float, np.ndarray]:
     places = outputs.invariants(quantity)
-    found = [(s, label) for s in structures if (label := s.label(quantity.name)) is not None]
-    if not found:
+    labelled = columns.labelled(structures, quantity.name)
+    if not labelled:
         return 1.0, np.zeros((len(species_table), len(places)))
-    labelled = [structure for structure, _ in found]
-    values = [np.asarray(label.value, np.float64) for _, label in found]
+    stacked = columns.label_values(labelled, quantity)
     if quantity.per == "atom":
-        stacked = np.concatenate([value.reshape(-1, *quantity.shape) for value in values])
-        counts = np.concatenate([s.atomic_numbers for s in labelled])[:, None] == species_table
+        counts = columns.atomic_numbers(labelled)[:, None] == species_table
         counts = counts.astype(np.float64)
     else:
-        stacked = np.stack(values)
         counts = structures_.compositions(labelled, species_table.tolist()).astype(np.float64)
     rest = outputs.components(stacked, quantity)
     shift = np.linalg.lstsq(counts, rest[:, places], rcond=None)[0]

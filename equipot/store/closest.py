@@ -7,8 +7,8 @@ import numpy as np
 
 from equipot.store.host_graph import HostGraph
 
-_WINDOW = 1.05  # of the shortest distance: pairs up to it are asked for their push
-_MOST = 64  # pairs of two elements that are asked
+WINDOW = 1.05  # of the shortest distance: pairs up to it are asked for their push
+MOST = 64  # pairs of two elements that are asked
 _BLOCK = 1_000_000  # pairs that are looked at together
 
 
@@ -42,22 +42,49 @@ def closest_pairs(graphs: Sequence[HostGraph], num_species: int) -> Closest:
     for block in _blocks(graphs):
         kinds, lengths, pushes = _pairs(block, num_species)
         np.minimum.at(nearest, kinds, lengths)
-        near = lengths <= _WINDOW * nearest[kinds]
+        near = lengths <= WINDOW * nearest[kinds]
         kept.append(np.stack([kinds[near], lengths[near], pushes[near]], axis=1))
-    rows = np.concatenate(kept)
-    kinds = rows[:, 0].astype(np.int64)
-    rows = rows[(rows[:, 1] <= _WINDOW * nearest[kinds]) & np.isfinite(rows[:, 2])]
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    return from_rows(nearest, np.concatenate(kept), num_species, _usual(graphs))
+
+
+def rows(
+    graphs: Sequence[HostGraph], num_species: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of all pairs of some graphs: index of the graph, species, length, and push or NaN.
+
+    Args:
+      graphs: The graphs.
+      num_species: How many species there are; those of a pair (a, b), a ≤ b, are a · this + b.
+    """
+    parts = [_pairs(block, num_species) for block in _blocks(graphs)]
+    owners = np.repeat(np.arange(len(graphs)), [graph.num_edges for graph in graphs])
+    empty = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    kinds, lengths, pushes = (np.concatenate(own) for own in zip(empty, *parts, strict=True))
+    return owners, kinds, lengths, pushes
+
+
+def from_rows(nearest: np.ndarray, kept: np.ndarray, num_species: int, usual: float) -> Closest:
+    """The tables, from the nearest distances and the pairs near them.
+
+    Args:
+      nearest: Shortest distance of each two species, Å, [species²].
+      kept: Species as one number, length, and push or NaN of pairs, in order, [rows, 3].
+      num_species: How many species there are.
+      usual: Root mean square of the components of all forces, eV/Å.
+    """
+    kinds = kept[:, 0].astype(np.int64)
+    own_rows = kept[(kept[:, 1] <= WINDOW * nearest[kinds]) & np.isfinite(kept[:, 2])]
+    own_rows = own_rows[np.lexsort((own_rows[:, 1], own_rows[:, 0]))]
     middle = np.full(num_species**2, np.nan)
-    for kind, first in zip(*np.unique(rows[:, 0], return_index=True), strict=True):
-        own = rows[first : first + _MOST]
+    for kind, first in zip(*np.unique(own_rows[:, 0], return_index=True), strict=True):
+        own = own_rows[first : first + MOST]
         middle[int(kind)] = np.median(own[own[:, 0] == kind, 2])
     shape = (num_species, num_species)
     upper = np.triu_indices(num_species)
     tables = [table.reshape(shape) for table in (nearest, middle)]
     for table in tables:
         table.T[upper] = table[upper]
-    return Closest(nearest=tables[0], pushes=tables[1], usual=_usual(graphs))
+    return Closest(nearest=tables[0], pushes=tables[1], usual=usual)
 
 
 def _blocks(graphs: Sequence[HostGraph]) -> Iterator[list[HostGraph]]:

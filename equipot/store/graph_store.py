@@ -11,8 +11,10 @@ from typing import overload
 import numpy as np
 
 from equipot.data import structure as structures_
+from equipot.data.stored.structures import StoredStructures
 from equipot.quantities import DERIVED, Quantity
-from equipot.store import host_graph, packing, statistics
+from equipot.store import closest, host_graph, neighbor_files, packing, statistics
+from equipot.store.stored_graphs import StoredGraphs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,19 +80,25 @@ class GraphStore(Sequence[host_graph.HostGraph]):
                 f" {len(graphs)}"
             )
         self.structures, self.settings = structures, settings
-        self._graphs = tuple(graphs)
-        self.sizes = packing.size_table(self._graphs)
+        if isinstance(graphs, StoredGraphs):
+            self._graphs, self.sizes, self.names = graphs, graphs.sizes, graphs.names
+        else:
+            self._graphs = tuple(graphs)
+            self.sizes = packing.size_table(self._graphs)
+            self.names = tuple(graph.source for graph in self._graphs)
         self.sizes.flags.writeable = False
-        self.names = tuple(graph.source for graph in self._graphs)
 
     @classmethod
     def build(cls, structures: Sequence[structures_.Structure], settings: Settings) -> "GraphStore":
-        """Finds the neighbors of all structures.
+        """Finds the neighbors of all structures, or opens those in their store.
 
         Raises:
           UnknownElementError: If an element is not in the species table.
           DataError: As ``host_graph.build_graph`` does, for the first structure that is wrong.
         """
+        if isinstance(structures, StoredStructures):
+            pairs = neighbor_files.opened(structures.folder, settings.cutoff)
+            return cls(structures, StoredGraphs(structures, settings, pairs), settings)
         graphs = host_graph.build_graphs(
             structures,
             settings.cutoff,
@@ -111,6 +119,8 @@ class GraphStore(Sequence[host_graph.HostGraph]):
           ValueError: If the settings require other graphs.
         """
         self.settings.check_edges(settings.cutoff, settings.species_table, settings.heads)
+        if isinstance(self._graphs, StoredGraphs):
+            return GraphStore(self.structures, self._graphs.relabelled(settings), settings)
         graphs = [
             host_graph.relabelled(graph, structure, settings.atomic_energies, settings.quantities)
             for graph, structure in zip(self, self.structures, strict=True)
@@ -148,9 +158,25 @@ class GraphStore(Sequence[host_graph.HostGraph]):
     @property
     def avg_num_neighbors(self) -> float:
         """Mean number of neighbors of an atom, over all atoms; 1 if there are none at all."""
+        if isinstance(self._graphs, StoredGraphs):
+            nodes, pairs = self.sizes.sum(axis=0).tolist()
+            return 2 * pairs / nodes if pairs else 1.0
         return statistics.average_num_neighbors(self._graphs)
+
+    def closest_pairs(self, num_species: int) -> closest.Closest:
+        """What the closest pairs of each two species say, see ``closest.closest_pairs``.
+
+        Args:
+          num_species: How many species there are.
+        """
+        known = None
+        if isinstance(self._graphs, StoredGraphs):
+            known = self._graphs.closest_pairs(num_species)
+        return known or closest.closest_pairs(self._graphs, num_species)
 
     @property
     def has_stress(self) -> tuple[bool, ...]:
         """Which structures are periodic in all directions."""
+        if isinstance(self.structures, StoredStructures):
+            return tuple(map(bool, np.all(self.structures.column("pbc"), axis=1)))
         return tuple(bool(structure.pbc.all()) for structure in self.structures)

@@ -94,13 +94,53 @@ def build_graph(
             f"{structure.source or 'structure'}: holds no atoms; remove the frame"
         )
     species, head = species_of(structure, species_table), head_of(structure, heads)
+    placed = _placed(structure, cutoff)
+    energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[head]
+    return from_placed(structure, placed, species, head, energies, quantities)
+
+
+def placed_lists(
+    structures: Sequence[structures_.Structure], cutoff: float
+) -> list[neighbors.Placed]:
+    """The pairs of many structures, those of small molecules many at a time.
+
+    Raises:
+      DataError: As ``build_graph`` does, for the first structure that is wrong.
+    """
+    found = molecules.placed_lists(structures, cutoff)
+    return [
+        _placed(structure, cutoff) if placed is None else placed
+        for structure, placed in zip(structures, found, strict=True)
+    ]
+
+
+def from_placed(
+    structure: structures_.Structure,
+    placed: neighbors.Placed,
+    species: np.ndarray,
+    head: int,
+    atomic_energies: np.ndarray,
+    quantities: Iterable[str],
+) -> HostGraph:
+    """The graph of a structure whose pairs are known.
+
+    Args:
+      structure: Atoms, labels and weights.
+      placed: Its pairs.
+      species: Index of every atom's element, int32, [nodes].
+      head: Index of its level of theory.
+      atomic_energies: Reference energy of each species at this level, eV, [species].
+      quantities: Names of the quantities whose labels are held.
+    """
+    fields = _fields(structure, placed, species, head, structure.volume)
+    return HostGraph(**fields, labels=_labels(structure, species, atomic_energies, quantities))
+
+
+def _placed(structure: structures_.Structure, cutoff: float) -> neighbors.Placed:
     try:
-        placed = neighbors.placed_list(structure.positions, structure.cell, structure.pbc, cutoff)
+        return neighbors.placed_list(structure.positions, structure.cell, structure.pbc, cutoff)
     except errors.DataError as error:
         raise errors.DataError(f"{structure.where}: {error}") from error
-    energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))[head]
-    fields = _fields(structure, placed, species, head, structure.volume)
-    return HostGraph(**fields, labels=_labels(structure, species, energies, quantities))
 
 
 def relabelled(
@@ -213,7 +253,7 @@ def _molecules(
     """The graphs of all valid small molecules; None for those left to ``build_graph``."""
     lists = molecules.placed_lists(structures, cutoff)
     energies = np.atleast_2d(np.asarray(atomic_energies, np.float64))
-    lookup = _lookup(species_table, len(COVALENT_RADII))
+    lookup = lookup_of(species_table)
     places = {name: index for index, name in enumerate(heads)}
     if len(heads) == 1:
         places.setdefault("", 0)
@@ -258,6 +298,11 @@ def species_of(structure: structures_.Structure, species_table: tuple[int, ...])
             f"only the elements the model knows: {known}; remove the structure, or train with it"
         )
     return species
+
+
+def lookup_of(species_table: tuple[int, ...]) -> np.ndarray:
+    """Species of every atomic number there is, −1 for those without one, int32."""
+    return _lookup(species_table, len(COVALENT_RADII))
 
 
 def _lookup(species_table: tuple[int, ...], size: int) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from equipot import errors
+from equipot.data import columns
 from equipot.data import structure as structures_
 from equipot.store import host_graph
 
@@ -19,13 +18,12 @@ def species_table(structures: Sequence[structures_.Structure]) -> tuple[int, ...
         raise errors.DataError(
             "expected at least one structure to find the elements in, received none"
         )
-    numbers = np.concatenate([np.unique(s.atomic_numbers) for s in structures])
-    return tuple(int(z) for z in np.unique(numbers))
+    return tuple(structures_.elements(structures))
 
 
 def heads(structures: Sequence[structures_.Structure]) -> tuple[str, ...]:
     """The levels of theory that occur, sorted by name; a single placeholder if none is named."""
-    return tuple(sorted({s.head for s in structures} - {""})) or host_graph.ONE_HEAD
+    return tuple(sorted(columns.heads(structures) - {""})) or host_graph.ONE_HEAD
 
 
 def average_num_neighbors(graphs: Sequence[host_graph.HostGraph]) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from equipot import config as configuration
 from equipot import errors
+from equipot.data import columns
 from equipot.graphs.loader import Loader
 from equipot.potential.potential import PotentialSpec
 from equipot.process import Process
@@ -75,7 +76,7 @@ def _draw(config: TrainConfig, graphs: GraphStore) -> Callable[[int, int], np.nd
     """Which structures an epoch has, where it is not each of them once."""
     if config.trainer.sampling == "all":
         return None
-    return sampling.balanced([structure.group for structure in graphs.structures])
+    return sampling.balanced(columns.groups(graphs.structures))
 
 
 def _check_devices(trainer: TrainerConfig, devices: tuple[int, int]) -> None:

@@ -7,14 +7,19 @@ from typing import Any
 
 from equipot import compilations
 from equipot import config as configuration
+from equipot.data import columns, distance_range
 from equipot.data import dataset as datasets
-from equipot.data import distance_range
+from equipot.data.stored.structures import StoredStructures
 from equipot.potential import artefact, evaluate
 from equipot.potential import potential as potentials
+from equipot.store import stored_graphs
 from equipot.store.graph_store import GraphStore
 from equipot.training import folder, plots, reports, run_log, trainer
 from equipot.training.run_page import writer
 from equipot.typing import PyTree
+
+MEASURED = 20_000
+"""Structures of a split in a store that are measured at the end, drawn at random."""
 
 
 def finish(
@@ -46,6 +51,11 @@ def finish(
     provenance = {**best.provenance, "errors": stated}
     artefact.save(place.artefact, dataclasses.replace(best, provenance=provenance))
     text = _table(run, table)
+    text += "".join(
+        f"\n{name}: errors of {MEASURED:,} of {len(split):,} structures, drawn at random"
+        for name, split in dataset.splits.items()
+        if len(columns.drawn(split, MEASURED)) < len(split)
+    )
     before = _errors_before(run, first, dataset)
     if before:
         text += f"\nBefore training, of {run.config.init_from}:\n"
@@ -119,12 +129,14 @@ def _evaluate(
 
     Those that training used have their graphs; only now those of the others are built.
     """
-    splits = {name: split for name, split in dataset.splits.items() if split}
     settings = graphs["train"].settings
-    stores = [
-        graphs[name] if name in graphs else GraphStore.build(split, settings)
-        for name, split in splits.items()
-    ]
+    splits, stores = {}, []
+    for name, whole in dataset.splits.items():
+        split = columns.drawn(whole, MEASURED)
+        if split:
+            splits[name] = split
+            is_built = name in graphs and split is whole
+            stores.append(graphs[name] if is_built else GraphStore.build(split, settings))
     predictions = iter(evaluate.evaluate(potential, GraphStore.joined(stores), batch_size))
     return {name: (split, [next(predictions) for _ in split]) for name, split in splits.items()}
 
@@ -158,4 +170,7 @@ def distance_range_of(
     known = [dataset.isolated_by_head.get(head, dataset.isolated_atoms) for head in spec.heads]
     exact = set.intersection(*map(set, known)) if spec.anchor_isolated else set()
     elements = exact.intersection(spec.species_table)
-    return distance_range.measure(dataset.train, spec.cutoff, elements)
+    found = None
+    if isinstance(dataset.train, StoredStructures):
+        found = stored_graphs.distance_range_of(dataset.train, spec.cutoff, sorted(elements))
+    return found or distance_range.measure(dataset.train, spec.cutoff, elements)

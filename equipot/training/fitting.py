@@ -17,6 +17,7 @@ from equipot.graphs.graph import Batch
 from equipot.models import registry
 from equipot.potential import precision
 from equipot.process import ALONE, Process
+from equipot.store import large
 from equipot.training import (
     beginning,
     capacity,
@@ -87,7 +88,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         mesh = sharding.make_mesh(config.trainer.num_devices, process)
         hosts.connect(process, mesh)
         devices = begun.num_devices or mesh.size
-        dataset = group_weights.weighted(datasets.read_dataset(config.data), config.loss.groups)
+        dataset = group_weights.weighted(_read(config, model[1].cutoff), config.loss.groups)
         config = preparation.with_stress(config, dataset, begun.open_stress)
         report = audit.audit(dataset, config.staged_loss.largest_terms)
         other_minutes = any(change.key == "trainer.minutes" for change in begun.changed)
@@ -123,6 +124,13 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
             if process.is_first:
                 finishing.finish(run, first, dataset, place, compiled, page)
     return place.path
+
+
+def _read(config: TrainConfig, cutoff: float) -> datasets.Dataset:
+    """The data, from a store if memory would not hold them."""
+    data, said = large.from_store(config.data, cutoff)
+    dataset = datasets.read_dataset(data)
+    return dataclasses.replace(dataset, found=(*dataset.found, said)) if said else dataset
 
 
 def _begin(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from equipot import errors
 from equipot.data.dataset import Dataset
+from equipot.data.stored.structures import StoredStructures
 from equipot.data.structure import Structure
 
 
@@ -18,10 +19,16 @@ def weighted(dataset: Dataset, groups: Mapping[str, float]) -> Dataset:
       groups: Factors by the name of the group; 1 for a group that is not named.
 
     Raises:
+      ConfigError: If there are groups and the data are in a store.
       DataError: If no structure is of a group that is named.
     """
     if not groups:
         return dataset
+    if isinstance(dataset.train, StoredStructures):
+        raise errors.ConfigError(
+            "loss.groups: expected none with data in a store, whose weights are those of its files;"
+            " give the files weights of their own (data.weight_key) and prepare the store again"
+        )
     known = sorted({s.group for part in (dataset.train, dataset.valid) for s in part})
     for name in groups:
         if name not in known:

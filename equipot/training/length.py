@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 
 from equipot import config as configuration
 from equipot import errors
+from equipot.data import columns
 from equipot.data.dataset import Dataset
 from equipot.training import folder
 from equipot.training.config import TrainerConfig
@@ -120,7 +121,7 @@ def _batch_size(trainer: TrainerConfig, dataset: Dataset, most: int) -> int | No
         return _given(trainer)
     if trainer.batch_size == "auto":
         return 1 << (min(most, _MOST_THAT_FIT).bit_length() - 1)
-    atoms = sum(len(s.positions) for s in dataset.train) / len(dataset.train)
+    atoms = int(columns.num_atoms(dataset.train).sum()) / len(dataset.train)
     return min(max(1, round(_ATOMS / atoms)), _LARGEST_BATCH, most)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from equipot import errors
+from equipot.data import columns
 from equipot.data.dataset import Dataset
 from equipot.data.structure import symbol
 from equipot.graphs import loader
@@ -17,7 +18,7 @@ from equipot.potential import potential as potentials
 from equipot.potential.potential import PotentialSpec
 from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
-from equipot.store import closest, graph_store
+from equipot.store import graph_store
 from equipot.store.graph_store import GraphStore
 from equipot.training import alike, batches, judging, optimizer, starting_point
 from equipot.training import length as lengths
@@ -176,7 +177,7 @@ def _batched(
 
 def with_stress(config: TrainConfig, dataset: Dataset, weight: float = OPEN_STRESS) -> TrainConfig:
     """With a weight of the stress, where it is left open and the training split has stresses."""
-    is_labelled = any(s.stress_weight > 0 for s in dataset.train)
+    is_labelled = columns.any_labelled(dataset.train, "stress")
     return dataclasses.replace(config, loss=config.loss.with_stress(is_labelled, weight))
 
 
@@ -248,7 +249,7 @@ def _with_wall(spec: PotentialSpec, graphs: GraphStore) -> PotentialSpec:
     """The wall, where there is one, makes way for distances that are new to the potential."""
     if spec.wall is None:
         return spec
-    table, found = spec.species_table, closest.closest_pairs(graphs, spec.num_species)
+    table, found = spec.species_table, graphs.closest_pairs(spec.num_species)
     return dataclasses.replace(spec, wall=wall.lowered(spec.wall, found, table, spec.cutoff))
 
 
@@ -259,7 +260,7 @@ def _spec(
     settings, table, own = config.potential, point.species_table, None
     if settings.repulsion == "fitted":
         cutoff = point.model_config.cutoff
-        own = wall.fitted(closest.closest_pairs(graphs, len(table)), table, cutoff)
+        own = wall.fitted(graphs.closest_pairs(len(table)), table, cutoff)
     return PotentialSpec(
         model_name=point.model_name,
         model_config=point.model_config,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipot import errors
+from equipot.data import columns
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
 from equipot.models import registry
@@ -25,6 +26,7 @@ from equipot.training.config import TrainConfig
 DEFAULT_MODEL = "mace"
 """The one that ``configs/train.yaml`` chooses."""
 
+_MEASURED = 20_000  # structures of a store that a potential is compared with
 _MOST_BINDING = 15.0  # eV per atom; no solid or molecule is bound by more
 
 
@@ -193,7 +195,7 @@ def _check_energies(
     """
     table = np.asarray(energies, np.float64).reshape(len(spec.heads), -1)
     each = []
-    for s in dataset.train:
+    for s in columns.drawn(dataset.train, _MEASURED):
         if s.energy_weight > 0:
             head = spec.heads.index(s.head) if len(spec.heads) > 1 else 0
             atoms = np.searchsorted(spec.species_table, s.atomic_numbers)
@@ -296,21 +298,25 @@ def _adapted(
     if method == "auto":
         return energies, shift, None, ("Reference energies are those of that potential",)
     fits = method == "least_squares"
-    graphs = evaluate.graphs_of(spec, dataset.train)
+    train = columns.drawn(dataset.train, _MEASURED)
+    graphs = evaluate.graphs_of(spec, train)
     predicted = evaluate.evaluate(potential, graphs)
     structures = tuple(
         dataclasses.replace(s, energy=s.energy - p.energy + (0.0 if fits else _references(s, spec)))
         if s.energy_weight > 0
         else s
-        for s, p in zip(dataset.train, predicted, strict=True)
+        for s, p in zip(train, predicted, strict=True)
     )
-    table = statistics.species_table(dataset.train)
+    table = statistics.species_table(train)
     found = _fit(structures, dataset, table, spec.heads, config)
-    columns = np.searchsorted(spec.species_table, table)
+    places = np.searchsorted(spec.species_table, table)
     energies, shift = energies.copy(), shift.copy()
-    energies[..., columns] = found.atomic_energies + (energies[..., columns] if fits else 0.0)
-    shift[..., columns] += found.shift.astype(shift.dtype)
+    energies[..., places] = found.atomic_energies + (energies[..., places] if fits else 0.0)
+    shift[..., places] += found.shift.astype(shift.dtype)
     notes = tuple(note for note in found.notes if references.UNIT not in note)
+    if train is not dataset.train:
+        graphs = None
+        notes += (f"They are fitted to {len(train):,} structures of the store, drawn at random",)
     added = "Energies below are added to those of that potential"
     return energies, shift, graphs, (added, *notes) if fits else notes
 

@@ -5,6 +5,7 @@ zeroes the forces of constrained atoms; so the calculator's results are read, ne
 """
 
 import binascii
+import importlib.util
 import lzma
 import pathlib
 import sqlite3
@@ -45,9 +46,15 @@ UNIT_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 STATING = frozenset(key for keys in UNIT_KEYS.values() for key in keys)
 """Keys by which a frame states units."""
-_DATABASES = frozenset({"db", "json"})
+_DATABASES = frozenset({"db", "json", "aselmdb"})
 _XYZ = frozenset({"extxyz", "xyz"})
-_EXTENSIONS = {".xyz": "extxyz", ".extxyz": "extxyz", ".db": "db", ".json": "json"}
+_EXTENSIONS = {
+    ".xyz": "extxyz",
+    ".extxyz": "extxyz",
+    ".db": "db",
+    ".json": "json",
+    ".aselmdb": "aselmdb",
+}
 _PARSE_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
     *(NameError, OSError, RuntimeError, StopIteration, SyntaxError, TypeError, ValueError),
@@ -68,11 +75,40 @@ def read(path: pathlib.Path, ase_format: str | None = None) -> frame.FrameFile:
       DataError: If ASE cannot read it, or a key has two values in one frame.
     """
     images = _read(path, ase_format, extxyz.read_parsed)
+    return _content(images, 0, path.name)
+
+
+def blocks(path: pathlib.Path, ase_format: str | None, size: int) -> Iterator[frame.FrameFile]:
+    """Reads so many frames at a time, as ``read`` does all.
+
+    Args:
+      path: A file ASE reads; may end in .gz, .xz or .bz2.
+      ase_format: ASE's name of the format; None lets ASE guess.
+      size: How many frames.
+
+    Raises:
+      DataError: As ``read`` does.
+    """
+    found: list[ase.Atoms | xyz_frame.Parsed] = []
+    number = 0
+    for image in _each(path, ase_format, extxyz.read_parsed):
+        found.append(image)
+        if len(found) == size:
+            yield _content(found, number, path.name)
+            number, found = number + size, []
+    if found:
+        yield _content(found, number, path.name)
+
+
+def _content(
+    images: Sequence[ase.Atoms | xyz_frame.Parsed], first: int, name: str
+) -> frame.FrameFile:
+    """Frames of a file, numbered from the first."""
     frames = [
-        _parsed(image, f"frame {index}", path.name)
+        _parsed(image, f"frame {index}", name)
         if isinstance(image, xyz_frame.Parsed)
-        else _frame(image, f"frame {index}", path.name)
-        for index, image in enumerate(images)
+        else _frame(image, f"frame {index}", name)
+        for index, image in enumerate(images, start=first)
     ]
     return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units={})
 
@@ -104,30 +140,57 @@ def read_images(path: pathlib.Path, ase_format: str | None = None) -> list[ase.A
     return _read(path, ase_format, extxyz.read)
 
 
+def read_piece(path: pathlib.Path, name: str, piece: tuple[int, int, int, int]) -> frame.FrameFile:
+    """Reads the frames of one piece of an extended xyz, as ``read`` does those of all.
+
+    Args:
+      path: The file, unpacked.
+      name: What messages call it.
+      piece: One of ``extxyz.ranges``.
+
+    Raises:
+      DataError: If something in it is no frame.
+    """
+    return _content(list(extxyz.read_range(path, name, piece)), piece[2], name)
+
+
+def is_xyz(path: pathlib.Path, ase_format: str | None) -> bool:
+    """Whether a file is read as extended xyz, by its format or name."""
+    plain = path.with_suffix("") if packed.is_packed(path) else path
+    return (ase_format or _EXTENSIONS.get(plain.suffix.casefold())) in _XYZ
+
+
 def _read(
     path: pathlib.Path, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
 ) -> list[ase.Atoms | T]:
     """All frames, those of extended xyz as the given function reads them."""
+    return list(_each(path, ase_format, read_xyz))
+
+
+def _each(
+    path: pathlib.Path, ase_format: str | None, read_xyz: Callable[..., Iterator[T]]
+) -> Iterator[ase.Atoms | T]:
+    """The frames, one after another."""
     if path.is_dir():
         raise errors.DataError(
             f"{path}: expected a file, found a folder that is no system of DeePMD; name a file"
         )
-    images: list[ase.Atoms | T] = []
+    count = 0
     try:
         with packed.plain_file(path.absolute()) as plain:
             for image in _images(plain, path.name, ase_format, read_xyz):
-                images.append(image)
+                yield image
+                count += 1
     except errors.DataError:
         raise
     except _PARSE_ERRORS as error:
-        where = f", after frame {len(images) - 1}" if images else ""
+        where = f", after frame {count - 1}" if count else ""
         reason = " ".join(str(error).split())[:200]
         raise errors.DataError(
             f"{path}{where}: ASE could not read it as {ase_format or 'what its name says'}: "
             f"{type(error).__name__}: {reason}. Mend the file, or set data.format if it is of "
             f"another"
         ) from error
-    return images
 
 
 def _images(
@@ -156,6 +219,11 @@ def _by_ase(path: pathlib.Path, kind: str) -> Iterator[ase.Atoms]:
         return
     # ase.io.read leaves out the keys a user has given the rows.
     # Only as a context does ASE close what it has opened.
+    if kind == "aselmdb" and importlib.util.find_spec("ase_db_backends") is None:
+        raise errors.DataError(
+            f"{path}: is read with ase-db-backends, which is not installed; pip install"
+            " ase-db-backends, or pip install 'equipot[lmdb]'"
+        )
     database: Any = ase.db.connect(str(path), type=kind, serial=True)
     with database:
         for row in database.select():

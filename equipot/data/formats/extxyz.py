@@ -5,12 +5,14 @@ before: lines between frames, columns that ``Properties`` does not name, logical
 none, elements given twice.
 """
 
+import collections
 import contextlib
 import io
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 import ase
 import ase.io.extxyz
@@ -55,19 +57,83 @@ def read_parsed(path: pathlib.Path, name: str) -> Iterator[ase.Atoms | xyz_frame
     return _parsed(path, name, _ordinary)
 
 
+def ranges(path: pathlib.Path, frames: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cuts an unpacked file into pieces without parsing it.
+
+    Args:
+      path: The file.
+      frames: Of a piece, at most.
+
+    Yields:
+      First byte, last byte + 1, number of the first frame, and number of its first line. What
+      cannot be followed is left to the last piece, whose reader says what is wrong.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        number, line, start, first, first_line = 0, 1, 0, 0, 1
+        while text := file.readline():
+            word = text.strip()
+            if not word or word.startswith(b"VEC"):
+                line += 1
+                continue
+            if not word.isdigit() or int(word) > size:
+                break
+            if number - first == frames:
+                yield start, file.tell() - len(text), first, first_line
+                start, first, first_line = file.tell() - len(text), number, line
+            collections.deque(itertools.islice(file, int(word) + 1), maxlen=0)
+            number, line = number + 1, line + int(word) + 2
+        yield start, size, first, first_line
+
+
+def read_range(
+    path: pathlib.Path, name: str, piece: tuple[int, int, int, int]
+) -> Iterator[ase.Atoms | xyz_frame.Parsed]:
+    """Yields the frames of one piece of a file, as ``read_parsed`` does those of all.
+
+    Args:
+      path: The file, unpacked.
+      name: What messages call it.
+      piece: One of ``ranges``.
+
+    Raises:
+      DataError: At the first thing that is no frame, with its number and line.
+    """
+    start, stop, number, line = piece
+    with path.open("rb") as file:
+        file.seek(start)
+        data = file.read(stop - start)
+    with io.TextIOWrapper(io.BytesIO(data), encoding="utf-8") as text:
+        with _said(name):
+            yield from _frames(text, len(data), name, _ordinary, number, line)
+
+
+@contextlib.contextmanager
+def _said(name: str) -> Iterator[None]:
+    """Turns bytes that are no text into a sentence."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise errors.DataError(
+            f"{name}: expected text in UTF-8, found the byte {error.object[error.start]:#x}; "
+            f"mend the file or set data.format"
+        ) from error
+
+
 def _parsed(path: pathlib.Path, name: str, make: Callable[..., T]) -> Iterator[T]:
     with path.open(encoding="utf-8") as file:
-        try:
+        with _said(name):
             yield from _frames(file, os.fstat(file.fileno()).st_size, name, make)
-        except UnicodeDecodeError as error:
-            raise errors.DataError(
-                f"{name}: expected text in UTF-8, found the byte {error.object[error.start]:#x}; "
-                f"mend the file or set data.format"
-            ) from error
 
 
-def _frames(file: TextIO, size: int, name: str, make: Callable[..., T]) -> Iterator[T]:
-    number, line = 0, 1
+def _frames(
+    file: io.TextIOBase,
+    size: int,
+    name: str,
+    make: Callable[..., T],
+    number: int = 0,
+    line: int = 1,
+) -> Iterator[T]:
     text = file.readline()
     while text:
         if not text.strip():

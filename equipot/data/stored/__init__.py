@@ -1,0 +1,1 @@
+"""Structures that stay on the disk: a folder of arrays mapped into memory."""

@@ -1,0 +1,93 @@
+"""A store where a configuration names files: its structures, and what its manifest says of them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from equipot.data import config as data_config
+from equipot.data import contents, paths
+from equipot.data.stored import folder
+from equipot.data.stored.structures import StoredStructures
+
+SETTINGS = (
+    *("format", "group_key", "head_key", "weight_key"),
+    *("energy_key", "forces_key", "stress_key"),
+    *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
+)
+"""Settings by which a store is written."""
+
+
+def settings(config: data_config.DataConfig) -> dict[str, Any]:
+    """The settings that shape what is read, as plain data."""
+    found: dict[str, Any] = {name: getattr(config, name) for name in SETTINGS}
+    found["quantities"] = {k: dataclasses.asdict(own) for k, own in config.quantities.items()}
+    return found
+
+
+def read(
+    name: str, config: data_config.DataConfig, split: folder.Split
+) -> contents.FileContents | None:
+    """What a store gives to a split; None if a name is not that of a store.
+
+    A store that is named for training gives what it was written with as ``data.train``; its
+    other structures are those of ``other_splits``. Named for another split, it gives all it has.
+
+    Args:
+      name: As ``paths.resolve`` takes it.
+      config: Settings of reading must be those that the store was written with, or left out.
+      split: Which.
+
+    Raises:
+      DataError: If the store is damaged or was written with other settings.
+    """
+    path = paths.resolve(name)
+    if not folder.is_store(path):
+        return None
+    own = folder.opened(path)
+    own.check_settings(_given(config, own))
+    names = folder.SPLITS if split != "train" else ("train",)
+    return _contents(own, *names)
+
+
+def other_splits(config: data_config.DataConfig) -> dict[str, list[contents.FileContents]]:
+    """Validation and test structures that a store for training has, where no files are named."""
+    names = config.files("train")
+    path = paths.resolve(names[0])
+    if len(names) != 1 or not folder.is_store(path):
+        return {}
+    own = folder.opened(path)
+    wanted = [
+        split
+        for split in folder.SPLITS[1:]
+        if not config.files(split) and own.manifest["splits"][split]
+    ]
+    none = {"isolated_atoms": {}, "isolated_by_head": {}, "found": ()}
+    return {split: [dataclasses.replace(_contents(own, split), **none)] for split in wanted}
+
+
+def _given(config: data_config.DataConfig, own: folder.Folder) -> dict[str, Any]:
+    """Settings that are not left out; of quantities those that are declared."""
+    every, usual = settings(config), settings(data_config.DataConfig(train="-"))
+    known = own.manifest["settings"]["quantities"]
+    found = {k: v for k, v in every.items() if v != usual[k] and k != "quantities"}
+    if every["quantities"] and any(known.get(k) != v for k, v in every["quantities"].items()):
+        found["quantities"] = every["quantities"]
+    return found
+
+
+def _contents(own: folder.Folder, *splits: str) -> contents.FileContents:
+    said = own.manifest
+    indices = np.concatenate([own.indices(split) for split in splits])
+    return contents.FileContents(
+        structures=StoredStructures(own, indices),
+        isolated_atoms={int(z): energy for z, energy in said["isolated_atoms"].items()},
+        isolated_by_head={
+            head: {int(z): energy for z, energy in energies.items()}
+            for head, energies in said["isolated_by_head"].items()
+        },
+        found=(*said["found"], f"{own.path.name}: a store of {len(own)} structures"),
+        keys_present=tuple(said["keys_present"]),
+        length_unit_given=said["length_unit_given"],
+        units_given=tuple(said["units_given"]),
+    )

@@ -1,0 +1,134 @@
+"""The files of a configuration cut into pieces, which several processes read independently."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from equipot import errors
+from equipot.data import config as data_config
+from equipot.data import contents, label_keys, label_units, paths, readers, structure
+from equipot.data.formats import ase_files, extxyz, frame, packed
+from equipot.data.stored import folder
+from equipot.quantities import every
+
+SHARD = 16_384
+"""Structures in one file of a store, at most."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A file, or a part of one.
+
+    Attributes:
+      split: Which split it belongs to.
+      name: The file, for messages.
+      path: The file, unpacked.
+      part: Bytes, frame and line of a piece of an extended xyz; None for the whole file.
+      size: Bytes, for a bar of progress.
+    """
+
+    split: str
+    name: str
+    path: pathlib.Path
+    part: tuple[int, int, int, int] | None
+    size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one block of frames gave beside its structures.
+
+    Attributes:
+      name: The file.
+      frames: How many structures, isolated atoms not counted.
+      counts: How many of them have a label of each quantity.
+      keys: Under which keys labels were found.
+      scales: Units in which they were read.
+      contents: Isolated atoms and sentences; its structures are left out.
+    """
+
+    name: str
+    frames: int
+    counts: dict[str, int]
+    keys: label_keys.LabelKeys
+    scales: label_units.Scales
+    contents: contents.FileContents
+
+
+@contextlib.contextmanager
+def pieces(config: data_config.DataConfig) -> Iterator[Iterator[Piece]]:
+    """The pieces of all files, in order; unpacked files last as long as the context.
+
+    Raises:
+      DataError: If a file is not there.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _pieces(config, stack)
+
+
+def _pieces(config: data_config.DataConfig, stack: contextlib.ExitStack) -> Iterator[Piece]:
+    for split in folder.SPLITS:
+        for given in config.files(split):
+            path = paths.resolve(given)
+            if folder.is_store(path):
+                raise errors.DataError(f"{path}: is a store already; name the files it was made of")
+            name = readers.name_of(path)
+            if path.is_file() and ase_files.is_xyz(path, config.format):
+                plain = stack.enter_context(packed.plain_file(path.absolute()))
+                for part in extxyz.ranges(plain, SHARD):
+                    size = part[1] - part[0]
+                    yield Piece(split=split, name=name, path=plain, part=part, size=size)
+            else:
+                size = path.stat().st_size
+                yield Piece(split=split, name=name, path=path, part=None, size=size)
+
+
+def read(
+    piece: Piece, config: data_config.DataConfig
+) -> Iterator[tuple[tuple[structure.Structure, ...], Seen]]:
+    """Yields the structures of a piece, as many as one file of a store holds.
+
+    Args:
+      piece: One of ``pieces``.
+      config: Keys and units.
+
+    Raises:
+      DataError: If it cannot be read, or a label in it is wrong.
+    """
+    if piece.part is not None:
+        blocks = iter([ase_files.read_piece(piece.path, piece.name, piece.part)])
+    else:
+        blocks = readers.read_blocks(piece.path, config.format, config.declared, SHARD)
+    for block in blocks:
+        own = _restricted(config, block)
+        made, keys, scales = readers.convert_with(block, own, piece.name)
+        counts = {
+            name: sum(s.label(name) is not None for s in made.structures)
+            for name in every(config.declared)
+        }
+        yield (
+            tuple(made.structures),
+            Seen(
+                name=piece.name,
+                frames=len(made.structures),
+                counts=counts,
+                keys=keys,
+                scales=scales,
+                contents=dataclasses.replace(made, structures=()),
+            ),
+        )
+
+
+def _restricted(config: data_config.DataConfig, block: frame.FrameFile) -> data_config.DataConfig:
+    """Without keys that no frame of this block has, but perhaps one of another."""
+    present = label_keys.present_keys(block.frames)
+    changes: dict[str, Any] = {}
+    for name in ("energy_key", "forces_key", "stress_key"):
+        key = getattr(config, name)
+        if key is not None and key not in present:
+            changes[name] = data_config.IGNORED
+    if config.group_key is not None and config.group_key not in present:
+        changes["group_key"] = None
+    return dataclasses.replace(config, **changes) if changes else config

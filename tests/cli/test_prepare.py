@@ -1,0 +1,48 @@
+"""``equipot prepare``, and ``equipot-train`` on what it made."""
+
+import re
+
+import pytest
+
+from equipot.cli import main
+from equipot.data.stored import folder
+from tests.cli import running
+
+
+def test_a_store_is_made_with_the_settings_of_training(copper, tmp_path, capsys):
+    target = tmp_path / "copper.store"
+    settings = [f"data.train={copper}", "data.group_key=shift", "model=nequip", "model.cutoff=3.5"]
+    main.main(["prepare", *settings, "--processes", "1", "-o", str(target)])
+    said = capsys.readouterr().out
+    assert "copper.extxyz: 12 frames; energy from 'energy' (12)" in said
+    assert f"{target}: 12 structures" in said and "within 3.5 Å" in said
+    made = folder.Folder(target)
+    assert made.manifest["settings"]["group_key"] == "shift"
+    assert (target / "neighbors-3.5" / folder.MANIFEST).is_file()
+
+
+def test_training_takes_the_store(copper, tmp_path):
+    target = tmp_path / "copper.store"
+    main.main(["prepare", f"data.train={copper}", "--processes", "1", "-o", str(target)])
+    done = running.run_train(tmp_path, f"data.train={target}", *running.TINY, pictures=False)
+    assert "copper.store: a store of 12 structures" in done.stdout
+    assert (target / "neighbors-3.5" / folder.MANIFEST).is_file()  # found for this cutoff
+    assert (tmp_path / "runs" / "copper" / "copper.equipot").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["data.train=a.xyz", "data.tset=b.xyz"], r"unknown key 'tset'.*Did you mean 'test'"),
+        (["data.train=a.xyz", "model.cutoff=4,5"], r"a store is made of one set of data"),
+        (["model.cutoff=4"], r"data.train: needs a file of structures"),
+        (["data.train=absent.xyz"], r"absent.xyz: no such file"),
+        (["data.train=a.xyz", "--processes", "0"], r"--processes: expected at least 1"),
+    ],
+)
+def test_mistakes_are_said(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["prepare", *words, "-o", "made.store"])
+    assert re.search(sentence, capsys.readouterr().err)
+    assert not (tmp_path / "made.store").exists()

@@ -26,7 +26,7 @@ def test_a_run_goes_on_with_what_its_folder_says(tmp_path):
     begun = beginning.look(given, ALONE)
     assert begun.num_devices == 8
     assert begun.length == length.Length(batch_size=2, num_steps=7, valid_every=3)
-    with pytest.raises(errors.CheckpointError, match=r"trainer\.num_steps=None, now it is 5"):
+    with pytest.raises(errors.CheckpointError, match=r"trainer\.num_steps=null, now it is 5"):
         beginning.look(settings(tmp_path / "run", num_steps=5), ALONE)
     place.metrics.write_text("{}")
     place.dataset.write_text("damaged")

@@ -12,12 +12,13 @@ import pytest
 from equipot import errors
 from equipot.data import audit, dataset
 from equipot.data.config import DataConfig
+from equipot.process import ALONE
 from equipot.training import (
-    checkpoints,
     config,
     preparation,
     run_log,
     sharding,
+    shared_checkpoints,
     starting_point,
     state,
     trainer,
@@ -72,7 +73,7 @@ def test_quantities_are_trained_without_energies(settings, tmp_path):
     first = state.init_state(parts.params, parts.updates.transformation)
     progress, mesh = state.Progress(), sharding.make_mesh(1)
     with (
-        checkpoints.Checkpoints(tmp_path / "saved", 1) as saved,
+        shared_checkpoints.SharedCheckpoints(tmp_path / "saved", 1, ALONE) as saved,
         run_log.RunLog(tmp_path, {}, quantities=parts.quantities) as log,
     ):
         run = trainer.Trainer(own, parts, mesh, first, progress, saved, log, 0.0)

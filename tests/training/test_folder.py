@@ -89,7 +89,7 @@ def test_other_devices_and_hosts_do_not_matter(tmp_path):
     begin(tmp_path / "run")
     hosts = {"num_devices": 8, "coordinator": "node1:1234", "num_hosts": 2, "host": 1}
     folder.find_folder(configured(tmp_path / "run", trainer=hosts))
-    with pytest.raises(errors.CheckpointError, match=r"trainer\.num_steps=None, now it is 8"):
+    with pytest.raises(errors.CheckpointError, match=r"trainer\.num_steps=null, now it is 8"):
         folder.find_folder(configured(tmp_path / "run", trainer={"num_steps": 8}))
 
 

@@ -153,6 +153,7 @@ def _begin(
 def _train(run: trainer.Trainer, stop: stopping.Stop, process: Process) -> None:
     """Steps until the end, validating and saving on the way."""
     vote = hosts.StopVote(process, run.mesh, run.progress.step)
+    kind = errors.StoppedError if process.count == 1 else hosts.StoppedTogetherError
     if process.count > 1:
         stop.agrees()
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
@@ -163,7 +164,7 @@ def _train(run: trainer.Trainer, stop: stopping.Stop, process: Process) -> None:
                 stop.saves()
                 run.save()
                 run.saved.wait()
-                raise hosts.StoppedTogetherError(
+                raise kind(
                     f"stopped by {received} after step {run.progress.step} of {run.num_steps};"
                     f" a checkpoint is in {run.saved.folder}. The same command goes on from there"
                 )

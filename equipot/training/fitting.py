@@ -231,16 +231,18 @@ def _train(
             asked = stop.received or (limit.what if limit.is_reached and run.goes_on else "")
             if by := vote.after(run.progress.step, asked):
                 stop.saves()
-                raise _stopped(run, by)
+                raise _stopped(run, by, process)
         run.saved.wait()
 
 
-def _stopped(run: trainer.Trainer, by: str) -> errors.StoppedError:
+def _stopped(run: trainer.Trainer, by: str, process: Process) -> errors.StoppedError:
     """Writes a checkpoint, and says where."""
     run.save()
     run.saved.wait()
     is_time_up = by.startswith(time_limit.LIMITS)
-    kind = hosts.TimeUpTogetherError if is_time_up else hosts.StoppedTogetherError
+    kind = errors.TimeUpError if is_time_up else errors.StoppedError
+    if process.count > 1:
+        kind = hosts.TimeUpTogetherError if is_time_up else hosts.StoppedTogetherError
     return kind(
         f"stopped by {by} after step {run.progress.step} of {run.num_steps}; a checkpoint is in"
         f" {run.saved.folder}. The same command goes on from there"

@@ -185,17 +185,19 @@ def test_other_reference_energies_change_the_labels_alone(both):
         GraphStore.build(both[1].train, dataclasses.replace(first, species_table=(1, 6)))
 
 
-def test_where_the_closest_pairs_are_of_other_splits_all_pairs_are_looked_at(both, monkeypatch):
-    """Only a list that is cut can leave a question open."""
-    train = both[1].train
+def test_where_a_list_was_cut_too_short_all_pairs_are_looked_at(both, monkeypatch):
+    settings = graph_store.Settings(
+        cutoff=CUTOFF, species_table=(1, 6, 8, 12), atomic_energies=np.zeros(4)
+    )
+    in_memory, stored = (GraphStore.build(own.valid, settings) for own in both)
+    pairs = stored._graphs._pairs
     monkeypatch.setattr(extremes, "MOST", 1)
-    facts = stored_graphs.Pairs(train.folder, CUTOFF).facts
-    cut = extremes.Extremes.joined([facts.tables["nearest"]])
-    owners = np.setdiff1d(np.arange(len(train.folder)), cut.owners)
-    members = np.zeros(len(train.folder), bool)
-    members[owners] = True
-    assert len(cut.cut) and not cut.among(members).is_complete()
-    assert cut.among(np.ones(len(members), bool)).is_complete()
+    tables = {name: extremes.Extremes.joined([t]) for name, t in pairs.facts.tables.items()}
+    pairs.__dict__["facts"] = dataclasses.replace(pairs.facts, tables=tables)
+    assert stored._graphs.closest_pairs(4) is None
+    tables = [own.closest_pairs(4) for own in (in_memory, stored)]
+    for field in ("nearest", "pushes", "usual"):
+        np.testing.assert_array_equal(*(getattr(own, field) for own in tables))
 
 
 def test_several_processes_write_the_same_store(config, store, tmp_path, monkeypatch):

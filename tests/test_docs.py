@@ -14,6 +14,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from equipot.cli import plugins
 from tests import docs_blocks
 from tests.docs_blocks import PAGES, ROOT
 

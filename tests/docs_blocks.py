@@ -134,6 +134,10 @@ def _members(overrides: Sequence[hydra_types.Override]) -> Iterator[list[str]]:
     for override in overrides:
         line = override.input_line or ""
         key, _, value = line.partition("=")
+        if key.startswith(("hydra.", "hydra/")):
+            continue  # settings of a launcher, not of a run
         swept = override.is_sweep_override()
-        choices.append([f"{key}={v}" for v in value.split(",")] if swept else [line])
+        ends = re.search(r"interval\((.*)\)", value)  # what a search may choose from
+        values = (ends[1] if ends else value).split(",")
+        choices.append([f"{key}={v}" for v in values] if swept else [line])
     return map(list, itertools.product(*choices))

@@ -79,9 +79,8 @@ def recognise(path: str | Path) -> Source:
     if not zipfile.is_zipfile(path):
         raise errors.ConversionError(
             f"{path}: expected a model of Nequix (.nqx), or one of mace-torch, or a checkpoint or"
-            " package of nequip, or a checkpoint of SevenNet, which are zip archives; this file is"
-            " none, is cut short, or was saved by a torch before 1.6: open it with the program"
-            " that wrote it and save it again with torch.save"
+            " package of nequip, or a checkpoint of SevenNet, which are zip archives; this file"
+            f" {_why_no_zip(path)}"
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -91,6 +90,20 @@ def recognise(path: str | Path) -> Source:
             f"{path}: the archive is damaged ({errors.brief(error)}); fetch it again"
         ) from error
     return Source(path=path, program=program, kind=kind, sha256=sha256(path))
+
+
+def _why_no_zip(path: Path) -> str:
+    """By how the file begins: as a zip, as a pickle, or otherwise."""
+    with path.open("rb") as file:
+        begin = file.read(2)
+    if begin == b"PK":
+        return "begins as one and is cut short: fetch it again"
+    if begin[:1] == b"\x80":
+        return (
+            "is a pickle, as a torch before 1.6 saved them: open it with the program that wrote it"
+            " and save it again with torch.save"
+        )
+    return "is none"
 
 
 def check_trust(source: Source, trust: bool) -> None:

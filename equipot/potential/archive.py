@@ -21,6 +21,7 @@ from equipot import errors, files
 MANIFEST = "manifest.json"
 LARGEST = 4 * 2**30  # bytes of a file; the largest potentials have some hundred million
 _LARGEST_JSON = 2**26
+_BEGINS = b"PK"  # a zip, also one that was cut off
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 # What zipfile raises for a file that is damaged.
 _DAMAGE = (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error)
@@ -93,9 +94,11 @@ def _read(
     file: BinaryIO, size: int, path: Path, kind: str, newest_version: int
 ) -> tuple[int, dict[str, bytes]]:
     if not zipfile.is_zipfile(file):
+        file.seek(0)
+        is_cut = size == 0 or file.read(len(_BEGINS)) == _BEGINS
+        why = "was cut off while being copied; copy it anew" if is_cut else "is something else"
         raise errors.ArtefactError(
-            f"{path}: expected an {kind}, received a file that is no complete zip;"
-            " it is something else, or was cut off while being copied"
+            f"{path}: expected an {kind}, received a file that is no complete zip; it {why}"
         )
     try:
         archive = zipfile.ZipFile(file)

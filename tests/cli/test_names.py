@@ -36,3 +36,7 @@ def test_folders_of_a_sweep_over_files_or_long_values_are_short_flat_and_differ(
     found = [names.folder_name(words) for words in typed]
     assert len(set(found)) == len(typed)
     assert all("/" not in name and len(name.encode()) <= 120 for name in found)
+
+
+def test_a_sweep_over_nothing_has_a_folder_of_its_own():
+    assert names.folder_name("") == "single"

@@ -114,7 +114,9 @@ def test_a_first_look_at_ethanol_suits_every_model(name):
 @pytest.mark.slow
 def test_a_sweep_gives_each_run_a_folder_named_after_what_was_swept(sweep: pathlib.Path):
     runs = sweep / "multirun" / "copper"
-    assert sorted(p.name for p in runs.iterdir()) == ["multirun.yaml", "seed=0", "seed=1"]
+    at_end = ["comparison.png", "comparison.txt", "members.json"]
+    assert sorted(p.name for p in runs.iterdir()) == [*at_end, "multirun.yaml", "seed=0", "seed=1"]
+    assert json.loads((runs / "members.json").read_text())["seed=1"][-1] == "seed=1"
     assert [p.name for p in sweep.iterdir()] == ["multirun"]
     for seed in (0, 1):
         folder = runs / f"seed={seed}"

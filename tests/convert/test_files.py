@@ -73,7 +73,7 @@ def test_damaged_archives_get_a_sentence(tmp_path: pathlib.Path):
 def test_what_is_no_archive_is_refused(tmp_path: pathlib.Path):
     path = tmp_path / "old.model"
     path.write_bytes(MACE)
-    with pytest.raises(errors.ConversionError, match="which are zip archives; this file is none"):
+    with pytest.raises(errors.ConversionError, match="zip archives; this file is a pickle"):
         files.recognise(path)
     with pytest.raises(errors.ConversionError, match="there is no such file"):
         files.recognise(tmp_path / "none.model")

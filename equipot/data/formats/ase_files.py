@@ -24,7 +24,7 @@ from ase.io.vasp_parsers.vasp_outcar_parsers import NoNonEmptyLines, UnableToLoc
 from ase.spacegroup.spacegroup import SpacegroupError
 
 from equipot import errors
-from equipot.data.formats import databases, extxyz, frame, packed, vasp, xyz_frame
+from equipot.data.formats import ase_errors, databases, extxyz, frame, packed, vasp, xyz_frame
 
 T = TypeVar("T")
 
@@ -173,7 +173,8 @@ def _each(
     """The frames, one after another."""
     if path.is_dir():
         raise errors.DataError(
-            f"{path}: expected a file, found a folder that is no system of DeePMD; name a file"
+            f"{path}: expected a file, found a folder; only the systems of DeePMD are folders, and"
+            f" here {'is no type.raw' if any(path.iterdir()) else 'is nothing'}. Name a file"
         )
     count = 0
     try:
@@ -185,12 +186,19 @@ def _each(
         raise
     except _PARSE_ERRORS as error:
         where = f", after frame {count - 1}" if count else ""
-        reason = " ".join(str(error).split())[:200]
+        guessed = _guess(path)
         raise errors.DataError(
-            f"{path}{where}: ASE could not read it as {ase_format or 'what its name says'}: "
-            f"{type(error).__name__}: {reason}. Mend the file, or set data.format if it is of "
-            f"another"
+            ase_errors.sentence(path, ase_format, guessed, where, error)
         ) from error
+
+
+def _guess(path: pathlib.Path) -> str | None:
+    """The format that ASE takes a file for, by its name or how it begins."""
+    plain = path.with_suffix("") if packed.is_packed(path) else path
+    try:
+        return _EXTENSIONS.get(plain.suffix.casefold()) or ase_formats.filetype(str(path))
+    except _PARSE_ERRORS:
+        return None
 
 
 def _images(

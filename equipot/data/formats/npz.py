@@ -102,10 +102,16 @@ def _load(path: pathlib.Path, labels: frozenset[str]) -> dict[str, np.ndarray]:
     except _DAMAGE as error:
         reason = str(error)[:100] or type(error).__name__
         raise errors.DataError(
-            f"{path.name}: could not be read as npz ({reason}); it is damaged or no such archive, "
+            f"{path.name}: could not be read as npz ({reason}); {_why(path)}, "
             f"fetch or make it again"
         ) from error
     return arrays
+
+
+def _why(path: pathlib.Path) -> str:
+    """Whether it begins as such an archive."""
+    with path.open("rb") as file:
+        return "it is damaged" if file.read(2) in (b"PK", b"") else "it is no such archive"
 
 
 def _member(

@@ -73,8 +73,27 @@ def test_a_truncated_xz_file_is_named(labelled_water, write):
 def test_a_file_of_no_known_format_is_named(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("these are no structures\n")
-    with pytest.raises(errors.DataError, match=r"notes\.txt: ASE could not read it.*data\.format"):
+    with pytest.raises(errors.DataError, match=r"notes\.txt: neither its name.*data\.format"):
         ase_files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("bundletrajectory", r"expected a folder for the format bundletrajectory \("),
+        ("extxzy", r"data\.format: ASE knows no format 'extxzy'\. Did you mean 'extxyz'"),
+        ("cif", r"could not be read as cif \(CIF-file\), asked for"),
+    ],
+)
+def test_a_format_that_is_not_that_of_the_file_is_explained(labelled_water, write, given, message):
+    path = pathlib.Path(write("water.extxyz", labelled_water(1)))
+    with pytest.raises(errors.DataError, match=message):
+        ase_files.read(path, given)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(errors.DataError, match=r"found a folder; .* here is nothing"):
+        ase_files.read(tmp_path)
 
 
 def test_one_key_with_two_values_in_a_frame_is_refused(labelled_water, write):

@@ -30,6 +30,7 @@ class Watch:
       stages: Name, seconds on the clock, seconds of the processor, RssAnon in GB after it.
       waited: Seconds in which steps waited for batches.
       first: When the first batch was there, s after the start.
+      start: The same on the clock; ``last`` that of the last batch.
       steps: Batches that were taken.
       most: Largest RssAnon, GB.
     """
@@ -37,7 +38,7 @@ class Watch:
     def __init__(self) -> None:
         self.stages: list[tuple[str, float, float, float]] = []
         self.waited, self.steps, self.most = 0.0, 0, 0.0
-        self.first = self.last = 0.0
+        self.first = self.start = self.last = 0.0
         threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:

@@ -1,9 +1,8 @@
 """From a file or folder to labelled structures in eV and Å, with sentences on what was found."""
 
-import dataclasses
 import pathlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,31 +105,6 @@ def read_frames(
     if not content.frames:
         raise errors.DataError(f"{path}: expected at least one frame, but the file holds none")
     return content
-
-
-def read_blocks(
-    path: pathlib.Path, chosen: str | None, quantities: Mapping[str, Quantity], size: int
-) -> Iterator[frame.FrameFile]:
-    """As ``read_frames``, some frames at a time where the format allows it.
-
-    Args:
-      path: An existing file or folder.
-      chosen: Its format; None determines it from the name.
-      quantities: The declared ones by name.
-      size: How many frames at a time.
-
-    Raises:
-      DataError: If the file cannot be read.
-    """
-    is_h5 = chosen == "h5" or (chosen is None and mace_h5.is_h5(path))
-    if is_h5:
-        yield from mace_h5.blocks(path, size)
-    elif chosen in ("npz", "deepmd") or path.suffix == ".npz" or path.is_dir():
-        content = read_frames(path, chosen, quantities)
-        for begin in range(0, len(content.frames), size):
-            yield dataclasses.replace(content, frames=content.frames[begin : begin + size])
-    else:
-        yield from ase_files.blocks(path, chosen, size)
 
 
 def convert(

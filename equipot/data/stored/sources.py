@@ -9,7 +9,7 @@ from typing import Any
 from equipot import errors
 from equipot.data import config as data_config
 from equipot.data import contents, label_keys, label_units, paths, readers, structure
-from equipot.data.formats import ase_files, extxyz, frame, packed
+from equipot.data.formats import ase_files, extxyz, frame, mace_h5, packed
 from equipot.data.stored import folder
 from equipot.quantities import every
 
@@ -100,7 +100,7 @@ def read(
     if piece.part is not None:
         blocks = iter([ase_files.read_piece(piece.path, piece.name, piece.part)])
     else:
-        blocks = readers.read_blocks(piece.path, config.format, config.declared, SHARD)
+        blocks = _blocks(piece.path, config)
     for block in blocks:
         own = _restricted(config, block)
         made, keys, scales = readers.convert_with(block, own, piece.name)
@@ -119,6 +119,19 @@ def read(
                 contents=dataclasses.replace(made, structures=()),
             ),
         )
+
+
+def _blocks(path: pathlib.Path, config: data_config.DataConfig) -> Iterator[frame.FrameFile]:
+    """Frames of a whole file, some at a time where the format allows it."""
+    chosen = config.format
+    if chosen == "h5" or (chosen is None and mace_h5.is_h5(path)):
+        yield from mace_h5.blocks(path, SHARD)
+    elif chosen in ("npz", "deepmd") or path.suffix == ".npz" or path.is_dir():
+        content = readers.read_frames(path, chosen, config.declared)
+        for begin in range(0, len(content.frames), SHARD):
+            yield dataclasses.replace(content, frames=content.frames[begin : begin + SHARD])
+    else:
+        yield from ase_files.blocks(path, chosen, SHARD)
 
 
 def _restricted(config: data_config.DataConfig, block: frame.FrameFile) -> data_config.DataConfig:

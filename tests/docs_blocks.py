@@ -137,7 +137,7 @@ def _members(overrides: Sequence[hydra_types.Override]) -> Iterator[list[str]]:
         if key.startswith(("hydra.", "hydra/")):
             continue  # settings of a launcher, not of a run
         swept = override.is_sweep_override()
-        ends = re.search(r"interval\((.*)\)", value)  # what a search may choose from
+        ends = re.search(r"interval\(([^)]*)\)", value)  # what a search may choose from
         values = (ends[1] if ends else value).split(",")
         choices.append([f"{key}={v}" for v in values] if swept else [line])
     return map(list, itertools.product(*choices))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _Line = Mapping[str, float | int]
 _NO_DIFFERENCE = ("run_dir", "name", "logger")  # settings that change no number
 _SPLITS = ("valid", "test")
+_ROW = 0.2  # inches of a row of the legend
 _LONGEST = 60  # characters of a value in the table
 
 
@@ -114,15 +115,20 @@ def read(path: Path, failure: str = "") -> Run:
 
 
 def differences(runs: Sequence[Run]) -> list[str]:
-    """Settings that not all runs share."""
+    """Settings that not all runs share, those of a model among the runs whose model has them."""
     keys = dict.fromkeys(key for run in runs for key in run.settings)
     known = [run.settings for run in runs if run.settings]
     return [
         key
         for key in keys
         if key.split(".")[0] not in _NO_DIFFERENCE
-        and any(settings.get(key) != known[0].get(key) for settings in known)
+        and len({str(settings.get(key)) for settings in known if _has(settings, key)}) > 1
     ]
+
+
+def _has(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether a setting says something of a run: a model does not have those of another."""
+    return key in settings or not key.startswith("model.")
 
 
 def table(runs: Sequence[Run], names: Mapping[Path, str]) -> str:
@@ -168,7 +174,7 @@ def _differences(runs: Sequence[Run]) -> list[str]:
     for key in differences(runs):
         owners: dict[str, list[str]] = {}
         for number, run in enumerate(runs, start=1):
-            if run.settings:
+            if run.settings and _has(run.settings, key):
                 owners.setdefault(_value(run.settings.get(key)), []).append(str(number))
         values = (f"{_short(value)} ({', '.join(own)})" for value, own in owners.items())
         lines.append(f"{key}: {'; '.join(values)}")
@@ -213,7 +219,9 @@ def _figure(runs: Sequence[Run], names: Mapping[Path, str]) -> "Figure":
     for axis in more:
         learning_curves.draw(axis, curves, quantity)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
+    columns = 3 if curves else 2
+    figure.set_figheight(figure.get_figheight() + _ROW * math.ceil(len(runs) / columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize="small")
     return figure
 
 

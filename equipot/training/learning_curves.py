@@ -93,7 +93,7 @@ def find(runs: "Sequence[Run]", names: Mapping[Path, str]) -> list[Curve]:
     for own in families.values():
         own.sort(key=lambda pair: pair[0])
         if len({size for size, _ in own}) >= _FEWEST:
-            name = _PART.sub("", names[own[0][1].path]).strip(",") or own[0][1].path.parent.name
+            name = _PART.sub("", names[own[0][1].path]).strip("+,") or own[0][1].path.parent.name
             sizes, members = zip(*own, strict=True)
             curves.append(Curve(name=name, sizes=sizes, runs=members))
     return sorted(curves, key=lambda curve: curve.name)

@@ -58,6 +58,16 @@ def test_the_best_is_first_and_one_that_goes_on_shows_its_best_validation(runs):
     assert "name:" not in text
 
 
+def test_settings_of_another_model_are_no_difference():
+    def run(path, **model):
+        settings = {f"model.{key}": value for key, value in model.items()} | {"seed": 0}
+        return comparison.Run(path=pathlib.Path(path), settings=settings)
+
+    three = [run("a", name="x", width=1), run("b", name="x", width=2), run("c", name="y", gate="z")]
+    assert comparison.differences(three) == ["model.name", "model.width"]
+    assert comparison.differences(three[1:]) == ["model.name"]
+
+
 def test_a_failed_run_is_last_with_its_sentence(runs, tmp_path):
     (tmp_path / "d").mkdir()
     failed = comparison.read(tmp_path / "d", "optimizer.learning_rate: expected a positive number")

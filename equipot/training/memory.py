@@ -13,6 +13,7 @@ from equipot.process import Process
 
 _UNKNOWN = 2**31 - 1  # MiB
 _USABLE = 0.9  # of what is free on a processor, where batches ahead and checkpoints need some
+_STEPS_AT_ONCE = 3  # one runs; two wait, and have addresses already, but no memory
 _TRIES = 5  # programs that are compiled in search of the largest batch that fits
 _CLOSE = 0.97  # of what scaling says fits
 _NOT_MORE = 1.1  # times what fits is not worth another program
@@ -141,12 +142,12 @@ def _left_by(group: Path, most: str, taken: str, cached: str) -> int | None:
 
 
 def _of_process() -> int | None:
-    """What the limit of addresses of this process leaves."""
+    """What the limit of addresses of this process leaves; steps that wait take some, too."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most in (resource.RLIM_INFINITY, -1):
         return None
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except (OSError, ValueError):
-        return most
-    return max(most - pages * resource.getpagesize(), 0)
+        return most // _STEPS_AT_ONCE
+    return max(most - pages * resource.getpagesize(), 0) // _STEPS_AT_ONCE

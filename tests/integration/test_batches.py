@@ -163,12 +163,13 @@ def test_an_epoch_of_small_batches_for_one_step_trains_like_one_batch_of_everyth
     ],
 )
 def test_lone_atoms_and_single_structures_are_trained_on(tmp_path, files, train, steps):
-    steps = {"num_steps": 3, "valid_every": 3, "log_every": 1, **steps}
+    num_steps = 40 if train == "one" else 3  # the rate has risen by then
+    steps = {"num_steps": num_steps, "valid_every": num_steps, "log_every": 1, **steps}
     run_dir = fitting.fit(settings(tmp_path / "run", files, train, **steps))
     losses = [line["loss"] for line in records(run_dir)]
-    assert len(losses) == 3 and np.isfinite(losses).all()
+    assert len(losses) == num_steps and np.isfinite(losses).all()
     if train == "one":
-        assert min(losses) > 0
+        assert losses[-1] < 0.9 * losses[0]
 
 
 def test_a_run_that_does_not_fit_leaves_nothing_in_the_way_of_one_that_does(

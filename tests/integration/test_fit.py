@@ -75,7 +75,7 @@ def test_metrics_json_has_the_promised_form(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
     assert set(metrics) == {"train", "valid", "test", "seconds", "best_step", "units"}
     for split in ("train", "valid", "test"):
-        assert set(metrics[split]["energy"]) == {"rmse", "mae"}
+        assert set(metrics[split]["energy"]) == {"rmse", "mae", "relative"}
         assert set(metrics[split]["forces"]) == {"rmse", "mae", "relative"}
         assert set(metrics[split]["stress"]) == {"rmse", "mae", "relative"}
         assert set(metrics[split]["elements"]) == {"Ar", "Kr"}

@@ -148,13 +148,6 @@ def split(
     Raises:
       DataError: If the requested number of training frames cannot cover every element.
     """
-    if config.split == "stratified":
-        order, needed, pinned = _training_first(
-            structures, np.random.default_rng(config.split_seed), counts
-        )
-        groups = columns.groups(structures)
-        wanted = (counts.train, counts.valid, counts.test)
-        return stratified.chosen(order, groups, needed, pinned, wanted)
     train, valid, test = (own.tolist() for own in _split(structures, counts, config))
     return train, valid, test
 
@@ -163,9 +156,14 @@ def _split(
     structures: Sequence[structure.Structure], counts: Counts, config: data_config.DataConfig
 ) -> list[np.ndarray]:
     """As ``split``, in arrays."""
-    order = np.arange(len(structures))
+    order, generator = np.arange(len(structures)), np.random.default_rng(config.split_seed)
+    if config.split == "stratified":
+        order, needed, pinned = _training_first(structures, generator, counts)
+        wanted = (counts.train, counts.valid, counts.test)
+        found = stratified.chosen(order, columns.groups(structures), needed, pinned, wanted)
+        return [np.asarray(own, np.int64) for own in found]
     if config.split == "random":
-        order, *_ = _training_first(structures, np.random.default_rng(config.split_seed), counts)
+        order, *_ = _training_first(structures, generator, counts)
         train, rest = order[: counts.train], order[counts.train :][::-1]
     else:
         train, rest = order[: counts.train], order[counts.train :]

@@ -232,6 +232,8 @@ def _train(
             if by := vote.after(run.progress.step, asked):
                 stop.saves()
                 raise _stopped(run, by, process)
+        if by := vote.at_end(stop.received):
+            raise _stopped(run, by, process)
         run.saved.wait()
 
 

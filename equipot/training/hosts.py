@@ -285,16 +285,29 @@ class StopVote:
             return ""
         number, between = (0, 1) if self._answer is None else np.asarray(self._answer).tolist()
         if number:
-            return f"{_cause(number % _HOSTS_FROM)} at host {number // _HOSTS_FROM}"
+            return _where(number)
         now, (before, last) = time.monotonic(), self._asked
         pace = (now - before) / max(step - last, 1)
-        own = [_HOSTS_FROM * self._process.index + _number(received) if received else 0]
         # The largest negative number is that of the slowest process.
-        own.append(-int(np.clip(_ASK_EVERY / pace, 1, _MOST_STEPS)))
-        votes = np.tile(np.asarray(own, np.int32), (len(self._mesh.local_devices), 1))
-        self._answer = self._combine(sharding.shard(votes, self._mesh))
+        self._ask(received, -int(np.clip(_ASK_EVERY / max(pace, 1e-9), 1, _MOST_STEPS)))
         self._asked, self._due = (now, step), step + abs(between)
         return ""
+
+    def at_end(self, received: str) -> str:
+        """As ``after``, behind the last step; waits for the answer of all.
+
+        Args:
+          received: As there.
+        """
+        if self._process.count == 1:
+            return ""  # what the end of the steps does with a signal is right for one
+        self._ask(received, -1)
+        return _where(int(np.asarray(self._answer)[0]))
+
+    def _ask(self, received: str, between: int) -> None:
+        own = _HOSTS_FROM * self._process.index + _number(received) if received else 0
+        votes = np.tile(np.asarray([own, between], np.int32), (len(self._mesh.local_devices), 1))
+        self._answer = self._combine(sharding.shard(votes, self._mesh))
 
 
 _HOSTS_FROM = 256  # numbers of signals are smaller
@@ -308,8 +321,11 @@ def _number(received: str) -> int:
     return int(signal.Signals[received])
 
 
-def _cause(number: int) -> str:
-    """The inverse of ``_number``."""
-    if number >= _LIMITS_FROM:
-        return time_limit.LIMITS[number - _LIMITS_FROM]
-    return signal.Signals(number).name
+def _where(vote: int) -> str:
+    """What stops the run, and at which host; empty for 0."""
+    if not vote:
+        return ""
+    host, number = divmod(vote, _HOSTS_FROM)
+    is_limit = number >= _LIMITS_FROM
+    name = time_limit.LIMITS[number - _LIMITS_FROM] if is_limit else signal.Signals(number).name
+    return f"{name} at host {host}"

@@ -34,6 +34,7 @@ def test_the_command_prints_its_lines_and_writes_its_page(tmp_path):
 
 
 def test_a_page_is_not_replaced_and_jax_is_not_needed_to_say_so(tmp_path):
+    (tmp_path / "water.equipot").write_text("")
     (tmp_path / "water_audit.html").write_text("earlier")
     program = (
         "import sys; from equipot.cli.main import main\n"

@@ -90,6 +90,7 @@ def main() -> None:
     changes = {key: int(value) for key, _, value in (one.partition("=") for one in arguments.set)}
     settings = configuration(arguments.run_dir, arguments.data, arguments.dtype, **changes)
     plots.save_plots = lambda *_: []  # a third of the time
+    hosts._ASK_EVERY = 0.0  # each step is followed by a question
     stop = StopsItself(arguments.stop_after, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         with stop, hosts.joined(settings.trainer) as process:

@@ -23,7 +23,7 @@ STAGED = {
 
 def lines_of(run):
     found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    clocks = ("seconds", "structures_per_second")
+    clocks = ("seconds", "structures_per_second", "waiting")
     return [{k: v for k, v in line.items() if k not in clocks} for line in found]
 
 

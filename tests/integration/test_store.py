@@ -8,9 +8,9 @@ from equipot.data.config import DataConfig
 from equipot.data.stored import sources
 from equipot.potential import artefact
 from equipot.store import writing
-from equipot.training import config, fitting
+from equipot.training import config, finishing, fitting
 
-TIMES = ("seconds", "structures_per_second")
+TIMES = ("seconds", "structures_per_second", "waiting")
 
 
 def settings(run_dir, data, **change) -> config.TrainConfig:
@@ -73,7 +73,7 @@ def test_a_run_goes_on_from_a_store(store, tmp_path):
 
 
 def test_of_a_large_split_some_structures_are_measured_and_it_is_said(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "MEASURED", 10)
+    monkeypatch.setattr(finishing, "MEASURED", 10)
     change = {"trainer": {"num_steps": 1, "num_devices": 1}}
     found = fitting.fit(settings(tmp_path / "run", store, **change))
     table = (found / "errors.txt").read_text()

@@ -14,7 +14,7 @@ from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.process import Process
 from equipot.store.graph_store import GraphStore
-from equipot.training import changes, earlier, folder, hosts
+from equipot.training import changed_settings, earlier, folder, hosts
 from equipot.training import config as settings
 from equipot.training import length as lengths
 from equipot.training.config import TrainConfig
@@ -38,7 +38,7 @@ class Beginning:
     open_stress: float
     num_devices: int | None
     length: lengths.Length | None
-    changed: tuple[changes.Change, ...] = ()
+    changed: tuple[changed_settings.Change, ...] = ()
 
 
 def look(config: TrainConfig, process: Process) -> Beginning:
@@ -60,7 +60,7 @@ def look(config: TrainConfig, process: Process) -> Beginning:
     return Beginning(
         config=settings.train_config(told.pop("config")),
         length=None if length is None else configuration.from_mapping(lengths.Length, length),
-        changed=tuple(changes.Change(**own) for own in changed),
+        changed=tuple(changed_settings.Change(**own) for own in changed),
         **told,
     )
 
@@ -88,7 +88,9 @@ def _plain(config: Any) -> dict[str, Any]:
 def _check_given(config: TrainConfig, first: dict[str, Any], process: Process) -> None:
     own, first = folder.flat(_plain(config)), folder.flat(first)
     for key in sorted(own.keys() | first.keys()):
-        if own.get(key) != first.get(key) and (not changes.is_free(key) or key == "run_dir"):
+        if own.get(key) != first.get(key) and (
+            not changed_settings.is_free(key) or key == "run_dir"
+        ):
             raise errors.ConfigError(
                 f"{key}: host {process.index} was given {own.get(key)}, the first host"
                 f" {first.get(key)}; give all hosts the same command, but for trainer.host"

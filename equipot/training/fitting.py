@@ -22,7 +22,7 @@ from equipot.training import (
     beginning,
     capacity,
     centering,
-    changes,
+    changed_settings,
     finishing,
     folder,
     group_weights,
@@ -192,7 +192,7 @@ def _compile(run: trainer.Trainer, process: Process) -> None:
 
 def _accept(
     run: trainer.Trainer,
-    changed: Sequence[changes.Change],
+    changed: Sequence[changed_settings.Change],
     place: folder.RunFolder,
     process: Process,
 ) -> None:

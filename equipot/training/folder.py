@@ -32,7 +32,7 @@ from equipot import errors, files
 from equipot.data.config import DataConfig
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED
-from equipot.training import changes
+from equipot.training import changed_settings
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -142,7 +142,7 @@ def find_folder(config: TrainConfig) -> RunFolder:
     """
     folder = RunFolder(Path(config.folder), config.name)
     if folder.config.exists():
-        changes.check(changed(folder, config), config.resume, folder.path)
+        changed_settings.check(changed(folder, config), config.resume, folder.path)
         return folder
     # What is hidden or a log may be there before: a launcher writes them first.
     strangers = [p.name for p in _listing(folder.path) if p.suffix != ".log" and p.name[0] != "."]
@@ -342,7 +342,7 @@ def _listing(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.exists() else []
 
 
-def changed(folder: RunFolder, config: TrainConfig) -> list[changes.Change]:
+def changed(folder: RunFolder, config: TrainConfig) -> list[changed_settings.Change]:
     """The settings that differ from those of the run in the folder; none where there is no run.
 
     Raises:
@@ -353,11 +353,11 @@ def changed(folder: RunFolder, config: TrainConfig) -> list[changes.Change]:
     old, new = flat(read_config(folder)), flat(configuration.to_mapping(config))
     # A key that the version which began the run did not know acted as its default does.
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
-    return changes.between({**known, **old}, new)
+    return changed_settings.between({**known, **old}, new)
 
 
 def accept(
-    folder: RunFolder, config: TrainConfig, found: Sequence[changes.Change], step: int
+    folder: RunFolder, config: TrainConfig, found: Sequence[changed_settings.Change], step: int
 ) -> None:
     """Keeps changed settings as those of the run, which is not finished any more.
 

@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from equipot import free_memory
 from equipot.data import config as data_config
 from equipot.data import paths
 from equipot.data.formats import packed
@@ -20,11 +21,10 @@ SHARE = 0.5
 _TEXT, _ARRAYS = 4.0, 8.0  # bytes of memory for each byte of text, or of arrays of numbers
 _PACKED = 5.0  # bytes of text in each byte of a packed file
 _NUMBERS = frozenset({".npz", ".npy", ".raw", ".h5", ".hdf5", ".traj", ".db", ".aselmdb"})
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def from_store(
-    config: data_config.DataConfig, cutoff: float, free: int | None = None
+    config: data_config.DataConfig, cutoff: float, room: int | None = None
 ) -> tuple[data_config.DataConfig, str]:
     """The data of a run from a store, where memory would not hold them or the settings say so.
 
@@ -34,7 +34,7 @@ def from_store(
     Args:
       config: Files and settings.
       cutoff: Å, of the pairs that are found.
-      free: Bytes of memory; None to ask the system.
+      room: Bytes of memory; None to ask the system.
 
     Returns:
       The configuration to read by, and a sentence for the log, empty if nothing changes.
@@ -46,14 +46,14 @@ def from_store(
     if config.store == "never" or any(folder.is_store(path) for path in files):
         return config, ""
     target = paths.cache_folder() / "stores" / f"{_digest(config)}.store"
-    needed, free = memory(config), free_memory() if free is None else free
+    needed, room = memory(config), free() if room is None else room
     is_there = folder.is_store(target)
-    if config.store == "auto" and not is_there and needed <= SHARE * free:
+    if config.store == "auto" and not is_there and needed <= SHARE * room:
         return config, ""
     if not is_there:
         _make(config, target, cutoff)
     changed = dataclasses.replace(config, train=str(target), valid=None, test=None)
-    about = f"about {needed / 1e9:.3g} GB in memory, where {free / 1e9:.3g} GB are free"
+    about = f"about {needed / 1e9:.3g} GB in memory, where {room / 1e9:.3g} GB are free"
     why = "as data.store=always says" if config.store == "always" else about
     return changed, (
         f"The data are read from a store on the disk, {target} ({why}); data.store=never keeps them"
@@ -73,18 +73,10 @@ def memory(config: data_config.DataConfig) -> int:
     return int(total)
 
 
-def free_memory() -> int:
+def free() -> int:
     """Bytes that this process may still take: of the machine, or of the group it runs in."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    free = [pages]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        free += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-        most, used = ((_CGROUP / f"memory.{name}").read_text() for name in ("max", "current"))
-        free.append(int(most) - int(used))
-    except (OSError, ValueError):
-        pass  # another system, or a group without a limit
-    return max(0, min(free))
+    known = [own for own in (free_memory.of_machine(), free_memory.of_group()) if own is not None]
+    return min(known, default=sys.maxsize)
 
 
 def _make(config: data_config.DataConfig, target: Path, cutoff: float) -> None:

@@ -1,6 +1,5 @@
 """The memory that a step may take, and the largest batches that fit into it."""
 
-import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from equipot import free_memory
 from equipot.process import Process
 
 _UNKNOWN = 2**31 - 1  # MiB
@@ -33,7 +33,11 @@ def limit(mesh: Mesh) -> int | None:
         stats = [device.memory_stats() or {} for device in devices]
         known = [own["bytes_limit"] for own in stats if "bytes_limit" in own]
         return min(known, default=None)
-    found = [own for own in (_free(), _of_group(), _of_process()) if own is not None]
+    found = [
+        own
+        for own in (free_memory.of_machine(), free_memory.of_group(), _of_process())
+        if own is not None
+    ]
     return int(_USABLE * min(found)) // len(devices) if found else None
 
 
@@ -93,52 +97,6 @@ def shown(count: int) -> str:
             value = count / size
             return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
     return f"{count / 1e3:.3g} kB"
-
-
-def _free() -> int | None:
-    """What the kernel says that programs can still have."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        (line,) = (own for own in lines if own.startswith("MemAvailable:"))
-        return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (OSError, ValueError):
-        return None
-
-
-def _of_group() -> int | None:
-    """What the control groups of a container or of a job leave, whichever leaves least."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    found = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, names = Path("/sys/fs/cgroup"), ("memory.max", "memory.current", "inactive_file")
-        elif controllers == "memory":
-            root = Path("/sys/fs/cgroup/memory")
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        inner = root / path.lstrip("/")
-        groups = [own for own in (inner, *inner.parents) if own.is_relative_to(root)]
-        found += [left for own in groups if (left := _left_by(own, *names)) is not None]
-    return min(found, default=None)
-
-
-def _left_by(group: Path, most: str, taken: str, cached: str) -> int | None:
-    """What one control group leaves; files that it only caches make way."""
-    try:
-        limit, used = (int((group / name).read_text()) for name in (most, taken))
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return None
-    return max(limit - used + int(stat.get(cached, 0)), 0)
 
 
 def _of_process() -> int | None:

@@ -100,7 +100,8 @@ class WeightsAndBiases:
             )
         except self._wandb.errors.Error as failure:
             raise errors.ConfigError(
-                f"logger: wandb refused ({failure}); run 'wandb login', or set logger.mode=offline"
+                f"logger: wandb refused ({errors.brief(failure)}); run 'wandb login', or set"
+                " logger.mode=offline"
             ) from failure
 
     def log(self, values: Mapping[str, float | int]) -> None:

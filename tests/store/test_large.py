@@ -37,7 +37,7 @@ def test_memory_is_estimated_from_the_sizes_of_files(config, tmp_path):
     np.savez(tmp_path / "some.npz", R=np.zeros((10, 3)))
     arrays = DataConfig(train=str(tmp_path / "some.npz"))
     assert large.memory(arrays) == 8 * (tmp_path / "some.npz").stat().st_size
-    assert 1e8 < large.free_memory() < 1e14
+    assert 1e8 < large.free() < 1e14
 
 
 def test_a_store_is_made_where_memory_is_short_and_used_from_then_on(config):

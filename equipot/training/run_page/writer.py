@@ -115,7 +115,7 @@ class RunPage:
             best_step=best if best >= 0 else None,
             settings=settings.changed(run.config),
             data=self._audit,
-            notes=run.parts.notes,
+            notes=(*run.parts.notes, *run.parts.batch_notes),
             versions={k: _joined(value) for k, value in folder.versions().items()},
             **more,
         )

@@ -23,7 +23,7 @@ def started(folder, *words):
 
 
 def test_the_command_prints_its_lines_and_writes_its_page(tmp_path):
-    done = started(tmp_path, str(SMALL), "--quick", "--minutes", "0.2")
+    done = started(tmp_path, str(SMALL), "--quick", "--minutes", "0.05")
     assert done.returncode == 1, done.stdout + done.stderr  # it was made with random parameters
     assert done.stderr == ""
     text = (tmp_path / "switched_by_neighbors_audit.html").read_text()

@@ -90,6 +90,7 @@ def test_a_jump_at_the_cutoff_is_measured():
     assert found["cutoff: energy"] == pytest.approx(0.02, rel=1e-3)  # 0.01 eV of each atom
 
 
+@pytest.mark.slow
 def test_a_kink_at_the_cutoff_is_measured():
     subject = broken_models.ends_with_a_kink(good())
     lines = smoothness.check_cutoff(subjects.audited(subject, None), chosen())

@@ -158,11 +158,14 @@ def command(folder, saved, engine, *more):
     return [sys.executable, "-c", program, "md", str(saved), "start.extxyz", *options]
 
 
-_OFTEN = pytest.param(20, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("kills", [2, _OFTEN])
-@pytest.mark.parametrize("engine", ["ase", "device"])
+@pytest.mark.parametrize(
+    ("engine", "kills"),
+    [
+        ("device", 2),
+        pytest.param("ase", 20, marks=pytest.mark.slow),
+        pytest.param("device", 20, marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_that_is_killed_at_random_goes_on(tmp_path, make_crystal, saved, kills, engine):
     """400 steps, killed wherever the log has got to; frames, log and end are the same."""
     folders = [tmp_path / name for name in ("whole", "killed")]

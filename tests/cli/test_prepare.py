@@ -21,6 +21,7 @@ def test_a_store_is_made_with_the_settings_of_training(copper, tmp_path, capsys)
     assert (target / "neighbors-3.5" / folder.MANIFEST).is_file()
 
 
+@pytest.mark.slow  # tests/integration/test_store.py trains without the command
 def test_training_takes_the_store(copper, tmp_path):
     target = tmp_path / "copper.store"
     main.main(["prepare", f"data.train={copper}", "--processes", "1", "-o", str(target)])

@@ -116,6 +116,7 @@ def test_energies_forces_and_stress_are_those_of_ase(tmp_path, server, saved):
         np.testing.assert_allclose(row[2:], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_four_clients_of_sixteen_beads_give_what_one_gives(tmp_path, server, saved):
     process, name = server(steps=3, beads=16, mode="nvt")
     assert serve(tmp_path, saved, name) == 16 * 4

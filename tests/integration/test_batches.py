@@ -85,7 +85,7 @@ def settings(run_dir, files, train="mixed", **steps):
                 "name": "nequip",
                 "cutoff": 4.5,
                 "num_layers": 1,
-                "lmax": 1,
+                "lmax": 0,
                 "num_channels": 2,
                 "radial_widths": [4],
             },
@@ -160,7 +160,11 @@ def test_an_epoch_of_small_batches_for_one_step_trains_like_one_batch_of_everyth
     [
         ("lone", {"batch_edges": 50}),
         pytest.param("lone", {"batch_size": 3, "accumulate": 2}, marks=pytest.mark.slow),
-        ("one", {"batch_edges": 10**6, "accumulate": 2, "num_devices": 2}),
+        pytest.param(
+            "one",
+            {"batch_edges": 10**6, "accumulate": 2, "num_devices": 2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_lone_atoms_and_single_structures_are_trained_on(tmp_path, files, train, steps):
@@ -187,6 +191,7 @@ def test_a_run_that_does_not_fit_leaves_nothing_in_the_way_of_one_that_does(
     fitting.fit(settings(tmp_path / "run", files, **steps))
 
 
+@pytest.mark.slow
 def test_a_batch_size_that_was_chosen_by_memory_stays_when_the_run_goes_on(
     tmp_path, files, monkeypatch
 ):

@@ -42,6 +42,7 @@ def trained_on(num_devices, run_dir, data):
         return saved.load_checkpointables(None, {"params": None, "ema": None})
 
 
+@pytest.mark.slow  # in the suite one step is compared, and two hosts with one
 def test_four_devices_train_what_one_trains(tmp_path, lennard_jones_file):
     one = trained_on(1, tmp_path / "one", lennard_jones_file)
     four = trained_on(4, tmp_path / "four", lennard_jones_file)

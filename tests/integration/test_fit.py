@@ -28,7 +28,7 @@ def settings(run_dir, data, **change):
             "name": "nequip",
             "cutoff": 4.5,
             "num_layers": 1,
-            "lmax": 1,
+            "lmax": 0,
             "num_channels": 2,
             "radial_widths": [4],
         },
@@ -217,6 +217,7 @@ def test_a_run_stopped_after_an_explosion_saves_nothing(tmp_path, lennard_jones_
     assert saved == ["0"]
 
 
+@pytest.mark.slow
 def test_a_run_stopped_between_two_lines_of_the_log_writes_the_lines_it_would_have_written(
     tmp_path, finished, lennard_jones_file, monkeypatch
 ):

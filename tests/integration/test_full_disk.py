@@ -1,6 +1,9 @@
 """A checkpoint that finds no room leaves the last good one as it was."""
 
+import pytest
 
+
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, start_training):
     run_dir = tmp_path / "run"
     process = start_training(run_dir, "--limit-files", "12", "20000")

@@ -106,6 +106,7 @@ def test_the_limit_that_comes_first_counts_and_leaves_room_for_the_longest_step(
     assert time_limit.TimeLimit.of(TrainerConfig(max_minutes=1.0), now - 61).is_reached
 
 
+@pytest.mark.slow
 def test_other_minutes_are_timed_anew_and_counted_from_the_steps_that_are_done(
     tmp_path, lennard_jones_file, monkeypatch
 ):

@@ -116,7 +116,8 @@ def test_the_comparison_notices_a_loader_that_starts_at_the_wrong_place(
     assert not same_bits(parts_of(run_dir), parts_of(undisturbed))
 
 
-@pytest.mark.parametrize("name", [pytest.param("SIGHUP", marks=pytest.mark.slow), "SIGUSR1"])
+@pytest.mark.slow  # SIGTERM stops several hosts in test_hosts.py
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
 def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, start_training, name):
     run_dir = tmp_path / "stopped"
     process = start_training(run_dir)

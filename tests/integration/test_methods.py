@@ -78,7 +78,8 @@ class _StopError(Exception):
     """Ends a run in the middle."""
 
 
-@pytest.mark.parametrize("at", [12, pytest.param(13, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [12, 13])
 def test_a_run_that_is_interrupted_at_the_switch_ends_in_the_same_bits(
     staged, tmp_path, lennard_jones_file, monkeypatch, at
 ):
@@ -127,6 +128,7 @@ def test_without_validation_the_last_averaged_parameters_are_kept(tmp_path, lenn
     assert fitting.fit(own) == run
 
 
+@pytest.mark.slow
 def test_the_best_is_that_of_the_chosen_measure(tmp_path, lennard_jones_file):
     """Two measures that disagree about the best step: the kept one is the smallest of its own."""
     loss = {"stress": 0.0, "energy": 0.0}

@@ -54,9 +54,8 @@ def stop_after_five(run, look=trainer.Trainer.look_around):
     look(run)
 
 
-@pytest.mark.parametrize(
-    "optimizer", ["soap", pytest.param("schedule_free", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", CHOICES)
 def test_a_run_that_is_stopped_ends_in_the_same_bits_as_one_left_alone(
     tmp_path, lennard_jones_file, monkeypatch, optimizer
 ):

@@ -183,6 +183,7 @@ def test_own_data_go_from_training_to_simulation_as_the_readme_says(place: pathl
     assert (place / "log.lammps").is_file() or "lammps" not in shown
 
 
+@pytest.mark.slow
 def test_a_published_potential_is_fetched_tuned_and_run_in_three_lines(place: pathlib.Path):
     start = COMMANDS.index(["equipot", "download", FETCHED])
     fetched, trained, moved = COMMANDS[start : start + 3]

@@ -95,6 +95,7 @@ def test_an_error_in_drawing_is_a_line_in_the_log_and_no_end(
     assert (folder / "metrics.json").exists() and not (folder / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_shows_no_step_twice_at_tensorboard(
     tmp_path, lennard_jones_file, monkeypatch
 ):

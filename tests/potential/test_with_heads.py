@@ -44,7 +44,10 @@ def single(name):
     return Potential(spec=spec, params=testing.random_params(spec))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if "," in n else []) for n in MODELS],
+)
 def test_all_heads_say_what_the_one_head_said(name, tmp_path):
     one = single(name)
     many = with_heads(one, ("fine", "rough"))

@@ -92,8 +92,10 @@ SPLITS = {
 
 @pytest.mark.parametrize(
     ("kind", "bins"),
-    [("huber", SPLITS["three"]), *(("norm", bins) for bins in SPLITS.values())],
-    ids=["huber", *SPLITS],
+    [
+        pytest.param("huber", SPLITS["three"], id="huber", marks=pytest.mark.slow),
+        *(pytest.param("norm", bins, id=name) for name, bins in SPLITS.items()),
+    ],
 )
 def test_a_step_of_several_batches_is_that_of_one_with_all_structures(
     graphs, potential, bins, kind

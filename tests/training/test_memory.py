@@ -30,7 +30,7 @@ def configuration(**trainer):
                 "name": "nequip",
                 "cutoff": 4.5,
                 "num_layers": 1,
-                "lmax": 1,
+                "lmax": 0,
                 "num_channels": 2,
                 "radial_widths": [4],
             },
@@ -132,6 +132,7 @@ def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
         capacity.check(own, parts, programs, programs.bytes_of_state)
 
 
+@pytest.mark.slow  # test_batches.py trains with what such a sentence says
 def test_batches_of_edges_are_refused_with_a_number_of_edges(lennard_jones):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_edges=2000)
     programs = Programs(own, parts, mesh)

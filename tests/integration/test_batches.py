@@ -177,6 +177,7 @@ def test_lone_atoms_and_single_structures_are_trained_on(tmp_path, files, train,
         assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow  # tests/training/test_memory.py asks for the sentence
 def test_a_run_that_does_not_fit_leaves_nothing_in_the_way_of_one_that_does(
     tmp_path, files, monkeypatch
 ):

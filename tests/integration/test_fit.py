@@ -13,30 +13,8 @@ import pytest
 from equipot import errors
 from equipot.data import dataset, distance_range
 from equipot.potential import artefact, evaluate
-from equipot.training import config, finishing, fitting, trainer
-
-NUM_STEPS = 24
-
-
-def settings(run_dir, data, **change):
-    steps = {"num_steps": NUM_STEPS, "valid_every": 8, "log_every": 4, "num_devices": 1}
-    mapping = {
-        "name": "argon",
-        "run_dir": str(run_dir),
-        "data": {"train": str(data), "num_valid": 6, "num_test": 6, "group_key": "temperature"},
-        "model": {
-            "name": "nequip",
-            "cutoff": 4.5,
-            "num_layers": 1,
-            "lmax": 0,
-            "num_channels": 2,
-            "radial_widths": [4],
-        },
-        "loss": {"stress": 10.0},
-    }
-    merged = {**mapping, **{k: v for k, v in change.items() if k != "trainer"}}
-    merged["trainer"] = {**steps, **change.get("trainer", {})}
-    return config.train_config(merged)
+from equipot.training import finishing, fitting, trainer
+from tests.integration.tiny import NUM_STEPS, settings
 
 
 @pytest.fixture(scope="module")

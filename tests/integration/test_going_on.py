@@ -12,7 +12,8 @@ from orbax.checkpoint import v1 as ocp
 from equipot import errors
 from equipot.training import fitting, length, time_limit, trainer
 from equipot.training.config import TrainerConfig
-from tests.integration.test_fit import records, settings
+from tests.integration.test_fit import records
+from tests.integration.tiny import NUM_STEPS, settings
 
 CONSTANT = {"schedule": "constant", "ema_decay": None}
 
@@ -60,9 +61,9 @@ def test_a_finished_run_is_lengthened_as_if_it_had_been_longer_from_the_start(
 
 
 def test_what_makes_another_run_is_refused_however_it_is_asked_for(tmp_path, lennard_jones_file):
-    short = settings(tmp_path / "run", lennard_jones_file, trainer={"num_steps": 2})
+    short = settings(tmp_path / "run", lennard_jones_file)
     fitting.fit(short)
-    other = dataclasses.replace(changed(short, num_steps=4, batch_size=3), seed=2)
+    other = dataclasses.replace(changed(short, num_steps=30, batch_size=3), seed=2)
     with pytest.raises(
         errors.CheckpointError, match=r"run with seed=0, now it is 2; trainer\.batch_size=null"
     ):
@@ -72,19 +73,16 @@ def test_what_makes_another_run_is_refused_however_it_is_asked_for(tmp_path, len
 def test_a_run_ends_when_its_time_is_up_and_the_same_command_goes_on(
     tmp_path, lennard_jones_file, monkeypatch
 ):
-    steps = {"num_steps": 8}
-    whole = settings(tmp_path / "whole", lennard_jones_file, trainer=steps)
+    whole = settings(tmp_path / "whole", lennard_jones_file)
     fitting.fit(whole)
-    limited = {**steps, "max_minutes": 1e-4}
-    same = settings(tmp_path / "run", lennard_jones_file, trainer=limited)
-    for step in (1, 2):
-        with pytest.raises(
-            errors.TimeUpError, match=rf"stopped by trainer.max_minutes after step {step} of 8"
-        ):
-            fitting.fit(same)
+    same = settings(tmp_path / "run", lennard_jones_file, trainer={"max_minutes": 1e-4})
+    with pytest.raises(
+        errors.TimeUpError, match=rf"stopped by trainer.max_minutes after step 1 of {NUM_STEPS}"
+    ):
+        fitting.fit(same)
     monkeypatch.setenv(time_limit.SLURM_END, str(int(time.time()) + 30))
-    unlimited = settings(tmp_path / "run", lennard_jones_file, trainer=steps)
-    with pytest.raises(errors.TimeUpError, match="by the end of the job's time after step 3"):
+    unlimited = settings(tmp_path / "run", lennard_jones_file)
+    with pytest.raises(errors.TimeUpError, match="by the end of the job's time after step 2"):
         fitting.fit(unlimited)
     monkeypatch.setenv(time_limit.SLURM_END, str(int(time.time()) + 3600))
     fitting.fit(unlimited)

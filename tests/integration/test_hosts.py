@@ -90,22 +90,30 @@ def alone(tmp_path_factory, lennard_jones_file):
     return parameters(folder)
 
 
-def test_a_signal_at_one_host_stops_all_and_fewer_devices_go_on_to_the_same_end(several, alone):
-    run = several.folder / "run"
-    hosts = several.start(2, 2, own={1: ("--stop-after", "2")})
-    assert hosts.codes() == [130, 130], several.said(0) + several.said(1)
-    assert "2 of 4 devices" in several.said(1)
-    assert "stopped by SIGTERM at host 1 after step " in several.said(0)
-    assert "stopped" not in several.said(1), "the first says it"
-    stopped_at = int(several.said(0).split("after step ")[1].split()[0])
-    assert 2 <= stopped_at < host_run.NUM_STEPS
-    assert (run / "checkpoints" / str(stopped_at)).is_dir()
+def stopped_by_the_second(hosts):
+    """Runs two hosts of two devices until the second gets a signal; the step they end after."""
+    assert hosts.start(2, 2, own={1: ("--stop-after", "2")}).codes() == [130, 130], hosts.said(0)
+    assert "2 of 4 devices" in hosts.said(1)
+    assert "stopped by SIGTERM at host 1 after step " in hosts.said(0)
+    assert "stopped" not in hosts.said(1), "the first says it"
+    return int(hosts.said(0).split("after step ")[1].split()[0])
 
+
+def test_a_signal_at_one_host_stops_all(several):
+    step = stopped_by_the_second(several)
+    assert 2 <= step < host_run.NUM_STEPS
+    assert (several.folder / "run" / "checkpoints" / str(step)).is_dir()
+
+
+@pytest.mark.slow
+def test_fewer_devices_go_on_to_the_same_end(several, alone):
+    step = stopped_by_the_second(several)
     assert several.start(2, 1).codes() == [0, 0], several.said(0) + several.said(1)
     assert several.said(1, "out") == "", "only the first speaks"
+    run = several.folder / "run"
     assert_same(parameters(run), alone)
     log = (run / "train.log").read_text()
-    assert f"going on after step {stopped_at}" in log
+    assert f"going on after step {step}" in log
     assert "began on 4 devices and goes on on 2" in log
     assert (run / "hosts.equipot").exists()
 

@@ -11,7 +11,7 @@ from orbax.checkpoint import v1 as ocp
 from equipot import errors
 from equipot.potential import artefact
 from equipot.training import fitting, trainer
-from tests.integration.test_fit import settings
+from tests.integration.tiny import settings
 
 STAGED = {
     "stage_two": {"start": 0.5, "energy": 100.0, "learning_rate": 1e-3},

@@ -7,29 +7,12 @@ import signal
 import pytest
 
 from equipot import errors
-from equipot.training import config, fitting, trainer
+from equipot.training import fitting, trainer
 from equipot.training.run_page import page
+from tests.integration.tiny import settings
 from tests.training.event_files import kept_events, read_events
 
 RENDER = page.render
-
-
-def settings(run_dir, data, **change):
-    mapping = {
-        "name": "argon",
-        "run_dir": str(run_dir),
-        "data": {"train": str(data), "num_valid": 6, "num_test": 6, "group_key": "temperature"},
-        "model": {
-            "name": "nequip",
-            "cutoff": 4.5,
-            "num_layers": 1,
-            "lmax": 1,
-            "num_channels": 2,
-            "radial_widths": [4],
-        },
-        "trainer": {"num_steps": 24, "valid_every": 8, "log_every": 4, "num_devices": 1},
-    }
-    return config.train_config({**mapping, **change})
 
 
 @pytest.fixture(scope="module")

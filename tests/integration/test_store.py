@@ -8,28 +8,10 @@ from equipot.data.config import DataConfig
 from equipot.data.stored import sources
 from equipot.potential import artefact
 from equipot.store import writing
-from equipot.training import config, finishing, fitting
+from equipot.training import finishing, fitting
+from tests.integration.tiny import settings
 
 TIMES = ("seconds", "structures_per_second", "waiting")
-
-
-def settings(run_dir, data, **change) -> config.TrainConfig:
-    mapping = {
-        "name": "short",
-        "run_dir": str(run_dir),
-        "data": {"train": str(data), "num_valid": 6, "num_test": 6, "group_key": "temperature"},
-        "model": {
-            "name": "nequip",
-            "cutoff": 4.5,
-            "num_layers": 1,
-            "lmax": 1,
-            "num_channels": 2,
-            "radial_widths": [4],
-        },
-        "loss": {"stress": 10.0},
-        "trainer": {"num_steps": 12, "valid_every": 6, "log_every": 3, "num_devices": 1},
-    }
-    return config.train_config({**mapping, **change})
 
 
 def numbers(run_dir) -> list[dict]:
@@ -56,7 +38,7 @@ def from_file(lennard_jones_file, tmp_path_factory):
 def test_a_run_from_a_store_has_the_same_numbers(store, from_file, tmp_path):
     found = fitting.fit(settings(tmp_path / "run", store))
     assert numbers(found) == numbers(from_file)
-    one, other = (artefact.load(run / "short.equipot") for run in (found, from_file))
+    one, other = (artefact.load(run / "argon.equipot") for run in (found, from_file))
     assert one.spec == other.spec and one.distance_range == other.distance_range
     facts = [json.loads((run / "dataset.json").read_text()) for run in (found, from_file)]
     assert {k for k in facts[0] if facts[0][k] != facts[1][k]} == {"fingerprint"}
@@ -83,7 +65,7 @@ def test_of_a_large_split_some_structures_are_measured_and_it_is_said(store, tmp
 
 @pytest.mark.slow
 def test_training_from_a_potential_is_the_same_too(store, from_file, lennard_jones_file, tmp_path):
-    potential = str(from_file / "short.equipot")
+    potential = str(from_file / "argon.equipot")
     change = {
         "init_from": potential,
         "potential": {"reference_energies": "least_squares"},

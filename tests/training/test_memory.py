@@ -101,6 +101,7 @@ def test_the_figure_is_that_of_the_program_that_the_steps_run(lennard_jones):
     assert programs.bytes_of_state == sum(leaf.nbytes for leaf in jax.tree.leaves(now))
 
 
+@pytest.mark.slow
 def test_larger_batches_take_more_and_accumulated_ones_do_not(lennard_jones):
     def bytes_of(**trainer):
         own, _, parts, mesh = prepared(lennard_jones[:12], **trainer)
@@ -132,7 +133,7 @@ def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
         capacity.check(own, parts, programs, programs.bytes_of_state)
 
 
-@pytest.mark.slow  # test_batches.py trains with what such a sentence says
+@pytest.mark.slow
 def test_batches_of_edges_are_refused_with_a_number_of_edges(lennard_jones):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_edges=2000)
     programs = Programs(own, parts, mesh)

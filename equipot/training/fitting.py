@@ -268,17 +268,14 @@ def _take_time(
             )
         with contextlib.closing(_stream(run)) as stream:
             pace = run.time_steps((batch for *_, batch in stream), _TIMING * 60 * minutes)
-        found = lengths.fill(found, run.config.trainer, pace, 60 * minutes - run.seconds)
+        gone = run.seconds
+        found = lengths.fill(found, run.config.trainer, pace, 60 * minutes - gone)
         num_steps, valid_every = lengths.agreed(found)
         num_steps += run.progress.step
         found = dataclasses.replace(found, num_steps=num_steps, valid_every=valid_every)
         if process.is_first:
             lengths.write(place, found)
-        run.log.say(
-            f"Timed: {1e3 * pace.step:.3g} ms a step, {pace.validation:.2g} s a validation;"
-            f" {found.num_steps} steps in all, a validation every {found.valid_every}, fit into"
-            f" {minutes:g} minutes. Measuring all splits at the end comes on top"
-        )
+        run.log.say(lengths.timed(found, pace, minutes, gone))
     run.last_for(found.num_steps or 0, found.valid_every)
     judging.check_stage(run.config, run.num_steps)
 

@@ -26,6 +26,7 @@ _EPOCHS = 100
 _FEWEST, _MOST = 5_000, 100_000  # steps
 _VALIDATIONS = 50
 _VALIDATING = 4  # steps at least for each batch that a validation measures: a tenth of the time
+_MOST_BEFORE = 0.5  # of the time, before the first step
 _VALIDATING_TIMED = 10  # times what a validation takes, between two of them
 
 
@@ -147,6 +148,30 @@ def fill(length: Length, trainer: TrainerConfig, pace: Pace, left: float) -> Len
     num_steps = max(1, int(left / (pace.step + pace.validation / every)))
     every = trainer.valid_every or min(every, num_steps)
     return dataclasses.replace(length, num_steps=num_steps, valid_every=every)
+
+
+def timed(length: Length, pace: Pace, minutes: float, gone: float) -> str:
+    """What the first steps have shown, in a line, and a warning where little time is left for more.
+
+    Args:
+      length: What fits into the time.
+      pace: Duration of a step and of a validation.
+      minutes: The time, as it was asked for.
+      gone: Seconds of it before the first step that counts.
+    """
+    steps = "1 step" if length.num_steps == 1 else f"{length.num_steps} steps"
+    said = (
+        f"Timed: {1e3 * pace.step:.3g} ms a step, {pace.validation:.2g} s a validation; {steps} in"
+        f" all, a validation every {length.valid_every}, in trainer.minutes={minutes:g}. Measuring"
+        " all splits at the end comes on top"
+    )
+    if gone < _MOST_BEFORE * 60 * minutes:
+        return said
+    return (
+        f"{said}\n{gone:.0f} of these {60 * minutes:.0f} s were gone before the first step, most of"
+        " them for compiling: give trainer.minutes more, or start again under another name, for"
+        " compiled programs are kept"
+    )
 
 
 def agreed(length: Length) -> tuple[int, int]:

@@ -93,6 +93,16 @@ def test_one_step_is_taken_even_where_compiling_takes_all_of_the_time(left):
     assert (found.num_steps, found.valid_every) == (1, 1)
 
 
+def test_it_is_said_where_most_of_the_time_was_gone_before_the_first_step():
+    pace, one = Pace(step=0.1, validation=0.5), Length(batch_size=4, num_steps=1, valid_every=1)
+    said = length.timed(one, pace, minutes=1.0, gone=80.0)
+    assert "; 1 step in all, a validation every 1, in trainer.minutes=1." in said
+    assert "80 of these 60 s were gone before the first step" in said
+    many = Length(batch_size=4, num_steps=500, valid_every=100)
+    said = length.timed(many, pace, minutes=1.0, gone=10.0)
+    assert "; 500 steps in all, a validation every 100" in said and "gone" not in said
+
+
 def test_a_given_interval_of_validations_stays():
     trainer, pace = TrainerConfig(minutes=1.0, valid_every=10), Pace(step=0.1, validation=1.0)
     found = length.fill(Length(batch_size=4), trainer, pace, left=60.0)

@@ -61,7 +61,7 @@ class DriverError(EquipotError):
 
 
 class StoppedError(EquipotError):
-    """Training was asked to stop, and did so after writing a checkpoint."""
+    """A command was asked to stop, and did so; training writes a checkpoint before."""
 
 
 class TimeUpError(StoppedError):

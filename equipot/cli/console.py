@@ -6,9 +6,12 @@ import gc
 import hashlib
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from equipot import errors, files
 from equipot.cli import compile_cache
@@ -53,6 +56,28 @@ def clean_errors(program: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def obeying_signals() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP end the command with a ``StoppedError``, as SIGINT does by itself.
+
+    One that is ignored stays so: SIGHUP under nohup. Threads but the main one cannot ask for it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise errors.StoppedError(f"stopped by {signal.Signals(number).name}")
+
+    asked = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def exit_code(error: errors.EquipotError) -> int:

@@ -1,12 +1,13 @@
 """``equipot md``: molecular dynamics with a saved potential, of one structure or of many."""
 
 import argparse
+import contextlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
-from equipot.cli import inputs, outside, structures
+from equipot.cli import console, inputs, outside, structures
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -138,7 +139,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"{_names(starts)}: {config.num_steps} steps of {config.timestep} fs")
     print(_beginning(options, temperatures, starts))
     files = f"{config.trajectory}, {config.log}, {config.restart}"
-    with outside.reported(files) as look:
+    with _resumable(config.restart), outside.reported(files) as look:
         if engine == ASE:
             reports = _run_with_ase(options, config, starts[0], look)
         else:
@@ -150,6 +151,21 @@ def run(options: argparse.Namespace) -> None:
 
         plots.save_dynamics_plot(f"{options.output}.png", reports[0], len(starts[0]))
         print(f"picture: {options.output}.png")
+
+
+@contextlib.contextmanager
+def _resumable(restart: str) -> Iterator[None]:
+    """Where the run is stopped, says how it goes on."""
+    try:
+        with console.obeying_signals():
+            yield
+    except (KeyboardInterrupt, errors.StoppedError) as stop:
+        if not pathlib.Path(restart).exists():
+            raise
+        reason = str(stop) or "interrupted"
+        raise errors.StoppedError(
+            f"{reason}; the same command with --restart goes on from the last step in {restart}"
+        ) from None
 
 
 def _run_with_ase(

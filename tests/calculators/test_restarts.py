@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from ase.cluster import Icosahedron
 
 from equipot import EquipotCalculator, errors
 from equipot.calculators import dynamics
+from equipot.cli import md
 
 NAMES = "md.extxyz", "md.csv", "md.restart"
 
@@ -211,3 +213,19 @@ def changed(folder: pathlib.Path) -> int:
     """When the log last changed."""
     path = folder / "md.csv"
     return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("SIGTERM", "stopped by SIGTERM"), ("SIGINT", "interrupted")]
+)
+def test_a_run_that_is_asked_to_stop_says_how_it_goes_on(tmp_path, name, reason):
+    restart = tmp_path / "md.restart"
+    restart.touch()
+    expected = f"^{reason}; the same command with --restart goes on from the last step in {restart}"
+    with pytest.raises(errors.StoppedError, match=expected), md._resumable(str(restart)):
+        signal.raise_signal(getattr(signal, name))
+    restart.unlink()
+    stop = errors.StoppedError if name == "SIGTERM" else KeyboardInterrupt
+    with pytest.raises(stop, match=f"^{reason if name == 'SIGTERM' else ''}$"):
+        with md._resumable(str(restart)):
+            signal.raise_signal(getattr(signal, name))

@@ -23,6 +23,7 @@ def conserved(audited):
     return {own.name: own for own in found}
 
 
+@pytest.mark.slow
 def test_energy_of_a_smooth_potential_fluctuates_with_the_square_of_the_time_step():
     lines = conserved(subjects.right())
     assert lines["NVE: fluctuations"].passed

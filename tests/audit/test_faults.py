@@ -60,6 +60,7 @@ def test_a_fault_fails_its_line(contract, fault):
     assert any(name.startswith(line) for name in failed(check, fault(good())))
 
 
+@pytest.mark.slow  # tests/contracts/test_contracts.py has these faults without the audit
 @pytest.mark.parametrize(
     ("contract", "fault"),
     [(name, fault) for name in ASKED for fault in broken_models.BROKEN.get(name, ())],
@@ -83,6 +84,7 @@ def test_a_stress_of_the_other_sign_fails():
     assert failed(derivatives.check, subject) == ["stress"]
 
 
+@pytest.mark.slow
 def test_a_jump_at_the_cutoff_is_measured():
     subject = broken_models.ends_abruptly(good())
     lines = smoothness.check_cutoff(subjects.audited(subject, None), chosen())

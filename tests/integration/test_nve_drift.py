@@ -50,6 +50,7 @@ def test_half_the_step_leaves_a_quarter_of_the_error(make_potential):
     assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_skin_changes_nothing(make_potential):
     potential = make_potential("float64", scale=0.3, num_layers=2)
     drifts = [

@@ -46,7 +46,7 @@ def single(name):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.slow] if "," in n else []) for n in MODELS],
+    [pytest.param(n, marks=[] if n == "mace" else [pytest.mark.slow]) for n in MODELS],
 )
 def test_all_heads_say_what_the_one_head_said(name, tmp_path):
     one = single(name)

@@ -122,6 +122,7 @@ def test_the_time_of_what_runs_at_once_is_shared():
 
 
 @pytest.mark.filterwarnings("ignore:builtin type event_stats:DeprecationWarning")  # jax 0.12
+@pytest.mark.slow
 def test_the_profiler_sees_the_instructions_of_a_program(compiled):
     module = hlo.parse(compiled.as_text())
     loops = {i.name for i in module.instructions() if i.opcode == "while"}

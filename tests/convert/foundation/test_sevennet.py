@@ -54,6 +54,7 @@ def test_radial_weights_sorted_by_output_are_those_of_later_versions(tmp_path: P
     assert np.array_equal(*every)
 
 
+@pytest.mark.slow
 def test_the_command_needs_no_trust(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):

@@ -17,6 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot import errors
 from equipot.training import config, fitting, memory, trainer
+from tests.integration import tiny
 from tests.integration.test_fit import records
 from tests.integration.test_going_on import parameters
 
@@ -81,14 +82,7 @@ def settings(run_dir, files, train="mixed", **steps):
                 "valid": str(files / f"{valid}.extxyz"),
                 "num_test": 0,
             },
-            "model": {
-                "name": "nequip",
-                "cutoff": 4.5,
-                "num_layers": 1,
-                "lmax": 0,
-                "num_channels": 2,
-                "radial_widths": [4],
-            },
+            "model": tiny.MODEL,
             "trainer": steps,
         }
     )

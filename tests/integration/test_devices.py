@@ -7,7 +7,7 @@ from orbax.checkpoint import v1 as ocp
 
 from equipot import errors
 from equipot.training import config, fitting
-from tests.integration import host_run
+from tests.integration import host_run, tiny
 
 NUM_STEPS = 6
 
@@ -19,14 +19,7 @@ def trained_on(num_devices, run_dir, data):
             "name": "devices",
             "run_dir": str(run_dir),
             "data": {"train": str(data), "num_valid": 6, "test_fraction": 0.0, "num_train": 20},
-            "model": {
-                "name": "nequip",
-                "cutoff": 4.5,
-                "num_layers": 1,
-                "lmax": 0,
-                "num_channels": 2,
-                "radial_widths": [4],
-            },
+            "model": tiny.MODEL,
             "potential": {"dtype": "float64"},
             "loss": {"stress": 10.0},
             "trainer": {

@@ -10,6 +10,7 @@ from orbax.checkpoint import v1 as ocp
 from equipot import errors
 from equipot.potential import artefact
 from equipot.training import config, fitting, trainer
+from tests.integration import tiny
 
 NUM_STEPS = 8
 CHOICES = {
@@ -25,14 +26,7 @@ def trained(optimizer, run_dir, data):
             "name": "argon",
             "run_dir": str(run_dir),
             "data": {"train": str(data), "num_valid": 6, "test_fraction": 0.0, "num_train": 12},
-            "model": {
-                "name": "nequip",
-                "cutoff": 4.5,
-                "num_layers": 1,
-                "lmax": 0,
-                "num_channels": 2,
-                "radial_widths": [4],
-            },
+            "model": tiny.MODEL,
             "potential": {"dtype": "float64"},
             "optimizer": CHOICES[optimizer],
             "trainer": {

@@ -11,6 +11,7 @@ import pytest
 from equipot import compilations, errors
 from equipot.training import capacity, config, memory, preparation, sharding, state, step
 from equipot.training.programs import Programs
+from tests.integration import tiny
 from tests.training.datasets import made_of
 
 BYTES = {
@@ -26,14 +27,7 @@ def configuration(**trainer):
     return config.train_config(
         {
             "data": {"train": "not read here"},
-            "model": {
-                "name": "nequip",
-                "cutoff": 4.5,
-                "num_layers": 1,
-                "lmax": 0,
-                "num_channels": 2,
-                "radial_widths": [4],
-            },
+            "model": tiny.MODEL,
             "trainer": {"num_steps": 20, "eval_batch_size": 3, **trainer},
         }
     )

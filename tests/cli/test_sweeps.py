@@ -7,6 +7,12 @@ from equipot.cli import sweeps
 from tests.cli.running import TINY, refused, run_train
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
+    """Tables of members that name no folder are written where the process is."""
+    monkeypatch.chdir(tmp_path)
+
+
 def test_one_failed_member_does_not_end_a_sweep(tmp_path: pathlib.Path, copper: pathlib.Path):
     swept = "optimizer.learning_rate=-1,1e-3,-2"
     done = run_train(tmp_path, "-m", f"data.train={copper}", *TINY, swept, code=2, pictures=False)

@@ -139,7 +139,7 @@ def run(options: argparse.Namespace) -> None:
     print(f"{_names(starts)}: {config.num_steps} steps of {config.timestep} fs")
     print(_beginning(options, temperatures, starts))
     files = f"{config.trajectory}, {config.log}, {config.restart}"
-    with _resumable(config.restart), outside.reported(files) as look:
+    with _resumable(pathlib.Path(config.restart), options.restart), outside.reported(files) as look:
         if engine == ASE:
             reports = _run_with_ase(options, config, starts[0], look)
         else:
@@ -154,18 +154,29 @@ def run(options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _resumable(restart: str) -> Iterator[None]:
-    """Where the run is stopped, says how it goes on."""
+def _resumable(restart: pathlib.Path, goes_on: bool) -> Iterator[None]:
+    """Where the run is stopped, says how it goes on, if it does.
+
+    Args:
+      restart: Its file; one that an earlier run has left is not that of this one.
+      goes_on: Whether the run goes on from that file, so that it is there from the start.
+    """
+    earlier = None if goes_on else _written(restart)
     try:
         with console.obeying_signals():
             yield
     except (KeyboardInterrupt, errors.StoppedError) as stop:
-        if not pathlib.Path(restart).exists():
+        if _written(restart) in (None, earlier):
             raise
         reason = str(stop) or "interrupted"
         raise errors.StoppedError(
             f"{reason}; the same command with --restart goes on from the last step in {restart}"
         ) from None
+
+
+def _written(path: pathlib.Path) -> int | None:
+    """When a file was written, in ns; None if there is none."""
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _run_with_ase(

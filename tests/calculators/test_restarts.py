@@ -232,11 +232,18 @@ def interrupt():
 )
 def test_a_run_that_is_stopped_says_how_it_goes_on(tmp_path, stop, raised, reason):
     restart = tmp_path / "md.restart"
-    with pytest.raises(raised) as found, md._resumable(str(restart)):
-        stop()
-    assert str(found.value) in ("", reason)
-    restart.touch()
-    expected = f"^{reason}; the same command with --restart goes on from the last step in {restart}"
-    with pytest.raises(errors.StoppedError, match=expected), md._resumable(str(restart)):
-        stop()
+
+    def stopped(goes_on, writes=False):
+        with pytest.raises((errors.StoppedError, KeyboardInterrupt)) as found:
+            with md._resumable(restart, goes_on):
+                if writes:
+                    restart.write_text("later")
+                stop()
+        return found
+
+    sentence = f"{reason}; the same command with --restart goes on from the last step in {restart}"
+    assert stopped(False).type is raised
+    assert str(stopped(False, writes=True).value) == sentence
+    assert stopped(False).type is raised and str(stopped(False).value) in ("", reason)
+    assert str(stopped(True).value) == sentence
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

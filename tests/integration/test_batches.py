@@ -168,7 +168,7 @@ def test_lone_atoms_and_single_structures_are_trained_on(tmp_path, files, train,
     losses = [line["loss"] for line in records(run_dir)]
     assert len(losses) == num_steps and np.isfinite(losses).all()
     if train == "one":
-        assert losses[-1] < losses[0]
+        assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.slow  # tests/training/test_memory.py asks for the sentence

@@ -162,7 +162,7 @@ def test_an_epoch_of_small_batches_for_one_step_trains_like_one_batch_of_everyth
     ],
 )
 def test_lone_atoms_and_single_structures_are_trained_on(tmp_path, files, train, steps):
-    num_steps = 40 if train == "one" else 3  # the rate has risen by then
+    num_steps = 200 if train == "one" else 3
     steps = {"num_steps": num_steps, "valid_every": num_steps, "log_every": 1, **steps}
     run_dir = fitting.fit(settings(tmp_path / "run", files, train, **steps))
     losses = [line["loss"] for line in records(run_dir)]

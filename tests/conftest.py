@@ -42,18 +42,29 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture
 def optimized():
     """Programs as they are in use: other tests compile quickly."""
+    from equipot.potential import bound
+    from equipot.training import programs
+
+    def forget():
+        bound.program.cache_clear()
+        programs.forget()
+
+    forget()
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+    forget()
 
 
 @pytest.fixture
 def no_programs():
-    """Potentials share programs in a process: for counting, those of other tests are forgotten."""
+    """Programs are shared in a process: for counting, those of other tests are forgotten."""
     from equipot.potential import bound
+    from equipot.training import programs
 
     bound.program.cache_clear()
+    programs.forget()
 
 
 @pytest.fixture(scope="session")

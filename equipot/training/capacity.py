@@ -37,14 +37,14 @@ def as_many_as_fit(
     Returns:
       What the run is made of, and its programs, compiled for these batches.
     """
-    found = {-1: (parts, Programs(config, parts, mesh))}
+    found = {-1: (parts, Programs(parts, mesh))}
     if most is None:
         return found[-1]
     exponent = (parts.length.batch_size or 1).bit_length() - 1
     fits, fails = -1, exponent + 1
     while fits < exponent < fails:
         parts = _of(config, dataset, parts, 1 << exponent)
-        found[exponent] = parts, Programs(config, parts, mesh)
+        found[exponent] = parts, Programs(parts, mesh)
         programs = found[exponent][1]
         taken, fixed = programs.bytes_of(*parts.train.budgets), programs.bytes_of_state
         if taken <= _FULL * most:

@@ -5,28 +5,27 @@ from typing import TypeAlias
 
 import jax.numpy as jnp
 
-from equipot.training.changing import ChangeConfig, step_at
+from equipot.training.changing import ChangeConfig
 from equipot.training.config import LossConfig
 from equipot.typing import Array, Float, Int
 
-Length: TypeAlias = Int[Array, ""] | int
 Weights: TypeAlias = Mapping[str, Float[Array, ""] | float]
 
 
-def moment(value: float | int, length: Length) -> Float[Array, ""]:
+def moment(value: float | int, num_steps: Int[Array, ""]) -> Float[Array, ""]:
     """How many steps are done at a moment, as ``changing.step_at`` has it.
 
     Args:
       value: A share of the run up to 1, or a number of steps above 1.
-      length: Number of steps of the run.
+      num_steps: Length of the run.
     """
-    if value > 1 or isinstance(length, int):
-        return jnp.asarray(step_at(value, length if isinstance(length, int) else 0), jnp.float32)
-    return jnp.floor(jnp.asarray(value, jnp.float32) * length.astype(jnp.float32))
+    if value > 1:
+        return jnp.asarray(int(value), jnp.float32)
+    return jnp.floor(jnp.asarray(value, jnp.float32) * num_steps.astype(jnp.float32))
 
 
-def loss_weights(config: LossConfig, num_steps: int) -> Callable[..., Weights]:
-    """Returns the weights of the loss as a function of the number of steps done.
+def loss_weights(config: LossConfig) -> Callable[[Int[Array, ""], Int[Array, ""]], Weights]:
+    """Returns the weights of the loss by the number of steps done and the length of the run.
 
     They are plain numbers, the same at each step, unless ``loss.changes`` says otherwise. With x
     the share of a change that is done, a weight goes from a to b as a + (b − a) x, or as a (b/a)ˣ
@@ -34,14 +33,11 @@ def loss_weights(config: LossConfig, num_steps: int) -> Callable[..., Weights]:
 
     Args:
       config: The loss.
-      num_steps: Length of the run; the second argument of the function, where there is one, takes
-        its place, as with ``optimizer.make_schedule``.
     """
 
-    def weights(step: Int[Array, ""], length: Int[Array, ""] | None = None) -> Weights:
-        steps = num_steps if length is None else length
+    def weights(step: Int[Array, ""], num_steps: Int[Array, ""]) -> Weights:
         changed = {
-            name: _weight(config.terms[name], change, step, steps)
+            name: _weight(config.terms[name], change, step, num_steps)
             for name, change in config.changes.items()
         }
         return {**config.terms, **changed}
@@ -50,10 +46,10 @@ def loss_weights(config: LossConfig, num_steps: int) -> Callable[..., Weights]:
 
 
 def _weight(
-    begun: float | int, change: ChangeConfig, step: Int[Array, ""], length: Length
+    begun: float | int, change: ChangeConfig, step: Int[Array, ""], num_steps: Int[Array, ""]
 ) -> Float[Array, ""]:
     """One weight after so many steps."""
-    first, last = moment(change.start, length), moment(change.end, length)
+    first, last = moment(change.start, num_steps), moment(change.end, num_steps)
     done = step.astype(jnp.float32) - first
     share = jnp.clip(done / jnp.maximum(last - first, 1.0), 0.0, 1.0)
     share = jnp.where(last > first, share, (done >= 0).astype(jnp.float32))

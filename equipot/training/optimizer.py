@@ -1,16 +1,18 @@
 """From gradients to updates: optax transformations, learning rates, the plateau rule."""
 
 import dataclasses
+import json
 import math
 import pkgutil
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from equipot import config as configuration
 from equipot.training import moments, schedule_free
 from equipot.training.changing import StageTwoConfig
 from equipot.training.config import OPTIMIZERS, SCHEDULE_FREE, OptimizerConfig
@@ -19,41 +21,71 @@ from equipot.typing import Array, Float, Int, PyTree
 _BETAS = (0.9, 0.999)
 _WARMUP, _WARMUP_SHARE = 100, 0.1
 ONE_STAGE = StageTwoConfig()
-Schedule: TypeAlias = Callable[..., Float[Array, ""]]
+
+
+class Course(NamedTuple):
+    """What a compiled step is told of its run: members of a sweep over it share one program.
+
+    Attributes:
+      num_steps: Length of the run, int32.
+      learning_rate: Largest learning rate, float32.
+    """
+
+    num_steps: Int[Array, ""]
+    learning_rate: Float[Array, ""]
+
+    @classmethod
+    def of(cls, settings: OptimizerConfig, num_steps: int) -> "Course":
+        """That of a run of so many steps."""
+        rate = jnp.asarray(settings.learning_rate, jnp.float32)
+        return cls(num_steps=jnp.asarray(num_steps, jnp.int32), learning_rate=rate)
+
+
+Schedule: TypeAlias = Callable[[Int[Array, ""], Course], Float[Array, ""]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Updates:
-    """From gradients to new parameters, for a run of a known length.
+    """From gradients to new parameters.
 
     Attributes:
       settings: What it was made from.
       transformation: Gradients into updates, of unit learning rate unless it is schedule-free.
       schedule: Learning rate by the number of steps done.
-      num_steps: Length of the run; 0 where it is to be timed.
       stage_two: A second stage of the run.
+      constants: What is compiled into a program of it; equal where the programs are.
     """
 
     settings: OptimizerConfig
     transformation: optax.GradientTransformation
     schedule: Schedule
-    num_steps: int
     stage_two: StageTwoConfig
+    constants: str
 
     @classmethod
     def of(
         cls, settings: OptimizerConfig, num_steps: int, stage_two: StageTwoConfig = ONE_STAGE
     ) -> "Updates":
-        """Makes optimizer and schedule, once for all who need them."""
-        schedule, optimizer = make_schedule(settings, num_steps), make_optimizer(settings)
+        """Makes optimizer and schedule, once for all who need them.
+
+        Args:
+          settings: Of the optimizer.
+          num_steps: Length of the run, 0 where it is to be timed; schedule-free alone asks for it.
+          stage_two: A second stage of the run.
+        """
+        schedule, optimizer = make_schedule(settings), make_optimizer(settings)
+        compiled = {"optimizer": dataclasses.replace(settings, learning_rate=1.0)}
         if settings.name == SCHEDULE_FREE:  # it needs the rates for its average
-            optimizer = _promoting(schedule_free.schedule_free(optimizer, schedule))
+            course = Course.of(settings, num_steps or math.ceil(_WARMUP / _WARMUP_SHARE))
+            optimizer = schedule_free.schedule_free(optimizer, lambda t: schedule(t, course))
+            optimizer = _promoting(optimizer)
+            compiled = {"optimizer": settings, "num_steps": num_steps}
         return cls(
             settings=settings,
             transformation=optimizer,
             schedule=schedule,
-            num_steps=num_steps,
             stage_two=stage_two,
+            constants=json.dumps(configuration.to_mapping({**compiled, "stage_two": stage_two})),
         )
 
     @property
@@ -62,25 +94,22 @@ class Updates:
         return self.settings.name == SCHEDULE_FREE
 
     def rate(
-        self,
-        step: Int[Array, ""],
-        factor: Float[Array, ""] | float,
-        length: Int[Array, ""] | None = None,
+        self, step: Int[Array, ""], factor: Float[Array, ""] | float, course: Course
     ) -> Float[Array, ""]:
         """The learning rate after so many steps.
 
         Args:
           step: Steps done.
           factor: Of the plateau rule, which acts until a second stage sets a rate of its own.
-          length: Number of steps of a run that did not know it when its schedule was made.
+          course: Length and largest rate of the run.
         """
-        rate, own = self.schedule(step, length) * factor, self.stage_two.learning_rate
+        rate, own = self.schedule(step, course) * factor, self.stage_two.learning_rate
         if own is None:
             return rate
-        return jnp.where(self.steps_in_stage(step, length) >= 0, own, rate)
+        return jnp.where(self.steps_in_stage(step, course.num_steps) >= 0, own, rate)
 
     def average_decay(
-        self, step: Int[Array, ""], length: Int[Array, ""] | None = None
+        self, step: Int[Array, ""], num_steps: Int[Array, ""]
     ) -> Float[Array, ""] | None:
         """Share of the average that stays when the parameters after one more step join it.
 
@@ -89,23 +118,20 @@ class Updates:
 
         Args:
           step: Steps done before.
-          length: Number of steps of a run that did not know it when its schedule was made.
+          num_steps: Length of the run.
         """
         decay = self.settings.ema_decay
         moving = None if decay is None else ema_decay(step + 1, decay)
         if self.stage_two.start is None or self.stage_two.average == "moving":
             return moving
-        done = self.steps_in_stage(step, length)
+        done = self.steps_in_stage(step, num_steps)
         own = jnp.maximum(done, 0.0) / (jnp.maximum(done, 0.0) + 1.0)
         return jnp.where(done >= 0, own, 0.0 if moving is None else moving)
 
-    def steps_in_stage(
-        self, step: Int[Array, ""], length: Int[Array, ""] | None = None
-    ) -> Float[Array, ""]:
+    def steps_in_stage(self, step: Int[Array, ""], num_steps: Int[Array, ""]) -> Float[Array, ""]:
         """How many of the steps done are of the second stage; negative before it."""
         start = 0.0 if self.stage_two.start is None else self.stage_two.start
-        begins = moments.moment(start, self.num_steps if length is None else length)
-        return step.astype(jnp.float32) - begins
+        return step.astype(jnp.float32) - moments.moment(start, num_steps)
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -163,11 +189,10 @@ def frozen_mask(names: Sequence[str]) -> Callable[[PyTree], PyTree]:
     return lambda params: jax.tree_util.tree_map_with_path(is_frozen, params)
 
 
-def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
-    """Returns the learning rate as a function of the number of steps done.
+def make_schedule(config: OptimizerConfig) -> Schedule:
+    """Returns the learning rate as a function of the number of steps done and of the course.
 
-    Its second argument, where there is one, takes the place of ``num_steps``: a run that is timed
-    knows its length after it was compiled.
+    The largest rate is that of the course: that of ``config`` is not looked at.
 
     Linear from 0 over ``warmup_steps``, or over 100 steps or a tenth of all; then, with x the share
     of the remaining steps that is done and f = ``final_fraction``, f + (1 − f)(1 + cos πx)/2 for
@@ -178,8 +203,8 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
     """
     final = config.final_fraction
 
-    def schedule(step: Int[Array, ""], length: Int[Array, ""] | None = None) -> Float[Array, ""]:
-        steps = jnp.asarray(num_steps if length is None else length, jnp.float32)
+    def schedule(step: Int[Array, ""], course: Course) -> Float[Array, ""]:
+        steps, largest = course.num_steps.astype(jnp.float32), course.learning_rate
         if config.warmup_steps is None:
             warmup = jnp.minimum(_WARMUP, jnp.floor(_WARMUP_SHARE * steps))
         else:
@@ -188,20 +213,19 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> Schedule:
         step = step.astype(jnp.float32)
         rise = jnp.minimum((step + 1) / jnp.maximum(warmup, 1), 1.0)
         if config.schedule == "step":
-            known = num_steps if length is None else length
             passed = jnp.zeros((), jnp.float32)
             for own in config.drops:
-                passed += (step >= moments.moment(own, known)).astype(jnp.float32)
-            return config.learning_rate * rise * config.drop_factor**passed
+                passed += (step >= moments.moment(own, course.num_steps)).astype(jnp.float32)
+            return largest * rise * config.drop_factor**passed
         if config.schedule not in ("cosine", "exponential", "restarts"):
-            return config.learning_rate * rise
+            return largest * rise
         done = jnp.clip((step - warmup) / remaining, 0.0, 1.0)
         if config.schedule == "exponential":
-            return config.learning_rate * rise * final**done
+            return largest * rise * final**done
         if config.schedule == "restarts":
             done = _share_of_fall(done, config)
         fall = final + (1 - final) * 0.5 * (1 + jnp.cos(math.pi * done))
-        return config.learning_rate * rise * fall
+        return largest * rise * fall
 
     return schedule
 

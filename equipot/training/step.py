@@ -19,6 +19,7 @@ from equipot.training import accumulation, metrics, moments, optimizer, schedule
 from equipot.training import loss as losses
 from equipot.training.config import LossConfig
 from equipot.training.metrics import Sum, Sums, Tally
+from equipot.training.optimizer import Course
 from equipot.training.state import TrainState
 from equipot.typing import Array, PyTree
 
@@ -69,10 +70,9 @@ def make_train_step(
     quantities: Mapping[str, Quantity] = DERIVED,
     accumulate: int = 1,
 ) -> TrainStep:
-    """Returns ``train_step(state, tally, batch, length=None) -> (state, tally)``.
+    """Returns ``train_step(state, tally, batch, course) -> (state, tally)``.
 
-    ``length`` is the number of steps of a run that did not know it when its schedule was made. If
-    several batches are accumulated, leaves of ``batch`` are [devices, accumulate, ...].
+    If several batches are accumulated, leaves of ``batch`` are [devices, accumulate, ...].
 
     Args:
       predict: Energies, forces and stress of a padded batch.
@@ -83,7 +83,7 @@ def make_train_step(
       accumulate: Batches of one step.
     """
     sums_of = make_eval_step(predict, loss, mesh, quantities)
-    weights_at = moments.loss_weights(loss, updates.num_steps)
+    weights_at = moments.loss_weights(loss)
 
     def loss_fn(
         params: PyTree, batch: Batch, weights: moments.Weights
@@ -99,21 +99,21 @@ def make_train_step(
         )
 
     def train_step(
-        state: TrainState, tally: Tally, batch: Batch, length: Array | None = None
+        state: TrainState, tally: Tally, batch: Batch, course: Course
     ) -> tuple[TrainState, Tally]:
-        weights = weights_at(state.step, length)
+        weights = weights_at(state.step, course.num_steps)
         (value, (terms, sums)), grads = differentiated(state.params, batch, weights)
         change, opt_state = updates.transformation.update(grads, state.opt_state, state.params)
         if updates.is_schedule_free:
             params = jax.tree.map(jnp.add, state.params, change)
         else:
-            rate = updates.rate(state.step, state.rate_factor, length)
+            rate = updates.rate(state.step, state.rate_factor, course)
             params = jax.tree.map(lambda p, u: p + rate.astype(p.dtype) * u, state.params, change)
         new = dataclasses.replace(
             state,
             step=state.step + 1,
             params=params,
-            ema_params=_average(state, params, opt_state, updates, length),
+            ema_params=_average(state, params, opt_state, updates, course),
             opt_state=opt_state,
         )
         norm = optax.tree.norm(grads)
@@ -151,7 +151,7 @@ def _average(
     params: PyTree,
     opt_state: PyTree,
     updates: optimizer.Updates,
-    length: Array | None,
+    course: Course,
 ) -> PyTree:
     """The average after one more step, or the optimizer's own.
 
@@ -159,7 +159,7 @@ def _average(
     """
     if updates.is_schedule_free:
         return schedule_free.averaged(opt_state, params)
-    keep = updates.average_decay(state.step, length)
+    keep = updates.average_decay(state.step, course.num_steps)
     if keep is None:
         return params
     return jax.tree.map(

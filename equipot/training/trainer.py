@@ -20,6 +20,7 @@ from equipot.training import (
     length,
     metrics,
     not_finite,
+    optimizer,
     pace,
     preparation,
     run_log,
@@ -71,12 +72,11 @@ class Trainer:
         self.progress, self.saved, self.log = progress, saved, log
         self._start = start - progress.seconds
         per_epoch = parts.train.num_steps(0)
-        self._length = None
         self.last_for(parts.num_steps, parts.length.valid_every)
         average = math.ceil(len(parts.train.graphs) / (parts.train.num_batches(0) * mesh.size))
         self.batch_size = config.trainer.eval_batch_size or parts.length.batch_size or average
         self._structures_per_step = len(parts.train.graphs) / per_epoch
-        self.programs = programs or Programs(config, parts, mesh)
+        self.programs = programs or Programs(parts, mesh)
         self._train_step, self._eval_step = self.programs.train_step, self.programs.eval_step
         self.state = sharding.replicate(initial, mesh)
         nothing = step.empty_tally(parts.loss, parts.spec.dtype, parts.quantities)
@@ -102,8 +102,8 @@ class Trainer:
         self.num_steps = num_steps
         self._plan = _Plan(num_steps, trainer.log_every, valid_every, save_every)
         self._judge = judging.Judge.of(self.config, num_steps)
-        if trainer.minutes is not None:
-            self._length = sharding.replicate(np.asarray(num_steps, np.int32), self.mesh)
+        course = optimizer.Course.of(self.config.optimizer, num_steps)
+        self._course = sharding.replicate(course, self.mesh)
 
     def time_steps(self, batches: Iterable[Batch], most: float) -> length.Pace:
         """Times steps and validations, compiling both; the run itself does not advance.
@@ -117,7 +117,7 @@ class Trainer:
         running, began, enough = deque(), math.inf, _FEW_TIMED
         for done, batch in enumerate(batches, start=1 - _UNTIMED):
             shards = sharding.shard(batch, self.mesh)
-            now, tally = self._train_step(now, tally, shards, self._length)
+            now, tally = self._train_step(now, tally, shards, self._course)
             running.append(tally.bad_step)
             if len(running) > _IN_FLIGHT or done <= 0:
                 running.popleft().block_until_ready()
@@ -162,7 +162,7 @@ class Trainer:
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
         shards = sharding.shard(batch, self.mesh)
-        self.state, self._tally = self._train_step(self.state, self._tally, shards, self._length)
+        self.state, self._tally = self._train_step(self.state, self._tally, shards, self._course)
         self.progress = dataclasses.replace(
             self.progress, step=self.progress.step + 1, epoch=epoch, position=position
         )
@@ -220,8 +220,9 @@ class Trainer:
         self._tally = self._nothing
         self._places.clear()
         self.log.advance(done, speed)
+        course = optimizer.Course.of(self.config.optimizer, self.num_steps)  # of this process alone
         rate = self.parts.updates.rate(
-            jnp.asarray(done - 1, jnp.int32), self.progress.plateau.factor, self._length
+            jnp.asarray(done - 1, jnp.int32), self.progress.plateau.factor, course
         )
         return {
             "step": done,

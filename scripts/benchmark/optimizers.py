@@ -14,7 +14,7 @@ import jax
 from equipot.data import dataset as datasets
 from equipot.potential import potential as potentials
 from equipot.training import config as training_config
-from equipot.training import preparation, sharding, state, step
+from equipot.training import optimizer, preparation, sharding, state, step
 from scripts.benchmark import runs, timing
 
 _FEW = (
@@ -71,15 +71,16 @@ def compiled(config: training_config.TrainConfig) -> tuple[timing.Compiled, timi
     nothing = step.empty_tally(config.loss, parts.spec.dtype, parts.quantities)
     tally = sharding.replicate(nothing, mesh)
     batch = sharding.shard(next(iter(parts.train.batches(0))), mesh)
+    course = sharding.replicate(optimizer.Course.of(config.optimizer, 1000), mesh)
     start = time.perf_counter()
-    program = jax.jit(train).lower(now, tally, batch).compile()
+    program = jax.jit(train).lower(now, tally, batch, course).compile()
     seconds = time.perf_counter() - start
     temporary_mb = program.memory_analysis().temp_size_in_bytes / 1e6
     states = [now]
     for _ in range(_BETWEEN):
-        states.append(program(states[-1], tally, batch)[0])
+        states.append(program(states[-1], tally, batch, course)[0])
     usual, turning = states[2], states[_BETWEEN]
     return (
-        timing.Compiled(lambda: program(usual, tally, batch), seconds, temporary_mb),
-        timing.Compiled(lambda: program(turning, tally, batch), seconds, temporary_mb),
+        timing.Compiled(lambda: program(usual, tally, batch, course), seconds, temporary_mb),
+        timing.Compiled(lambda: program(turning, tally, batch, course), seconds, temporary_mb),
     )

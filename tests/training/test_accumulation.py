@@ -72,7 +72,8 @@ def step_on(potential, graphs, bins, kind="norm"):
         begun = sharding.replicate(state.init_state(params, updates.transformation), mesh)
         tally = sharding.replicate(step.empty_tally(KINDS[kind], "float64"), mesh)
         batch = sharding.shard(batches_of(graphs, bins, accumulate), mesh)
-        return state.to_host(train(begun, tally, batch))
+        course = sharding.replicate(optimizer.Course.of(OPTIMIZER, 100), mesh)
+        return state.to_host(train(begun, tally, batch, course))
 
 
 def assert_equal(found, expected):
@@ -122,7 +123,8 @@ def test_one_batch_for_a_step_needs_no_loop(graphs, potential):
         params = jax.tree.map(jnp.asarray, potential.params)
         begun = state.init_state(params, updates.transformation)
         tally = step.empty_tally(KINDS["norm"], "float64")
-        lowered = train.lower(begun, tally, batches_of(graphs, [[[0, 1]]], 1))
+        course = optimizer.Course.of(OPTIMIZER, 100)
+        lowered = train.lower(begun, tally, batches_of(graphs, [[[0, 1]]], 1), course)
     assert "while" not in lowered.as_text()
 
 

@@ -9,7 +9,16 @@ import jax
 import pytest
 
 from equipot import compilations, errors
-from equipot.training import capacity, config, memory, preparation, sharding, state, step
+from equipot.training import (
+    capacity,
+    config,
+    memory,
+    optimizer,
+    preparation,
+    sharding,
+    state,
+    step,
+)
 from equipot.training.programs import Programs
 from tests.integration import tiny
 from tests.training.datasets import made_of
@@ -80,15 +89,16 @@ def test_the_largest_that_fits_is_found_by_scaling_and_then_verified(most, expec
         assert size in tried and taken <= most and 0.85 * expected < size <= expected
 
 
-def test_the_figure_is_that_of_the_program_that_the_steps_run(lennard_jones):
+def test_the_figure_is_that_of_the_program_that_the_steps_run(lennard_jones, no_programs):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_size=4)
-    programs = Programs(own, parts, mesh)
+    programs = Programs(parts, mesh)
     now = sharding.replicate(state.init_state(parts.params, parts.updates.transformation), mesh)
     tally = sharding.replicate(step.empty_tally(parts.loss, "float32", parts.quantities), mesh)
+    course = sharding.replicate(optimizer.Course.of(own.optimizer, 9), mesh)
     with compilations.Compilations() as counted:
         taken = programs.bytes_of(*parts.train.budgets)
         for batch in parts.train.batches(0):
-            now, tally = programs.train_step(now, tally, sharding.shard(batch, mesh), None)
+            now, tally = programs.train_step(now, tally, sharding.shard(batch, mesh), course)
     assert counted.by_name["jit(train_step)"] == 1
     arrays = sum(leaf.nbytes for leaf in jax.tree.leaves((now, tally, batch)))
     assert arrays < taken < 1000 * arrays
@@ -98,8 +108,8 @@ def test_the_figure_is_that_of_the_program_that_the_steps_run(lennard_jones):
 @pytest.mark.slow
 def test_larger_batches_take_more_and_accumulated_ones_do_not(lennard_jones):
     def bytes_of(**trainer):
-        own, _, parts, mesh = prepared(lennard_jones[:12], **trainer)
-        return Programs(own, parts, mesh).bytes_of(*parts.train.budgets)
+        *_, parts, mesh = prepared(lennard_jones[:12], **trainer)
+        return Programs(parts, mesh).bytes_of(*parts.train.budgets)
 
     small = bytes_of(batch_size=2)
     assert bytes_of(batch_size=8) > 3 * small
@@ -108,7 +118,7 @@ def test_larger_batches_take_more_and_accumulated_ones_do_not(lennard_jones):
 
 def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_size=16)
-    programs = Programs(own, parts, mesh)
+    programs = Programs(parts, mesh)
     taken = programs.bytes_of(*parts.train.budgets)
     assert capacity.check(own, parts, programs, taken).endswith(
         f"of {memory.shown(taken)} of memory"
@@ -122,7 +132,7 @@ def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
     (size,) = map(int, re.findall(r"set trainer.batch_size=(\d+)", str(refused.value)))
     assert 4 <= size <= 8
     again = preparation.resized(parts, own, dataclasses.replace(parts.length, batch_size=size))
-    assert Programs(own, again, mesh).bytes_of(*again.train.budgets) <= taken // 2
+    assert Programs(again, mesh).bytes_of(*again.train.budgets) <= taken // 2
     with pytest.raises(errors.MemoryLimitError, match="not even 1 fit: use a smaller model"):
         capacity.check(own, parts, programs, programs.bytes_of_state)
 
@@ -130,7 +140,7 @@ def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
 @pytest.mark.slow
 def test_batches_of_edges_are_refused_with_a_number_of_edges(lennard_jones):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_edges=2000)
-    programs = Programs(own, parts, mesh)
+    programs = Programs(parts, mesh)
     taken = programs.bytes_of(*parts.train.budgets)
     with pytest.raises(
         errors.MemoryLimitError,

@@ -7,7 +7,7 @@ import pytest
 from equipot import errors
 from equipot.potential import evaluate
 from equipot.store.graph_store import GraphStore
-from equipot.training import config, finishing, preparation
+from equipot.training import config, finishing, optimizer, preparation
 from tests.training.datasets import made_of
 
 CONFIG = config.train_config(
@@ -77,7 +77,8 @@ def test_graphs_are_built_once_for_all(parts, lennard_jones, make_potential, mon
 
 def test_the_run_has_the_length_that_is_asked_for(parts):
     assert parts.num_steps == 100 * parts.train.num_batches(0)
-    rate = parts.updates.schedule(jnp.full((), parts.num_steps // 10 - 1, jnp.int32))
+    course = optimizer.Course.of(CONFIG.optimizer, parts.num_steps)
+    rate = parts.updates.schedule(jnp.full((), parts.num_steps // 10 - 1, jnp.int32), course)
     assert float(rate) == pytest.approx(CONFIG.optimizer.learning_rate, rel=1e-6)
 
 

@@ -59,8 +59,9 @@ def run_steps(potential, batch, num_steps=1, settings=OPTIMIZER):
         begun = state.init_state(params, updates.transformation)
         now = sharding.replicate(begun, mesh)
         tally = sharding.replicate(step.empty_tally(LOSS, "float64"), mesh)
+        course = sharding.replicate(optimizer.Course.of(settings, 100), mesh)
         for _ in range(num_steps):
-            now, tally = train(now, tally, sharding.shard(batch, mesh))
+            now, tally = train(now, tally, sharding.shard(batch, mesh), course)
         return state.to_host(now), state.to_host(tally)
 
 

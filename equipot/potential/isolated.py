@@ -62,7 +62,7 @@ def _program(spec: PotentialSpec, platform: str) -> Callable[[PyTree, Graph], Ar
         with platforms.traced_for(platform):
             return energy(params, geometry.graph_edge_vectors(batch), batch)
 
-    return jax.jit(of_atoms)
+    return jax.jit(of_atoms, compiler_options=potentials.RUN_ONCE)
 
 
 def _atom(atomic_number: int, head: str) -> Structure:

@@ -32,7 +32,6 @@ DIRECTED_BUDGET = batching.Budget(nodes=160, edges=512, graphs=2)
 """Room for one graph of directed edges, with copies of the atoms around its domains."""
 
 SPECIES_TABLE = (1, 6, 8)
-_QUICK = {"xla_backend_optimization_level": 0}  # halves the time to compile
 _SPREAD = 0.3  # of the noise on parameters
 
 
@@ -180,7 +179,7 @@ class Subject:
 
     @functools.cached_property
     def _quick_predict(self) -> Callable[[PyTree, Graph], Prediction]:
-        return jax.jit(self.predict, compiler_options=_QUICK)
+        return jax.jit(self.predict, compiler_options=potentials.RUN_ONCE)
 
     @functools.cached_property
     def _compiled_directed(self) -> Callable[[PyTree, Graph, Array | np.ndarray], Prediction]:
@@ -202,7 +201,7 @@ class Subject:
             forces = jax.ops.segment_sum(found.forces, owners, len(owners))
             return dataclasses.replace(found, forces=forces)
 
-        return jax.jit(predict, compiler_options=_QUICK)
+        return jax.jit(predict, compiler_options=potentials.RUN_ONCE)
 
     @functools.cached_property
     def _compiled_edge_gradient(self) -> Callable[[PyTree, Graph, Array | np.ndarray], Array]:
@@ -215,7 +214,7 @@ class Subject:
 
             return jax.grad(total)(geometry.graph_edge_vectors(graph))
 
-        return jax.jit(gradient, compiler_options=_QUICK)
+        return jax.jit(gradient, compiler_options=potentials.RUN_ONCE)
 
     @functools.cached_property
     def _compiled_loss_gradient(self) -> Callable[[PyTree, Graph], PyTree]:
@@ -226,7 +225,7 @@ class Subject:
             others = [jnp.sum(value**2) for value in prediction.others.values()]
             return sum(others, squares + jnp.sum(prediction.energy**2))
 
-        return jax.jit(jax.grad(loss), compiler_options=_QUICK)
+        return jax.jit(jax.grad(loss), compiler_options=potentials.RUN_ONCE)
 
 
 def subject_of(

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from equipot import errors
-from equipot.training import fitting, trainer
+from equipot.training import fitting, programs, trainer
 from equipot.training.run_page import page
 from tests.integration.tiny import settings
 from tests.training.event_files import kept_events, read_events
@@ -19,6 +19,7 @@ RENDER = page.render
 def finished(tmp_path_factory, lennard_jones_file):
     """A run, and its page as it was after each time that it was written."""
     pages, write = [], page.render
+    programs.forget()  # compilations of this run are counted
 
     def kept(contents):
         pages.append(write(contents))

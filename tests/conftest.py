@@ -9,7 +9,7 @@ import gc
 import os
 import pathlib
 
-gc.set_threshold(50_000, 20, 50)  # as the commands do: jax makes many objects that stay
+gc.set_threshold(200_000, 20, 50)  # jax makes many objects that stay
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "offline")
@@ -29,7 +29,8 @@ import jax  # noqa: E402
 # Fusions written as LLVM take half the time to compile of those written as MLIR. An unknown flag
 # ends the process, so later versions of jax go without until somebody has looked for it there.
 if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and jax.__version_info__ < (0, 11):
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ.setdefault("XLA_FLAGS", flags)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -65,6 +66,14 @@ def no_programs():
 
     bound.program.cache_clear()
     programs.forget()
+
+
+@pytest.fixture
+def new_objects_alone():
+    """Garbage is looked for among what the test has made: going through all else takes seconds."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

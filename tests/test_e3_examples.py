@@ -126,6 +126,7 @@ def test_the_gradient_at_zero_finds_the_order_parameter(run: Run):
     assert order["2e", 2] > 1e-2
 
 
+@pytest.mark.slow
 def test_degree_zero_is_an_ordinary_network_bit_for_bit(run: Run):
     page = run("degree_zero")
     assert len(page["same"]) == 6
@@ -139,6 +140,7 @@ def test_degree_zero_is_an_ordinary_network_bit_for_bit(run: Run):
     assert np.all(np.diff(of_one) > 0)  # but to degree one
 
 
+@pytest.mark.slow
 def test_every_cell_of_a_crystal_gives_the_same(run: Run):
     page = run("supercell")
     assert {name: len(atoms) for name, atoms in page["cells"].items()} == {

@@ -178,7 +178,9 @@ def init_params(
     species = jnp.zeros(2, jnp.int32)
     ends = jnp.asarray([0], jnp.int32), jnp.asarray([1], jnp.int32)
     vectors = jnp.asarray([[1.0, 0.0, 0.0]], dtype)
-    draw = jax.jit((model or _model(spec)).init, compiler_options=RUN_ONCE)
+    draw = (model or _model(spec)).init
+    if not isinstance(key, jax.core.Tracer):  # as it is where shapes alone are asked for
+        draw = jax.jit(draw, compiler_options=RUN_ONCE)
     variables = draw(key, vectors, species, *ends)
     return {
         "model": variables["params"],

@@ -30,6 +30,7 @@ def test_energy_of_a_smooth_potential_fluctuates_with_the_square_of_the_time_ste
     assert lines["NVE: fluctuations"].value < 0.3
 
 
+@pytest.mark.slow
 def test_forces_of_no_energy_are_found():
     def change(prediction):  # forces that turn around
         forces = prediction.forces
@@ -50,6 +51,7 @@ def test_random_starts_of_a_right_potential_stay_out_of_holes():
     assert "24 atoms at random" in line.sentence
 
 
+@pytest.mark.slow
 def test_random_starts_fall_into_a_hole():
     line = hot(subjects.with_a_hole(), chosen())
     assert not line.passed

@@ -40,6 +40,7 @@ def failed(check, subject):
     return [own.name for own in check(subjects.audited(subject, None), chosen()) if not own.passed]
 
 
+@pytest.mark.slow  # test_command.py audits a potential
 def test_a_right_model_passes_every_line_that_looks_for_a_fault():
     for check in {check for check, _ in LINES.values()}:
         assert failed(check, good()) == []

@@ -163,7 +163,7 @@ def command(folder, saved, engine, *more):
 @pytest.mark.parametrize(
     ("engine", "kills"),
     [
-        ("device", 2),
+        pytest.param("device", 2, marks=pytest.mark.slow),
         pytest.param("ase", 20, marks=pytest.mark.slow),
         pytest.param("device", 20, marks=pytest.mark.slow),
     ],

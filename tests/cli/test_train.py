@@ -126,6 +126,7 @@ def test_a_sweep_gives_each_run_a_folder_named_after_what_was_swept(sweep: pathl
         assert not (folder / ".hydra").exists()
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_a_finished_run(sweep: pathlib.Path, copper: pathlib.Path):
     before = (sweep / "multirun/copper/seed=0/copper.equipot").read_bytes()
     done = run_train(sweep, "-m", f"data.train={copper}", *TINY, "seed=0,1")
@@ -133,6 +134,7 @@ def test_the_same_command_finds_a_finished_run(sweep: pathlib.Path, copper: path
     assert (sweep / "multirun/copper/seed=0/copper.equipot").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_model_of_another_package_has_settings_and_a_line_of_help(tmp_path, monkeypatch):
     package = tmp_path / "site" / "their_package"
     (package / "configs" / "model").mkdir(parents=True)

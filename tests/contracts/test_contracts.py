@@ -41,7 +41,10 @@ def bare_subject():
     return toy.bare_subject()
 
 
-@pytest.mark.parametrize("contract", testing.CONTRACTS)
+@pytest.mark.parametrize(
+    "contract",
+    [pytest.param(c, marks=[pytest.mark.slow] if c == "jit" else []) for c in testing.CONTRACTS],
+)
 def test_model_from_outside_obeys(contract):
     testing.CONTRACTS[contract](good_subject("constant"))
 

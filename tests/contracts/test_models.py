@@ -28,8 +28,13 @@ DEAR = {  # compile on their own
     "jit",
     "parameter_gradients",
 }
-# Many operations, compiled one by one.
-_SLOW = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")}
+# Many operations, compiled one by one; and what is not physics of isolated systems or crystals, but
+# for one model.
+_SLOW = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")} | {
+    (case, contract)
+    for case in ("allegro", "mace", "painn", "schnet")
+    for contract in ("directed_edges", "domains", "gradients_within_graphs", "parameter_gradients")
+}
 
 
 def _cells() -> list:

@@ -46,12 +46,15 @@ def subject(model):
     return dataclasses.replace(found, optimize=False)
 
 
-@pytest.mark.parametrize("model", GIVEN)
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=[] if m == "nequip" else [pytest.mark.slow]) for m in GIVEN]
+)
 def test_quantities_obey(model):
     for contract in (*SHARED, "order_of_pairs"):
         testing.CONTRACTS[contract](subject(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["nequip", "allegro", "painn"])
 def test_quantities_are_the_same_of_directed_edges(model):
     testing.CONTRACTS["directed_edges"](subject(model))

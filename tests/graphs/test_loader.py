@@ -130,7 +130,7 @@ def test_thread_ends_when_the_epoch_is_left_early(water):
     assert not loader_threads()
 
 
-def test_thread_ends_when_the_iterator_is_forgotten(water):
+def test_thread_ends_when_the_iterator_is_forgotten(water, new_objects_alone):
     batches = make_loader(water, batch_size=1).batches(0)
     next(batches)
     del batches

@@ -152,7 +152,7 @@ def test_an_epoch_of_small_batches_for_one_step_trains_like_one_batch_of_everyth
 @pytest.mark.parametrize(
     ("train", "steps"),
     [
-        ("lone", {"batch_edges": 50}),
+        pytest.param("lone", {"batch_edges": 50}, marks=pytest.mark.slow),
         pytest.param("lone", {"batch_size": 3, "accumulate": 2}, marks=pytest.mark.slow),
         pytest.param(
             "one",

@@ -61,6 +61,7 @@ def test_the_loss_of_a_validation_has_the_weights_of_its_stage(staged):
     assert provenance["valid_loss"] == later[provenance["step"]] > before["valid_loss"]
 
 
+@pytest.mark.slow
 def test_weights_of_stages_show_in_the_loss_of_the_steps(staged, tmp_path, lennard_jones_file):
     """Until the stage begins a run without one is the same, then energies weigh 100 times more."""
     plain = {**STAGED, "stage_two": {}}
@@ -108,6 +109,7 @@ def test_a_run_that_is_interrupted_at_the_switch_ends_in_the_same_bits(
     assert lines_of(run) == lines_of(staged)
 
 
+@pytest.mark.slow
 def test_without_validation_the_last_averaged_parameters_are_kept(tmp_path, lennard_jones_file):
     given = settings(tmp_path / "run", lennard_jones_file)
     data = dataclasses.replace(given.data, num_valid=None, valid_fraction=0.0)

@@ -97,7 +97,7 @@ def test_the_norm_leaves_features_of_mean_square_one():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"parity": True, "num_layers": 3},
+        pytest.param({"parity": True, "num_layers": 3}, marks=pytest.mark.slow),
         {"lmax": 0},
         {"num_layers": 1},
         {"num_channels": (4, 2), "readout_widths": (6,)},

@@ -35,7 +35,13 @@ def _spec(name):
     )
 
 
-@pytest.mark.parametrize("name", registry.available())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == "nequip" else [pytest.mark.slow])
+        for name in registry.available()
+    ],
+)
 def test_a_model_gives_the_same_in_the_forms_of_all_platforms(name, monkeypatch):
     monkeypatch.setattr(edge_sum, "_LEAST_BLOCK", 16)
     monkeypatch.setattr(edge_sum, "_LARGEST_BLOCK", 16)

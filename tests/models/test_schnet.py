@@ -43,6 +43,7 @@ def test_wrong_setting_is_explained(wrong, message):
         schnet.Config(**wrong)
 
 
+@pytest.mark.slow
 def test_angles_between_bonds_do_not_matter_where_all_distances_are_the_same():
     """The outer atoms do not see each other."""
     with jax.enable_x64(True):
@@ -54,6 +55,7 @@ def test_angles_between_bonds_do_not_matter_where_all_distances_are_the_same():
             testing.assert_close(found, expected, testing.F64_EXACT, "energies")
 
 
+@pytest.mark.slow
 def test_a_second_layer_sees_the_neighbors_of_neighbors():
     """In a chain of three the first atom learns how far the last is from the middle."""
     senders, receivers = (jnp.asarray(x, jnp.int32) for x in ([0, 1, 1, 2], [1, 0, 2, 1]))

@@ -44,10 +44,8 @@ def single(name):
     return Potential(spec=spec, params=testing.random_params(spec))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n == "mace" else [pytest.mark.slow]) for n in MODELS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_all_heads_say_what_the_one_head_said(name, tmp_path):
     one = single(name)
     many = with_heads(one, ("fine", "rough"))

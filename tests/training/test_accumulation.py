@@ -95,7 +95,10 @@ SPLITS = {
     ("kind", "bins"),
     [
         pytest.param("huber", SPLITS["three"], id="huber", marks=pytest.mark.slow),
-        *(pytest.param("norm", bins, id=name) for name, bins in SPLITS.items()),
+        *(
+            pytest.param("norm", bins, id=name, marks=[] if name == "three" else [pytest.mark.slow])
+            for name, bins in SPLITS.items()
+        ),
     ],
 )
 def test_a_step_of_several_batches_is_that_of_one_with_all_structures(

@@ -35,7 +35,11 @@ def test_rows_of_elements_have_their_similarity_in_common():
 
 
 @pytest.mark.parametrize(
-    "numbers, changed", [((1, 6, 8), False), ((1, 3, 5, 6, 7, 8, 9, 11, 12), True)]
+    "numbers, changed",
+    [
+        pytest.param((1, 6, 8), False, marks=pytest.mark.slow),
+        ((1, 3, 5, 6, 7, 8, 9, 11, 12), True),
+    ],
 )
 def test_a_new_potential_for_many_elements_begins_with_it(numbers, changed):
     """The tables of elements are other than drawn, and nothing else is; few elements stay apart."""

@@ -96,7 +96,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path, small_state):
         saved.load(small_state)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path, small_state):
+def test_a_damaged_checkpoint_is_refused(tmp_path, small_state, new_objects_alone):
     with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
         saved.save(small_state, state.Progress(step=1))
     for part in (tmp_path / "c" / "1" / "params").rglob("*"):
@@ -128,7 +128,7 @@ def test_what_a_killed_run_was_deleting_is_deleted(tmp_path, small_state, gone):
     assert steps_in(tmp_path / "c") == [4, 6, 7]
 
 
-def test_a_description_that_is_no_json_is_refused_briefly(tmp_path, small_state):
+def test_a_description_that_is_no_json_is_refused_briefly(tmp_path, small_state, new_objects_alone):
     with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
         saved.save(small_state, state.Progress(step=1))
     (tmp_path / "c" / "1" / "opt" / "_METADATA").write_text("{'")

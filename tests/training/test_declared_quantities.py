@@ -62,6 +62,7 @@ def settings(tmp_path):
     return make
 
 
+@pytest.mark.slow  # test_outputs.py learns a dipole
 def test_quantities_are_trained_without_energies(settings, tmp_path):
     own = settings()
     data = dataset.read_dataset(own.data)

@@ -116,6 +116,7 @@ def test_larger_batches_take_more_and_accumulated_ones_do_not(lennard_jones):
     assert bytes_of(batch_size=2, accumulate=4) < 1.5 * small
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_size=16)
     programs = Programs(parts, mesh)
@@ -149,6 +150,7 @@ def test_batches_of_edges_are_refused_with_a_number_of_edges(lennard_jones):
         capacity.check(own, parts, programs, int(0.6 * taken))
 
 
+@pytest.mark.slow
 def test_auto_takes_the_largest_power_of_two_within_memory_and_a_tenth_of_the_data(lennard_jones):
     own, data, parts, mesh = prepared(lennard_jones[:40], batch_size="auto")
     assert parts.length.batch_size == 8  # of 80 structures

@@ -122,7 +122,7 @@ def test_damaged_lines_of_metrics_are_named_and_left_out(tmp_path):
     assert numbers == list(range(2, 2 + len(damaged)))
 
 
-def test_files_are_closed_where_a_later_one_is_too_short(tmp_path):
+def test_files_are_closed_where_a_later_one_is_too_short(tmp_path, new_objects_alone):
     (tmp_path / run_log.JSONL).write_text("{}\n")
     (tmp_path / run_log.CSV).write_text("")
     with pytest.raises(errors.CheckpointError, match=r"metrics\.csv: has 0 bytes"):

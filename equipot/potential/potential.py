@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import core
 
 from equipot import errors
 from equipot.data.distance_range import DistanceRange
@@ -179,7 +180,7 @@ def init_params(
     ends = jnp.asarray([0], jnp.int32), jnp.asarray([1], jnp.int32)
     vectors = jnp.asarray([[1.0, 0.0, 0.0]], dtype)
     draw = (model or _model(spec)).init
-    if not isinstance(key, jax.core.Tracer):  # as it is where shapes alone are asked for
+    if not isinstance(key, core.Tracer):  # as it is where shapes alone are asked for
         draw = jax.jit(draw, compiler_options=RUN_ONCE)
     variables = draw(key, vectors, species, *ends)
     return {

@@ -90,7 +90,6 @@ def make_potential():
     """A function that makes a small NequIP with random parameters, each kind once."""
     from equipot.models import registry
     from equipot.potential import potential as potentials
-    from equipot.testing import quick_random
 
     @functools.cache
     def make(dtype="float64", species_table=(1, 8), scale=0.5, quantities=(), **settings):
@@ -107,7 +106,7 @@ def make_potential():
         )
         with jax.enable_x64(dtype == "float64"):
             size = len(species_table)
-            key = quick_random.key(0)
+            key = jax.random.key(0)
             scales, zeros = jax.numpy.full(size, scale, dtype), jax.numpy.zeros(size, dtype)
             params = potentials.init_params(spec, key, scales, zeros)
         return potentials.Potential(

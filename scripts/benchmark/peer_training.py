@@ -140,7 +140,8 @@ def train(job: Job, core: int | None, *, with_test: bool) -> dict[str, Any]:
         job.folder.mkdir(parents=True, exist_ok=True)
         data = datasets.read_dataset(job.config.data)
         energies = energies_of_atoms(data, job.config)
-        write_splits(data.splits, job.folder)
+        with_stress = job.program != "nequip" or _all_have_stress(data)
+        write_splits(data.splits, job.folder, with_stress=with_stress)
         files.write(done, json.dumps(PROGRAMS[job.program](job, data, energies, core), indent=1))
     found = json.loads(done.read_text(encoding="utf-8"))
     facts = {"set": job.set, "program": job.program, "minutes": job.minutes}
@@ -157,7 +158,11 @@ def energies_of_atoms(data: Dataset, config: TrainConfig) -> dict[str, float]:
 
 
 def write_splits(
-    splits: Mapping[str, Sequence[structure.Structure]], folder: Path, prefix: str = ""
+    splits: Mapping[str, Sequence[structure.Structure]],
+    folder: Path,
+    prefix: str = "",
+    *,
+    with_stress: bool = True,
 ) -> None:
     """Writes extended xyz in eV and Å, with labels under names that begin with ``REF_``."""
     for name, structures in splits.items():
@@ -166,7 +171,7 @@ def write_splits(
             atoms = ase.Atoms(s.atomic_numbers, s.positions, cell=s.cell, pbc=s.pbc)
             atoms.info["REF_energy"] = s.energy
             atoms.arrays["REF_forces"] = s.forces
-            if s.stress_weight:
+            if s.stress_weight and with_stress:
                 atoms.info["REF_stress"] = s.stress.ravel()
             frames.append(atoms)
         if frames:
@@ -285,7 +290,7 @@ def train_nequip(
         f"data.train_dataloader.batch_size={_batch(job.set)}",
         "hydra.run.dir=.",
     ]
-    if _has_stress(data):
+    if _all_have_stress(data):
         words += [
             "training_module.loss._target_=nequip.train.EnergyForceStressLoss",
             "+training_module.loss.coeffs.stress=100",
@@ -320,6 +325,11 @@ def _atoms(structures: Sequence[structure.Structure]) -> int:
 
 def _has_stress(data: Dataset) -> bool:
     return any(s.stress_weight > 0 for s in data.train)
+
+
+def _all_have_stress(data: Dataset) -> bool:
+    """Whether nequip can be told of stresses: it batches no structure that has one with another."""
+    return all(s.stress_weight > 0 for split in data.splits.values() for s in split)
 
 
 def _batch(name: str) -> int:

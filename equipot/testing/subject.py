@@ -22,7 +22,6 @@ from equipot.potential.potential import PotentialSpec, Prediction
 from equipot.potential.wall import Wall
 from equipot.quantities import Quantity
 from equipot.store import host_graph
-from equipot.testing import quick_random
 from equipot.testing.structures import atom
 from equipot.typing import Array, Float, Int, PyTree
 
@@ -294,7 +293,7 @@ def _one_way(module: Any) -> nn.Module | None:
 def random_params(spec: PotentialSpec, seed: int = 0, model: nn.Module | None = None) -> PyTree:
     """Parameters as initialised plus noise, so that those that start at zero or one do not stay."""
     with precision.of(spec.dtype):
-        key = quick_random.key(seed)
+        key = jax.random.key(seed)
         dtype = jnp.dtype(spec.dtype)
         ones = jnp.ones(spec.table_shape, dtype)
         params = potentials.init_params(spec, key, ones, 0.5 * ones, model)

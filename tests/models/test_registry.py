@@ -10,7 +10,6 @@ from flax import linen as nn
 from equipot import errors
 from equipot.models import nequip, registry
 from equipot.models.context import ModelContext
-from equipot.testing import quick_random
 
 CONTEXT = ModelContext(species_table=(1, 8), avg_num_neighbors=10.0)
 
@@ -65,7 +64,7 @@ def test_atoms_without_any_edges_have_energies():
     nobody = jnp.zeros(0, jnp.int32)
     species = jnp.asarray([0, 1, 1], jnp.int32)
     begin = jax.jit(model.init_with_output)
-    found, _ = begin(quick_random.key(0), jnp.zeros((0, 3)), species, nobody, nobody)
+    found, _ = begin(jax.random.key(0), jnp.zeros((0, 3)), species, nobody, nobody)
     energy = found.energies[:, 0]
     assert found.energies.shape == (3, 1)
     assert energy[1] == energy[2] != energy[0]

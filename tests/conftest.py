@@ -9,7 +9,7 @@ import gc
 import os
 import pathlib
 
-gc.set_threshold(200_000, 20, 50)  # jax makes many objects that stay
+gc.set_threshold(50_000, 20, 50)  # as the commands do: jax makes many objects that stay
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "offline")

@@ -193,6 +193,8 @@ def _spec_from_parts(parts: Mapping[str, bytes]) -> PotentialSpec:
     model = fields.pop("model", None)
     if not isinstance(model, dict):
         raise errors.ArtefactError(f"potential.json: expected the group 'model', found {model!r}")
+    if isinstance(fields.get("wall"), dict):
+        fields["wall"] = {"seen": 1.0, **fields["wall"]}  # files of before do not say it
     name, model_config = registry.config_from_mapping(model)
     fields |= {"model_name": name, "model_config": model_config}
     spec = config.from_mapping(PotentialSpec, fields, "potential")

@@ -2,18 +2,18 @@
 
 Below the shortest distance d of two elements in training, a network can say anything. There
 
+* a repulsion takes over (``WallSummand``), which begins at d and ends in that of screened nuclei,
 * the network no longer sees how near the atoms are (``make_clamp``): the vector of a pair keeps its
-  direction, and its length goes over from r to a constant between d and 0.9 d,
-* a repulsion takes over (``WallSummand``), which begins at 1.15 d, at distances that are in the
-  data, so that the network learns the rest there, and ends in that of screened nuclei.
+  direction, and its length goes over from r to a constant between 0.95 d and 0.85 d.
 
 How steep it is comes from the forces on the closest pairs of the training set. At distances from d
-on the network sees what it would see without.
+on there is the network alone, as it would be without a wall.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,13 +47,15 @@ class Wall:
       nearest: Shortest distance d in the data, Å.
       pushes: Repulsive force at ``fade`` · d, less that of the nuclei, eV/Å.
       reach: The wall begins at this multiple of d.
+      seen: The network sees distances as they are from this multiple of d on.
       fade: The network no longer sees changes of a distance below this multiple of d.
     """
 
     nearest: tuple[float, ...]
     pushes: tuple[float, ...]
-    reach: float = 1.15
-    fade: float = 0.9
+    reach: float = 1.0
+    seen: float = 0.95
+    fade: float = 0.85
 
     def __post_init__(self) -> None:
         if len(self.nearest) != len(self.pushes):
@@ -66,36 +68,46 @@ class Wall:
                 "potential.wall: expected lengths in Å and forces in eV/Å that are positive,"
                 f" received {self.nearest} and {self.pushes}"
             )
-        if not 0.0 < self.fade < 1.0 <= self.reach < math.inf:
+        if not 0.0 < self.fade < self.seen <= 1.0 <= self.reach < math.inf:
             raise errors.ConfigError(
-                "potential.wall: expected a fade between 0 and 1 and a reach of at least 1,"
-                f" received {self.fade} and {self.reach}"
+                "potential.wall: expected a fade between 0 and 1, the distances seen between it and"
+                f" 1, and a reach of at least 1; received {self.fade}, {self.seen} and {self.reach}"
             )
 
 
-def fitted(found: Closest, species_table: Sequence[int], cutoff: float) -> Wall:
+FORMER = {"reach": 1.15, "seen": 1.0, "fade": 0.9}
+"""Shape of the walls of before, ``potential.repulsion=fitted``: they reach into the data."""
+
+
+def fitted(
+    found: Closest,
+    species_table: Sequence[int],
+    cutoff: float,
+    shape: Mapping[str, float] = types.MappingProxyType({}),
+) -> Wall:
     """The wall of a training set.
 
     It stands at the shortest distance of two elements, at most 1.1 Å above the sum of their
     covalent radii, which is half an ångström below van der Waals contact. Elements that never met
-    within the cutoff have it at 0.85 times that sum. Its force at nine tenths of the distance,
-    where that of the network has ended, is twice that of the closest pairs of the data, but no less
-    than twice the usual force or 2 eV/Å.
+    within the cutoff have it at 0.85 times that sum. Its force where that of the network has ended
+    is twice that of the closest pairs of the data, but no less than twice the usual force or
+    2 eV/Å.
 
     Args:
       found: What the closest pairs of the training set say.
       species_table: Atomic number of each species.
       cutoff: Å; the wall does not reach beyond.
+      shape: ``reach``, ``seen`` and ``fade`` of ``Wall``, where they are not those of today.
     """
     rows, columns = np.triu_indices(len(species_table))
     bonds = bond_lengths(species_table)
     nearest = found.nearest[rows, columns]
     seen = np.isfinite(nearest)
     nearest = np.where(seen, np.minimum(nearest, bonds + _CONTACT), _UNSEEN * bonds)
-    nearest = np.minimum(nearest, cutoff / Wall.reach)
+    nearest = np.minimum(nearest, cutoff / shape.get("reach", Wall.reach))
     pushes = np.nan_to_num(found.pushes[rows, columns], nan=0.0)
     pushes = _STEEPER * np.maximum(pushes, max(found.usual, _LEAST_PUSH))
-    return Wall(nearest=tuple(nearest.tolist()), pushes=tuple(pushes.tolist()))
+    return Wall(nearest=tuple(nearest.tolist()), pushes=tuple(pushes.tolist()), **shape)
 
 
 def lowered(wall: Wall, found: Closest, species_table: Sequence[int], cutoff: float) -> Wall:
@@ -109,7 +121,7 @@ def lowered(wall: Wall, found: Closest, species_table: Sequence[int], cutoff: fl
       species_table: Atomic number of each species.
       cutoff: Å.
     """
-    new = fitted(found, species_table, cutoff)
+    new = fitted(found, species_table, cutoff, {name: getattr(wall, name) for name in FORMER})
     rows = np.triu_indices(len(species_table))
     nearer = found.nearest[rows] < np.array(wall.nearest)
     tables = {
@@ -157,10 +169,10 @@ def make_clamp(wall: Wall | None, num_species: int) -> Clamp:
 
     A vector of length r becomes one of length s(r) in the same direction,
 
-        s(r) = d − w/2 + w t⁴ (5/2 − 3 t + t²),  t = (r − d + w)/w,  w = (1 − fade) d,
+        s(r) = a − w/2 + w t⁴ (5/2 − 3 t + t²),  t = (r − a + w)/w,
 
-    with t kept in [0, 1]; s is constant below d − w, and its first three derivatives are
-    continuous. From d on nothing changes, to the last bit.
+    where a = seen · d, w = a − fade · d and t is kept in [0, 1]; s is constant below a − w, and its
+    first three derivatives are continuous. From a on nothing changes, to the last bit.
 
     Args:
       wall: The wall; None for none.
@@ -171,7 +183,7 @@ def make_clamp(wall: Wall | None, num_species: int) -> Clamp:
     """
     if wall is None:
         return lambda edge_vectors, species, senders, receivers: edge_vectors
-    table, fade = as_matrix(wall.nearest, num_species).ravel(), wall.fade
+    table, seen, fade = as_matrix(wall.nearest, num_species).ravel(), wall.seen, wall.fade
 
     def clamp(
         edge_vectors: Float[Array, "edges 3"],
@@ -183,8 +195,8 @@ def make_clamp(wall: Wall | None, num_species: int) -> Clamp:
             species[senders] * num_species + species[receivers]
         ]
         r = radial.safe_norm(edge_vectors)
-        length = _levelled(r, nearest, fade * nearest)
-        factor = jnp.where(r < nearest, length / jnp.maximum(r, _CLOSEST), 1.0)
+        length = _levelled(r, seen * nearest, fade * nearest)
+        factor = jnp.where(r < seen * nearest, length / jnp.maximum(r, _CLOSEST), 1.0)
         return edge_vectors * factor[:, None]
 
     return clamp

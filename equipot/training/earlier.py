@@ -8,9 +8,13 @@ from typing import Any
 from equipot.training import folder
 from equipot.training.config import OPEN_STRESS, TrainConfig
 
-_FORMER: Mapping[str, Mapping[str, Any]] = {
-    "potential": {"shift": "neighbors", "scale": "forces_rms", "repulsion": "none"},
-    "optimizer": {"warmup_steps": 0},
+_FORMER: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "potential": {
+        "shift": ("neighbors",),
+        "scale": ("forces_rms",),
+        "repulsion": ("none", "fitted"),
+    },
+    "optimizer": {"warmup_steps": (0,)},
 }
 """Defaults of before that mean something else than those of today, by group."""
 _FORMER_STRESS = 10.0  # Å³
@@ -20,8 +24,8 @@ def as_begun(config: TrainConfig) -> TrainConfig:
     """The configuration of a run that goes on, where a default has changed since it began.
 
     A run of an earlier version keeps the former defaults: a shift that is switched by neighbors, a
-    scale from squared forces, no repulsion, no stress, no warm-up, matrices of each species, and
-    100 epochs in batches of four.
+    scale from squared forces, no repulsion or a wall that reaches into the data, no stress, no
+    warm-up, matrices of each species, and 100 epochs in batches of four.
 
     Raises:
       CheckpointError: If the configuration in the folder cannot be read.
@@ -35,10 +39,10 @@ def as_begun(config: TrainConfig) -> TrainConfig:
     for group, former in _FORMER.items():
         now, then = getattr(config, group), before.get(group)
         kept = {
-            key: value
-            for key, value in former.items()
+            key: then[key]
+            for key, values in former.items()
             if isinstance(then, dict)
-            and then.get(key) == value
+            and then.get(key) in values
             and getattr(now, key) == getattr(type(now)(), key)
         }
         if kept:

@@ -253,14 +253,18 @@ def _with_wall(spec: PotentialSpec, graphs: GraphStore) -> PotentialSpec:
     return dataclasses.replace(spec, wall=wall.lowered(spec.wall, found, table, spec.cutoff))
 
 
+_WALLS = {"wall": {}, "fitted": wall.FORMER}
+"""What differs from the shape of today's wall, by ``potential.repulsion``."""
+
+
 def _spec(
     config: TrainConfig, point: starting_point.StartingPoint, graphs: GraphStore
 ) -> PotentialSpec:
     """The specification of a new potential."""
     settings, table, own = config.potential, point.species_table, None
-    if settings.repulsion == "fitted":
-        cutoff = point.model_config.cutoff
-        own = wall.fitted(graphs.closest_pairs(len(table)), table, cutoff)
+    if settings.repulsion in ("wall", "fitted"):
+        cutoff, shape = point.model_config.cutoff, _WALLS[settings.repulsion]
+        own = wall.fitted(graphs.closest_pairs(len(table)), table, cutoff, shape)
     return PotentialSpec(
         model_name=point.model_name,
         model_config=point.model_config,

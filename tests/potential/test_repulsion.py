@@ -169,6 +169,6 @@ def test_repulsion_is_asked_for_by_name():
     found = configuration.from_mapping(PotentialConfig, {"repulsion": "zbl"}, "potential")
     assert found.repulsion == "zbl"
     with pytest.raises(
-        errors.ConfigError, match="expected one of none, zbl, fitted; received 'zlb'"
+        errors.ConfigError, match="expected one of none, zbl, fitted, wall; received 'zlb'"
     ):
         configuration.from_mapping(PotentialConfig, {"repulsion": "zlb"}, "potential")

@@ -21,16 +21,18 @@ def test_a_run_of_an_earlier_version_keeps_its_switch(tmp_path, anchored, shift)
         folder.find_folder(bonds)
 
 
-@pytest.mark.parametrize("before", ["none", None])
-def test_a_run_of_an_earlier_version_gets_no_wall(tmp_path, before):
+@pytest.mark.parametrize(
+    ("before", "kept"), [("none", "none"), (None, "none"), ("fitted", "fitted")]
+)
+def test_a_run_of_an_earlier_version_keeps_its_wall_or_has_none(tmp_path, before, kept):
     place = begin(tmp_path / "run")
     older = yaml.safe_load(place.config.read_text())
-    assert older["potential"].pop("repulsion") == "fitted"
+    assert older["potential"].pop("repulsion") == "wall"
     if before is not None:
         older["potential"]["repulsion"] = before
     place.config.write_text(yaml.safe_dump(older))
     found = earlier.as_begun(configured(tmp_path / "run"))
-    assert found.potential.repulsion == "none"
+    assert found.potential.repulsion == kept
     folder.find_folder(found)
 
 

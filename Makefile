@@ -1,9 +1,10 @@
 # What the README and continuous integration call. Needs python3 (3.11 to 3.13) and make, nothing else.
 #   make water   the environment, then a potential for liquid water, tested and run: all in runs/water
 #   make test    the environment, then the tests
+#   make test-wide   tests of variants and corners, which make test leaves out
 #   make test-newest   a fast part of the tests on the newest Python that is supported and here
 #   make reference   compares with other programs; makes an environment for each, of gigabytes
-.PHONY: water test test-newest lint reference reference-mace reference-nequip reference-foundation docs bench
+.PHONY: water test test-wide test-newest lint reference reference-mace reference-nequip reference-foundation docs bench
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -29,6 +30,9 @@ water: .venv/.water
 
 test: .venv/.test
 	$(BIN)/python -m pytest -q -n 2 $(SPREAD)
+
+test-wide: .venv/.test
+	$(BIN)/python -m pytest -q -n 2 $(SPREAD) -m "wide and not slow and not gpu and not reference and not physics"
 
 # Readers, calculators, training and commands, and little that is slow to compile.
 NEWEST_TESTS := tests/test_package.py tests/test_warnings.py tests/test_config.py tests/data \

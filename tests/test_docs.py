@@ -124,6 +124,7 @@ def own_folder(place: pathlib.Path) -> pathlib.Path:
     return place
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "page, words", [c for c in COMMANDS if c[1][0] == "equipot-train"], ids=str
 )

@@ -22,6 +22,7 @@ def started(folder, *words):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.wide
 def test_the_command_prints_its_lines_and_writes_its_page(tmp_path):
     done = started(tmp_path, str(SMALL), "--quick", "--minutes", "0.05")
     assert done.returncode == 1, done.stdout + done.stderr  # it was made with random parameters

@@ -30,6 +30,7 @@ def test_constant_energy_conserves_energy_while_it_moves_between_its_forms():
     assert abs(report.drift.slope) < 1.0
 
 
+@pytest.mark.wide
 def test_constant_temperature_reaches_the_temperature():
     report = run(
         copper(), temperature=400.0, friction=0.1, num_steps=1500, timestep=3.0, log_every=5

@@ -36,6 +36,7 @@ def test_the_cell_relaxes_to_zero_stress_only_if_asked():
     assert "volume" in str(report)
 
 
+@pytest.mark.wide
 def test_pressure_squeezes_the_cell():
     atoms = bulk("Cu", cubic=True)
     atoms.calc = EMT()

@@ -45,6 +45,7 @@ def test_info_is_a_dozen_lines_with_the_errors_of_the_run(
     assert f"forces {forces:.4g} meV/Å" in errors[1]
 
 
+@pytest.mark.wide
 def test_info_of_many_elements_stays_short(make_potential, tmp_path, capsys: pytest.CaptureFixture):
     many = make_potential(species_table=tuple(range(1, 31)))
     main.main(["info", str(artefact.save(tmp_path / "many.equipot", many))])
@@ -77,6 +78,7 @@ def test_info_as_json_holds_the_cutoff(potential: str, capsys: pytest.CaptureFix
     assert facts["training"]["config"]["model"]["num_channels"] == 4
 
 
+@pytest.mark.wide
 def test_info_tells_where_the_wall_stands(make_potential, tmp_path, capsys: pytest.CaptureFixture):
     plain = make_potential()
     main.main(["info", str(artefact.save(tmp_path / "plain.equipot", plain)), "--json"])
@@ -158,6 +160,7 @@ def test_md_starts_from_the_marked_frame_and_writes_what_it_says(
     assert len(ase.io.read(f"{output}.extxyz", ":")) == 3
 
 
+@pytest.mark.wide
 def test_md_runs_all_structures_of_a_file_or_one_at_several_temperatures(
     potential: str,
     copper: pathlib.Path,
@@ -223,6 +226,7 @@ def test_relax_takes_all_structures_of_a_file(
         assert 0 < np.abs(frame.positions - start.positions).max() < 0.5
 
 
+@pytest.mark.wide
 def test_relaxed_structures_outside_of_training_are_reported(
     potential: str, squeezed: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture
 ):
@@ -302,6 +306,7 @@ def test_a_simulation_outside_of_training_says_so_once(
     assert re.match(r"equipot: \d steps, from 0 to \d, were outside of the distances", last)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("command", ["md", "relax"])
 def test_a_strict_simulation_ends_where_it_leaves_training(
     command: str,

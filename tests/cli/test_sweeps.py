@@ -13,6 +13,7 @@ def elsewhere(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.wide
 def test_one_failed_member_does_not_end_a_sweep(tmp_path: pathlib.Path, copper: pathlib.Path):
     swept = "optimizer.learning_rate=-1,1e-3,-2"
     done = run_train(tmp_path, "-m", f"data.train={copper}", *TINY, swept, code=2, pictures=False)

@@ -49,6 +49,7 @@ def test_model_from_outside_obeys(contract):
     testing.CONTRACTS[contract](good_subject("constant"))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "contract",
     ["forces", "stress", "separation", "isolated_atoms", "cutoff", "directed_edges", "domains"],
@@ -63,6 +64,7 @@ def test_model_that_faults_are_put_into_has_none():
     assert failures(bare_subject()) == {}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("contract", "fault"), FAULTS, ids=lambda x: getattr(x, "__name__", x))
 def test_contract_finds_its_fault(contract, fault):
     assert failures(fault(bare_subject()), [contract])
@@ -73,6 +75,7 @@ def subject_with_quantities():
     return toy.subject_with_quantities()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "contract", [*broken_models.BROKEN_QUANTITIES, "finite", "parameter_gradients"]
 )
@@ -80,6 +83,7 @@ def test_model_with_quantities_obeys(contract):
     testing.CONTRACTS[contract](subject_with_quantities())
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("contract", "fault"), FAULTS_OF_QUANTITIES, ids=lambda x: getattr(x, "__name__", x)
 )

@@ -57,6 +57,7 @@ def test_model_with_more_layers_and_irreps_obeys(case, contract):
     testing.CONTRACTS[contract](cases.build_subject(case))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("contract", [name for name in testing.CONTRACTS if name not in DEAR])
 @pytest.mark.parametrize("case", cases.find_quick_variants())
 def test_one_layer_of_a_variant_obeys(case, contract):

@@ -67,6 +67,7 @@ def test_quantities_obey_the_dear_contracts(model, contract):
     testing.CONTRACTS[contract](subject(model))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("model", GIVEN)
 def test_quantities_under_test_are_not_zero(model):
     chosen = symmetry.general(subject(model))

@@ -88,6 +88,7 @@ def test_silicon_has_stresses(reference_data):
     assert 2.0 < report.shortest["Si-Si"] < 2.4
 
 
+@pytest.mark.wide
 def test_a_sample_of_85_elements_keeps_them_all_in_training(reference_data):
     path = str(reference_data / "mptrj_sample" / "mptrj-random-1k.xyz.xz")
     made, report = _audited(DataConfig(train=path), stress=1.0)

@@ -109,6 +109,7 @@ def test_forces_that_have_nothing_to_do_with_bonds_give_no_hint(write, labelled_
     unit_check.check(made)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "name",
     [

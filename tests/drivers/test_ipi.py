@@ -133,6 +133,7 @@ def test_four_clients_of_sixteen_beads_give_what_one_gives(tmp_path, server, sav
     assert np.ptp(expected) > 1e-3
 
 
+@pytest.mark.wide
 def test_a_socket_that_closes_ends_the_client(tmp_path, server, saved):
     process, name = server(steps=10**6)
     driven = client(tmp_path, saved, name)

@@ -3,6 +3,7 @@ import pytest
 from tests.fuzz import harness, run_cases
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("subject", run_cases.subjects())
 def test_a_damaged_run_folder_is_refused_with_a_sentence_or_goes_on_as_before(subject):
     outcomes = [run_cases.attempt(subject, seed) for seed in range(8)]

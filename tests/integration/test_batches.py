@@ -98,6 +98,7 @@ def accumulated(tmp_path_factory, files):
     return fitting.fit(settings(tmp_path_factory.mktemp("fit") / "run", files, **steps))
 
 
+@pytest.mark.wide
 def test_batches_of_edges_are_said_and_compiled_once_for_each_shape(accumulated):
     shapes = json.loads((accumulated / "dataset.json").read_text())["budgets"]
     train = shapes["train"] if isinstance(shapes["train"], list) else [shapes["train"]]

@@ -130,6 +130,7 @@ def test_a_misspelt_model_key_is_refused_before_data_are_read(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.wide
 def test_a_run_that_explodes_names_the_step_and_the_last_good_checkpoint(
     tmp_path, lennard_jones_file
 ):

@@ -31,6 +31,7 @@ def changed(config, **trainer_settings):
     )
 
 
+@pytest.mark.wide
 def test_a_finished_run_is_lengthened_as_if_it_had_been_longer_from_the_start(
     tmp_path, lennard_jones_file, capsys
 ):

@@ -99,6 +99,7 @@ def stopped_by_the_second(hosts):
     return int(hosts.said(0).split("after step ")[1].split()[0])
 
 
+@pytest.mark.wide
 def test_a_signal_at_one_host_stops_all(several):
     step = stopped_by_the_second(several)
     assert 2 <= step < host_run.NUM_STEPS

@@ -163,6 +163,7 @@ def stop_command(tmp_path, lennard_jones_file):
         process.kill()
 
 
+@pytest.mark.wide
 def test_the_command_ends_while_xla_compiles_with_a_checkpoint_to_go_on_from(
     tmp_path, stop_command
 ):

@@ -39,6 +39,7 @@ def staged(tmp_path_factory, lennard_jones_file):
     return fitting.fit(settings(run, lennard_jones_file, **STAGED))
 
 
+@pytest.mark.wide
 def test_a_second_stage_has_its_rate_and_compiles_nothing_anew(staged):
     log = (staged / "train.log").read_text()
     assert "jit(train_step) 1 time(s), jit(eval_step) 1 time(s)" in log

@@ -35,6 +35,7 @@ def from_file(lennard_jones_file, tmp_path_factory):
     return fitting.fit(settings(tmp_path_factory.mktemp("file") / "run", lennard_jones_file))
 
 
+@pytest.mark.wide
 def test_a_run_from_a_store_has_the_same_numbers(store, from_file, tmp_path):
     found = fitting.fit(settings(tmp_path / "run", store))
     assert numbers(found) == numbers(from_file)

@@ -45,6 +45,7 @@ def test_steps_are_those_of_ase(make_crystal, make_potential, bound, cell):
         assert report.volume_after == pytest.approx(theirs.get_volume(), abs=1e-6)
 
 
+@pytest.mark.wide
 def test_many_share_slots_and_each_leaves_when_it_has_converged(
     make_crystal, make_potential, monkeypatch
 ):

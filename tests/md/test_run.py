@@ -79,6 +79,7 @@ def test_a_hundred_steps_are_those_of_ase(make_crystal, make_potential, bound):
             np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("thermostat", [pytest.param("langevin", marks=pytest.mark.slow), "bussi"])
 def test_a_system_moves_as_it_would_alone(make_crystal, bound, thermostat):
     """Of other sizes and periodicity than its company, whose random numbers are others."""
@@ -91,6 +92,7 @@ def test_a_system_moves_as_it_would_alone(make_crystal, bound, thermostat):
     assert np.abs(together[0].positions - together[2].positions).max() > 1e-4
 
 
+@pytest.mark.wide
 def test_files_of_many_say_which_system(tmp_path, bound):
     many = [moving(molecule(size, seed=size)) for size in (3, 5)]
     reports = go(many, bound, files(tmp_path, num_steps=6))
@@ -138,6 +140,7 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(
     assert contents(parts) == contents(whole)
 
 
+@pytest.mark.wide
 def test_restart_files_of_the_other_engine_or_of_other_settings_are_refused(
     tmp_path, make_crystal, make_potential, bound
 ):
@@ -161,6 +164,7 @@ def test_restart_files_of_the_other_engine_or_of_other_settings_are_refused(
         go([make_crystal(cells=2)], bound, files(tmp_path, resume=True))
 
 
+@pytest.mark.wide
 def test_steps_are_repeated_where_room_was_short(make_crystal, bound, monkeypatch):
     """A gas that condenses: the same course as with room enough, to rounding."""
     ends = []
@@ -206,6 +210,7 @@ def test_a_cell_that_shrinks_finds_more_images(make_crystal, bound):
     np.testing.assert_allclose(atoms.get_forces(), checked.get_forces(), rtol=0, atol=1e-9)
 
 
+@pytest.mark.wide
 def test_fixed_atoms_stay_and_other_constraints_are_refused(make_crystal, bound):
     atoms = moving(make_crystal(cells=2))
     before = atoms.positions.copy()
@@ -228,6 +233,7 @@ def within(potential, shortest):
     return dataclasses.replace(potential, distance_range=span)
 
 
+@pytest.mark.wide
 def test_what_is_outside_of_training_is_reported_or_refused(make_crystal, make_potential):
     """Two atoms that fly at each other."""
     seen = []
@@ -303,6 +309,7 @@ def test_a_strict_run_goes_on_where_the_host_finds_nothing(
     assert [sample.step for sample in report.samples] == [0, 5, 10]
 
 
+@pytest.mark.wide
 def test_what_is_not_finite_stops_with_the_step(make_crystal, bound):
     """Atoms that are nowhere have no neighbors: their energies alone would look right."""
     atoms = make_crystal(cells=2)

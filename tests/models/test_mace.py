@@ -107,6 +107,7 @@ def test_residual_forms_skip_and_the_others_mix():
         assert ("density" in found) == (kind == "density")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "changes",
     [

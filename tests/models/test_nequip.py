@@ -94,6 +94,7 @@ def test_the_norm_leaves_features_of_mean_square_one():
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(slope))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "changes",
     [
@@ -119,6 +120,7 @@ def test_dtype_follows_the_edge_vectors():
     assert all(leaf.dtype == "float32" for leaf in jax.tree.leaves(params))
 
 
+@pytest.mark.wide
 def test_single_precision_agrees_with_double():
     params, energy = initialise(SMALL)
     single = energy(params, vectors())
@@ -181,6 +183,7 @@ def test_directions_matter_beyond_degree_zero():
     assert spread(1) > 1e-3
 
 
+@pytest.mark.wide
 def test_what_converted_models_add_changes_nothing_until_it_is_trained():
     added = dataclasses.replace(SMALL, trainable_bessel=True, species_norm=True)
     with jax.enable_x64(True):

@@ -79,6 +79,7 @@ def shapes(name, config, species_table):
     return model, {tuple(key.key for key in path): leaf.shape for path, leaf in leaves}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

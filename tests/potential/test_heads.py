@@ -66,6 +66,7 @@ def saved(tmp_path_factory):
     return artefact.save(tmp_path_factory.mktemp("heads") / "two.equipot", POTENTIAL)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("anchor_isolated", [True, False])
 def test_each_head_is_the_potential_that_has_its_parameters_alone(anchor_isolated):
     config = toy.Config()

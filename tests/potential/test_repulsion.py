@@ -68,6 +68,7 @@ def subject():
     )
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("contract", testing.CONTRACTS)
 def test_a_potential_with_repulsion_obeys(subject, contract):
     testing.CONTRACTS[contract](subject)

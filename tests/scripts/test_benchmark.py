@@ -133,6 +133,7 @@ def test_the_profiler_sees_the_instructions_of_a_program(compiled):
     assert all(0 <= value < 1 for value in seconds.values())
 
 
+@pytest.mark.wide
 def test_time_goes_to_parts_and_passes_of_a_model():
     settings = {"num_layers": 1, "num_channels": 2, "radial_widths": (2,), "lmax": 1}
     program = cases.build(
@@ -181,6 +182,7 @@ def test_peers_are_read_and_the_best_of_them_compared(tmp_path):
         peers.run(path, "other")
 
 
+@pytest.mark.wide
 def test_a_process_that_dies_says_what_it_ran():
     with pytest.raises(RuntimeError, match="nothing: expected an answer of its process, which"):
         process.Worker({"no": "case"}, "nothing")

@@ -131,6 +131,7 @@ def test_one_structure_and_batches_larger_than_the_data_are_planned(together):
     assert plan.budgets[-1].edges == 160 // together
 
 
+@pytest.mark.wide
 def test_a_large_set_is_planned_from_a_sample():
     sizes = mixed(12_000)
     plan = planned(sizes, 4, together=2)

@@ -91,6 +91,7 @@ SPLITS = {
 }
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("kind", "bins"),
     [

@@ -128,6 +128,7 @@ def test_what_a_killed_run_was_deleting_is_deleted(tmp_path, small_state, gone):
     assert steps_in(tmp_path / "c") == [4, 6, 7]
 
 
+@pytest.mark.wide
 def test_a_description_that_is_no_json_is_refused_briefly(tmp_path, small_state, new_objects_alone):
     with checkpoints.Checkpoints(tmp_path / "c", keep=2) as saved:
         saved.save(small_state, state.Progress(step=1))
@@ -274,6 +275,7 @@ def test_a_checkpoint_without_checksums_must_agree_with_itself(older, small_stat
         begin_again(older, small_state)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "data",
     [

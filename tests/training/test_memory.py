@@ -89,6 +89,7 @@ def test_the_largest_that_fits_is_found_by_scaling_and_then_verified(most, expec
         assert size in tried and taken <= most and 0.85 * expected < size <= expected
 
 
+@pytest.mark.wide
 def test_the_figure_is_that_of_the_program_that_the_steps_run(lennard_jones, no_programs):
     own, _, parts, mesh = prepared(lennard_jones[:12], batch_size=4)
     programs = Programs(parts, mesh)

@@ -61,6 +61,7 @@ def test_runs_of_another_rate_and_length_compile_nothing_and_learn_as_they_would
     assert max(jax.tree.leaves(gaps)) > 0.01
 
 
+@pytest.mark.wide
 def test_whatever_a_program_depends_on_keeps_runs_apart(data):
     mesh = sharding.make_mesh(1)
     _, parts = prepared(data)

@@ -98,6 +98,7 @@ def test_matrices_of_several_leaves_and_shapes_do_not_mix():
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("acts_on", "expected"), [("matrices", False), ("all", True)])
 def test_embeddings_and_readouts_follow_adam_unless_all_is_asked_for(acts_on, expected):
     config = SoapConfig(acts_on=acts_on)

@@ -220,6 +220,7 @@ def test_outputs_without_couplings_are_left_out():
         assert function(features, {}, species, (VECTOR,), 3) == {}
 
 
+@pytest.mark.wide
 def test_compiled_rematerialised_and_mapped_values_are_the_same():
     with jax.enable_x64(True):
         (first, weights, species), (second, _, _) = inputs(), inputs(seed=1)

@@ -187,6 +187,7 @@ def test_no_edges_at_all_give_zeros_and_finite_derivatives(function):
         assert all(np.all(g == 0) for g in of_feats.values())
 
 
+@pytest.mark.wide
 def test_compiled_rematerialised_and_mapped_values_are_the_same():
     with jax.enable_x64(True):
         first, second = inputs(), inputs(seed=1)
@@ -199,6 +200,7 @@ def test_compiled_rematerialised_and_mapped_values_are_the_same():
             assert_trees_close(part, compute(FAST, *one), testing.F64_EXACT, "vmap")
 
 
+@pytest.mark.wide
 def test_gradients_survive_rematerialisation():
     with jax.enable_x64(True):
         remat = jax.checkpoint(FAST, static_argnums=(3, 7))
@@ -237,6 +239,7 @@ def test_paths_obey_the_selection_rules():
     assert len(set(ALL)) == len(ALL)
 
 
+@pytest.mark.wide
 def test_messages_of_independent_inputs_have_unit_variance():
     """For each path, with harmonics normalised by component and weights of unit variance."""
     with jax.enable_x64(True):

@@ -62,6 +62,7 @@ def assert_trees_close(actual, expected, what):
     jax.tree.map(lambda a, b: testing.assert_close(a, b, testing.F64_EXACT, what), actual, expected)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("size", BLOCKS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_blocks_of_any_size_give_the_plain_sum(size, order):
@@ -147,6 +148,7 @@ def test_temporary_memory_does_not_grow_with_the_edges():
     assert temporary(8000) < 80
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("padding", [-1, NODES, 10**9, -(10**9)])
 def test_an_index_outside_of_the_nodes_is_padding_for_the_sender_and_the_receiver(padding):
     """Negative ones too, which would count from the end."""

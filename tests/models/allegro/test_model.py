@@ -67,6 +67,7 @@ def test_cutoffs_must_be_those_of_all_pairs_of_species():
         initialise(config)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "changes",
     [
@@ -110,6 +111,7 @@ def test_pairs_end_where_their_species_say():
     testing.assert_close(energy(params, vectors()), expected, testing.F32, "energies")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("basis", ["bessel", "spline"])
 def test_many_species_are_embedded_as_few_are(basis, monkeypatch):
     params, energy = initialise(dataclasses.replace(SMALL, radial_basis=basis, spline_span=2))
@@ -119,6 +121,7 @@ def test_many_species_are_embedded_as_few_are(basis, monkeypatch):
     testing.assert_close(energy(params, vectors()), expected, testing.F32, "energies")
 
 
+@pytest.mark.wide
 def test_untrained_frequencies_and_norms_change_nothing():
     params, energy = initialise(SMALL)
     config = dataclasses.replace(SMALL, trainable_bessel=True, species_norm=True)

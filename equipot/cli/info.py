@@ -150,10 +150,11 @@ def _wall(spec: Any) -> dict[str, Any] | str:
         for a, b in itertools.combinations_with_replacement(spec.species_table, 2)
     ]
     columns = {"below, in Å": spec.wall.nearest, "force, in eV/Å": spec.wall.pushes}
-    return {
+    tables = {
         title: {name: round(x, 4) for name, x in zip(names, column, strict=True)}
         for title, column in columns.items()
     }
+    return {**tables, "begins at, times that": spec.wall.reach, "force at": spec.wall.fade}
 
 
 def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:

@@ -30,7 +30,7 @@ DEAR = {  # compile on their own
 }
 # Many operations, compiled one by one; and what is not physics of isolated systems or crystals, but
 # for one model.
-_SLOW = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")} | {
+_WIDE = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")} | {
     (case, contract)
     for case in ("allegro", "mace", "painn", "schnet")
     for contract in ("directed_edges", "domains", "gradients_within_graphs", "parameter_gradients")
@@ -40,7 +40,7 @@ _SLOW = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")} | {
 def _cells() -> list:
     cells = itertools.product(cases.find_cases(), testing.CONTRACTS)
     return [
-        pytest.param(*cell, marks=pytest.mark.slow if cell in _SLOW else (), id="-".join(cell))
+        pytest.param(*cell, marks=pytest.mark.wide if cell in _WIDE else (), id="-".join(cell))
         for cell in cells
     ]
 

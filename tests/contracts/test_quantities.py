@@ -47,7 +47,7 @@ def subject(model):
 
 
 @pytest.mark.parametrize(
-    "model", [pytest.param(m, marks=[] if m == "nequip" else [pytest.mark.slow]) for m in GIVEN]
+    "model", [pytest.param(m, marks=[] if m == "nequip" else [pytest.mark.wide]) for m in GIVEN]
 )
 def test_quantities_obey(model):
     for contract in (*SHARED, "order_of_pairs"):

@@ -1,6 +1,7 @@
 """Several levels of theory in one potential: each structure gets the numbers of its own."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +42,12 @@ SPEC = PotentialSpec(
     anchor_isolated=True,
     heads=HEADS,
 )
-POTENTIAL = Potential(spec=SPEC, params=testing.random_params(SPEC))
 PAIR = structures.pair(1.1, 1, 8)
+
+
+@functools.cache
+def two_heads():
+    return Potential(spec=SPEC, params=testing.random_params(SPEC))
 
 
 class TwoToys(nn.Module):
@@ -63,7 +68,7 @@ def of_head(structure, head):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    return artefact.save(tmp_path_factory.mktemp("heads") / "two.equipot", POTENTIAL)
+    return artefact.save(tmp_path_factory.mktemp("heads") / "two.equipot", two_heads())
 
 
 @pytest.mark.wide
@@ -107,7 +112,7 @@ def test_each_head_is_the_potential_that_has_its_parameters_alone(anchor_isolate
 def test_heads_share_a_batch_and_an_isolated_atom_has_the_reference_energy_of_its_head():
     atom = structures.atom(8)
     chosen = [of_head(s, head) for head in HEADS for s in (atom, PAIR)]
-    alone_dft, dft, alone_xtb, xtb = evaluate.evaluate(POTENTIAL, chosen, 4)
+    alone_dft, dft, alone_xtb, xtb = evaluate.evaluate(two_heads(), chosen, 4)
     assert (alone_dft.energy, alone_xtb.energy) == (-2041.8, -102.6)
     interactions = dft.energy + 13.6 + 2041.8, xtb.energy + 10.7 + 102.6
     assert abs(interactions[0] - interactions[1]) > 1e-3
@@ -117,7 +122,7 @@ def test_heads_share_a_batch_and_an_isolated_atom_has_the_reference_energy_of_it
 @pytest.mark.parametrize(("head", "received"), [("", "none"), ("ccsd", "'ccsd'")])
 def test_a_structure_must_say_which_head_it_asks_for(head, received):
     with pytest.raises(errors.DataError, match=f"heads dft, xtb, received {received}; name it"):
-        evaluate.evaluate(POTENTIAL, [of_head(PAIR, head)])
+        evaluate.evaluate(two_heads(), [of_head(PAIR, head)])
 
 
 def test_heads_survive_the_artefact(saved):
@@ -129,7 +134,7 @@ def test_heads_survive_the_artefact(saved):
 def test_calculator_runs_one_head(saved):
     atoms = Atoms("HO", PAIR.positions)
     atoms.calc = EquipotCalculator(saved, head="xtb")
-    expected = evaluate.evaluate(POTENTIAL, [of_head(PAIR, "xtb")], 2)[0].energy
+    expected = evaluate.evaluate(two_heads(), [of_head(PAIR, "xtb")], 2)[0].energy
     assert atoms.get_potential_energy() == pytest.approx(expected, abs=1e-9)
 
 

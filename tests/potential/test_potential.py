@@ -1,6 +1,7 @@
 """References, scale, shift, anchors and precision around a model; the physics is in contracts/."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -30,11 +31,16 @@ SPEC = PotentialSpec(
     dtype="float64",
     anchor_isolated=True,
 )
-PARAMS = testing.random_params(SPEC)
 CLUSTER = structures.cluster(3.0, SPEC.species_table)
 
 
-def total(structure: Structure, spec=SPEC, params=PARAMS):
+@functools.cache
+def random_params():
+    return testing.random_params(SPEC)
+
+
+def total(structure: Structure, spec=SPEC, params=None):
+    params = random_params() if params is None else params
     return evaluate.evaluate(Potential(spec=spec, params=params), [structure], 1)[0]
 
 
@@ -44,13 +50,16 @@ def interactions(spec, params, structure=CLUSTER):
 
 
 def with_leaf(**leaves):
-    return {**PARAMS, **{name: np.asarray(value, np.float64) for name, value in leaves.items()}}
+    return {
+        **random_params(),
+        **{name: np.asarray(value, np.float64) for name, value in leaves.items()},
+    }
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("number", "energy"), list(zip(SPEC.species_table, ENERGIES, strict=True)))
 def test_isolated_atom_has_its_reference_energy_to_the_last_digit(dtype, number, energy):
-    potential = evaluate.cast(Potential(spec=SPEC, params=PARAMS), dtype)
+    potential = evaluate.cast(Potential(spec=SPEC, params=random_params()), dtype)
     found = evaluate.evaluate(potential, [structures.atom(number)], 1)[0]
     assert found.energy == energy
     assert np.all(found.forces == 0)
@@ -106,7 +115,7 @@ def test_only_what_is_trained_receives_gradients(train_shift):
     with jax.enable_x64(True):
         batch = batching.collate(graphs, batching.plan_budget(graphs, 1), 3.0, "float64")
         loss = jax.grad(lambda params, graph: jnp.sum(predict(params, graph).forces ** 2))
-        gradient = jax.device_get(jax.jit(loss)(PARAMS, batch))
+        gradient = jax.device_get(jax.jit(loss)(random_params(), batch))
     assert np.all(gradient["scale"] == 0)
     assert np.any(gradient["shift"] != 0) == train_shift
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient["model"]))
@@ -117,7 +126,7 @@ def test_padding_atoms_have_no_energy_and_feel_no_force():
     with jax.enable_x64(True):
         budget = batching.Budget(nodes=10, edges=64, graphs=3)
         batch = batching.collate(graphs, budget, 3.0, "float64")
-        found = jax.device_get(jax.jit(potentials.make_predict(SPEC))(PARAMS, batch))
+        found = jax.device_get(jax.jit(potentials.make_predict(SPEC))(random_params(), batch))
     assert np.all(found.node_energy[6:] == 0) and np.all(found.forces[6:] == 0)
     assert np.all(found.energy[1:] == 0) and np.all(found.stress[1:] == 0)
     assert found.energy[0] == pytest.approx(found.node_energy.sum(), abs=1e-12)
@@ -146,7 +155,7 @@ def test_model_from_outside_takes_the_place_of_the_one_that_is_named():
         cutoff=3.0,
     )
     found = outside.observe(CLUSTER)[0].energies
-    testing.assert_close(found, interactions(SPEC, PARAMS), testing.F64_EXACT, "energies")
+    testing.assert_close(found, interactions(SPEC, random_params()), testing.F64_EXACT, "energies")
 
 
 def test_a_model_of_the_other_form_of_graphs_is_refused():

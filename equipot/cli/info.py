@@ -154,7 +154,8 @@ def _wall(spec: Any) -> dict[str, Any] | str:
         title: {name: round(x, 4) for name, x in zip(names, column, strict=True)}
         for title, column in columns.items()
     }
-    return {**tables, "begins at, times that": spec.wall.reach, "force at": spec.wall.fade}
+    places = {"begins at": spec.wall.reach, "has that force at": spec.wall.fade}
+    return {**tables, **{f"{name}, times that distance": x for name, x in places.items()}}
 
 
 def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:

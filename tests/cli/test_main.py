@@ -91,7 +91,8 @@ def test_info_tells_where_the_wall_stands(make_potential, tmp_path, capsys: pyte
     found = json.loads(capsys.readouterr().out)["wall"]
     assert found["below, in Å"] == {"H-H": 0.8, "H-O": 0.9, "O-O": 2.1}
     assert found["force, in eV/Å"]["H-O"] == 9.0
-    assert (found["begins at, times that"], found["force at"]) == (1.0, 0.85)
+    assert found["begins at, times that distance"] == 1.0
+    assert found["has that force at, times that distance"] == 0.85
 
 
 def test_info_states_the_energy_of_an_isolated_atom(potential: str, capsys: pytest.CaptureFixture):

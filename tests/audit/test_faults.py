@@ -46,6 +46,7 @@ def test_a_right_model_passes_every_line_that_looks_for_a_fault():
         assert failed(check, good()) == []
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("contract", "fault"),
     [

@@ -81,6 +81,7 @@ def test_settings_survive_yaml_and_json(case):
     testing.check_config_round_trip(config)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("case", cases.find_cases())
 def test_saved_potential_comes_back_bit_by_bit(case, tmp_path):
     name, config = cases.find_cases()[case]

@@ -78,6 +78,7 @@ def test_many_species_leave_common_matrices_alone():
     assert registry.for_species(nequip.Config(), 89).shared_matrices == registry.FEW_SPECIES
 
 
+@pytest.mark.wide
 def test_the_norm_leaves_features_of_mean_square_one():
     rng = np.random.default_rng(0)
     features = {
@@ -166,6 +167,7 @@ def test_messages_are_divided_by_the_root_of_the_number_of_neighbors():
         testing.assert_close(found, expected, testing.F64_EXACT, "energies")
 
 
+@pytest.mark.wide
 def test_directions_matter_beyond_degree_zero():
     """Two atoms at fixed distances from a third, out of each other's reach, at two angles."""
 

@@ -20,7 +20,7 @@ def of_shift(spec, shift):
 @pytest.mark.parametrize("shift", ["constant", "bonds", "neighbors"])
 def test_an_atom_alone_has_the_energy_that_is_stated(shift):
     spec = of_shift(test_potential.SPEC, shift)
-    potential = Potential(spec=spec, params=test_potential.PARAMS)
+    potential = Potential(spec=spec, params=test_potential.random_params())
     atoms = [structures.atom(z) for z in spec.species_table]
     found = [p.energy for p in evaluate.evaluate(potential, atoms, 3)]
     stated = isolated.isolated_energies(potential)
@@ -30,7 +30,7 @@ def test_an_atom_alone_has_the_energy_that_is_stated(shift):
 
 
 def test_each_level_of_theory_states_its_own():
-    potential = test_heads.POTENTIAL
+    potential = test_heads.two_heads()
     stated = isolated.isolated_energies(potential)
     assert stated.shape == (2, 2)
     for row, head in zip(stated, test_heads.HEADS, strict=True):

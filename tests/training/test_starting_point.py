@@ -122,6 +122,7 @@ def test_a_setting_that_is_not_the_files_is_refused(saved, frames):
         starting_point.find(other, frames)
 
 
+@pytest.mark.wide
 def test_a_new_element_begins_as_the_most_similar_one(saved, frames):
     """Xenon as krypton, and what it is bound by is fitted."""
     path, first = saved
@@ -228,6 +229,7 @@ def test_what_is_frozen_is_counted_and_unknown_names_are_told(saved, frames):
         settings(optimizer={"freeze": ["embedding"]})
 
 
+@pytest.mark.wide
 def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames):
     """What one of them is off by is fitted for that one alone."""
     path, first = saved

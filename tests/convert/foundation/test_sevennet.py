@@ -19,6 +19,7 @@ FORCES = (-0.06516, 0.005632, -0.019131, 0.200671)
 STRESS = (0.0014919, 0.0021736, 0.0030674, 0.0052024)
 
 
+@pytest.mark.wide
 def test_a_small_checkpoint_gives_what_the_program_gives(tmp_path: Path):
     potential = sevennet.read(files.write_sevennet(tmp_path / "small.pth"))
     energy, forces, stress = structures.summary(potential)

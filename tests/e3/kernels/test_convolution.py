@@ -137,8 +137,8 @@ def test_gradients_are_those_of_the_reference(dtype, tolerance, functions):
     ("dtype", "tolerance", "chosen", "functions"),
     [
         ("float64", testing.F64, FEW, BOTH),
-        ("float32", 10 * testing.F32, FEW[:2], BOTH),
-        ("float64", testing.F64, FEW, PAIRED),
+        pytest.param("float32", 10 * testing.F32, FEW[:2], BOTH, marks=pytest.mark.wide),
+        pytest.param("float64", testing.F64, FEW, PAIRED, marks=pytest.mark.wide),
     ],
     ids=["float64", "float32", "pairs"],
 )

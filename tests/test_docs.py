@@ -44,7 +44,7 @@ pair_style none
 
 
 def _marks(page: pathlib.Path) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.slow] if _is_slow(page) else []
+    marks = [pytest.mark.wide] if _is_slow(page) else []
     return [*marks, NEEDS_ENGINES] if page.stem == "engines" else marks
 
 
@@ -228,7 +228,7 @@ def test_the_model_of_the_example_is_found_with_its_settings(copy_with_example: 
     assert re.search(r"surroundings +a network on distances", page)
 
 
-@pytest.mark.slow
+@pytest.mark.wide
 def test_the_model_of_the_example_trains_from_the_command_line(
     copy_with_example: pathlib.Path, folder: pathlib.Path
 ):

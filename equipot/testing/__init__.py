@@ -6,7 +6,7 @@ with a sentence where the model breaks it.
 
 from equipot.testing.contracts import CONTRACTS, check_config_round_trip, check_saving
 from equipot.testing.equivariance import assert_equivariant, rotation_matrix, transform
-from equipot.testing.subject import BUDGET, Subject, random_params, subject_of
+from equipot.testing.subject import BUDGET, SPECIES_TABLE, Subject, random_params, subject_of
 from equipot.testing.tolerances import F32, F64, F64_EXACT, FINITE_DIFFERENCE, assert_close
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "F64",
     "F64_EXACT",
     "FINITE_DIFFERENCE",
+    "SPECIES_TABLE",
     "Subject",
     "assert_close",
     "assert_equivariant",

@@ -262,7 +262,7 @@ def _spec(
 ) -> PotentialSpec:
     """The specification of a new potential."""
     settings, table, own = config.potential, point.species_table, None
-    if settings.repulsion in ("wall", "fitted"):
+    if settings.repulsion in _WALLS:
         cutoff, shape = point.model_config.cutoff, _WALLS[settings.repulsion]
         own = wall.fitted(graphs.closest_pairs(len(table)), table, cutoff, shape)
     return PotentialSpec(

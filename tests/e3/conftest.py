@@ -1,11 +1,11 @@
-"""What no model of equipot is made of is tested in ``wide``: most of e3.dense, layers by irreps."""
+"""What no model of equipot imports is tested in ``wide``: most of e3.dense, layers by irreps."""
 
 import pathlib
 
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-KEPT = ("test_energy_model.py", "test_layers.py", "test_message_pass.py")  # most others are in them
+KEPT = ("test_energy_model.py", "test_layers.py", "test_message_pass.py")  # they use most of the rest
 WIDE = {
     *(path for path in (HERE / "dense").glob("test_*.py") if path.name not in KEPT),
     *(HERE / "arrays" / f"test_{name}.py" for name in ("irreps_array", "operations", "mapping")),
@@ -26,7 +26,6 @@ WIDE = {
             "functional_tensor_product",
             "gradient",
             "harmonic_product",
-            "reduced",
         )
     ),
     HERE / "so3" / "test_rotation_forms.py",

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-KEPT = ("test_energy_model.py", "test_layers.py", "test_message_pass.py")  # they use most of the rest
+KEPT = ("test_energy_model.py", "test_layers.py", "test_message_pass.py")  # with most of the rest
 WIDE = {
     *(path for path in (HERE / "dense").glob("test_*.py") if path.name not in KEPT),
     *(HERE / "arrays" / f"test_{name}.py" for name in ("irreps_array", "operations", "mapping")),

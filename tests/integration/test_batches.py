@@ -110,6 +110,7 @@ def test_batches_of_edges_are_said_and_compiled_once_for_each_shape(accumulated)
     assert "Chosen" not in log and not (accumulated / "length.json").exists()
 
 
+@pytest.mark.wide  # a run with one batch for a step is killed in test_kill_and_resume.py
 def test_a_stopped_run_goes_on_in_the_middle_of_an_epoch_bit_for_bit(
     tmp_path, files, accumulated, monkeypatch
 ):

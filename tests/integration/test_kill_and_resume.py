@@ -81,13 +81,42 @@ def undisturbed(tmp_path, start_training):
     return run_dir
 
 
-def test_a_killed_run_ends_in_the_same_bits_as_one_left_alone(
-    tmp_path, start_training, undisturbed
-):
+def assert_same_end(run_dir, undisturbed):
+    assert same_bits(parts_of(run_dir), parts_of(undisturbed))
+    assert records(run_dir) == records(undisturbed)
+    lines = [x for x in (run_dir / "train.log").read_text().splitlines() if x.startswith("step")]
+    assert len(lines) == NUM_STEPS // 15
+
+
+@pytest.fixture
+def rng():
     seed = int(os.environ.get("EQUIPOT_KILL_SEED", time.time_ns() % 2**32))
-    rng = random.Random(seed)
+    print(f"EQUIPOT_KILL_SEED={seed}")
+    return random.Random(seed)
+
+
+def test_a_killed_run_ends_in_the_same_bits_as_one_left_alone(
+    tmp_path, start_training, undisturbed, rng
+):
+    """Killed while a checkpoint is half-written that is neither the first nor the last."""
+    enough, delay = rng.randint(1, 5), 0.05 * rng.random()
+    run_dir = tmp_path / "killed"
+
+    def half_written():
+        return max(complete_steps(run_dir), default=0) >= 4 * enough and is_saving(run_dir)
+
+    kill_when(start_training(run_dir), half_written, delay)
+    print(f"killed {delay} s later with checkpoints {sorted(os.listdir(run_dir / 'checkpoints'))}")
+    assert finish(start_training(run_dir)) == 0, (tmp_path / "killed.output").read_text()
+    assert_same_end(run_dir, undisturbed)
+
+
+@pytest.mark.wide
+def test_a_run_that_is_killed_again_and_again_ends_in_the_same_bits(
+    tmp_path, start_training, undisturbed, rng
+):
+    """Before its first step, between two checkpoints, and within one of the run that goes on."""
     enough, delays = rng.randint(1, 5), [0.3 * rng.random(), 0.05 * rng.random()]
-    print(f"EQUIPOT_KILL_SEED={seed}: {enough} checkpoints, then after {delays} s")
     run_dir = tmp_path / "killed"
 
     kill_when(start_training(run_dir), lambda: log_has_begun(run_dir), 0.0)
@@ -99,11 +128,7 @@ def test_a_killed_run_ends_in_the_same_bits_as_one_left_alone(
     kill_when(process, lambda: is_saving(run_dir, started), delays[1])
     print(f"killed with checkpoints {sorted(os.listdir(run_dir / 'checkpoints'))}")
     assert finish(start_training(run_dir)) == 0, (tmp_path / "killed.output").read_text()
-
-    assert same_bits(parts_of(run_dir), parts_of(undisturbed))
-    assert records(run_dir) == records(undisturbed)
-    lines = [x for x in (run_dir / "train.log").read_text().splitlines() if x.startswith("step")]
-    assert len(lines) == NUM_STEPS // 15
+    assert_same_end(run_dir, undisturbed)
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ STAGED = {
     "stage_two": {"start": 0.5, "energy": 100.0, "learning_rate": 1e-3},
     "loss": {"stress": 10.0, "changes": {"stress": {"to": 20.0, "end": 12}}},
     "optimizer": {"schedule": "plateau", "plateau_patience": 1},
-    "trainer": {"checkpoint_every": 1},
 }
 
 
@@ -49,6 +48,7 @@ def test_a_second_stage_has_its_rate_and_compiles_nothing_anew(staged):
     assert all(rates[step] == pytest.approx(1e-3) for step in (16, 20, 24))
 
 
+@pytest.mark.wide
 def test_the_loss_of_a_validation_has_the_weights_of_its_stage(staged):
     """A norm of an energy is its MAE; forces and stress have no such column."""
     found = {line["step"]: line for line in lines_of(staged) if "valid_loss" in line}
@@ -85,7 +85,8 @@ class _StopError(Exception):
 def test_a_run_that_is_interrupted_at_the_switch_ends_in_the_same_bits(
     staged, tmp_path, lennard_jones_file, monkeypatch, at
 ):
-    own = settings(tmp_path / "again", lennard_jones_file, **STAGED)
+    every_step = {**STAGED, "trainer": {"checkpoint_every": 1}}
+    own = settings(tmp_path / "again", lennard_jones_file, **every_step)
     take_step = trainer.Trainer.take_step
 
     def until(self, epoch, position, batch):

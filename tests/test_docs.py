@@ -23,7 +23,7 @@ COMMANDS = docs_blocks.all_commands()
 
 def _is_slow(page: pathlib.Path) -> bool:
     """Whether its programs take more than some seconds to compile."""
-    return page.parent.name == "e3" or page.stem in ("adding_a_model", "conventions")
+    return page.parent.name == "e3" or page.stem in ("adding_a_model", "conventions", "running")
 
 
 NEEDS_ENGINES = pytest.mark.skipif(

@@ -56,6 +56,7 @@ def test_every_name_on_the_front_page_exists():
         operator.attrgetter(name)(types.SimpleNamespace(e3=e3, dense=dense))
 
 
+@pytest.mark.wide
 def test_a_network_of_layers_commutes_with_rotations_and_inversion(run: Run):
     page = run("equivariance")
     assert (

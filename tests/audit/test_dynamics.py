@@ -45,6 +45,7 @@ def hot(audited, data):
     return line
 
 
+@pytest.mark.wide
 def test_random_starts_of_a_right_potential_stay_out_of_holes():
     line = hot(subjects.right(), chosen())
     assert line.passed

@@ -103,6 +103,7 @@ def test_a_kink_at_the_cutoff_is_measured():
     assert found["cutoff: force"].value == pytest.approx(0.02, rel=1e-2)
 
 
+@pytest.mark.wide
 def test_a_kink_within_a_bond_is_found():
     import jax
 

@@ -7,6 +7,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tests import docs_blocks
 from tests.cli import running
 
 
@@ -39,7 +40,14 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> pat
 
 @pytest.fixture(scope="session")
 def potential(tmp_path_factory: pytest.TempPathFactory, copper: pathlib.Path) -> str:
-    """A saved potential for copper, trained for two steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    running.run_train(folder, f"data.train={copper}", *running.TINY, pictures=False)
-    return str(folder / "runs" / "copper" / "copper.equipot")
+    """A saved potential for copper, trained for two steps in this process."""
+    from equipot.training import fitting, plots
+    from equipot.training.run_page import page
+
+    run_dir = tmp_path_factory.mktemp("trained") / "copper"
+    words = ("equipot-train", f"data.train={copper}", *running.TINY, f"run_dir={run_dir}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plots, "save_plots", lambda *_: [])
+        patch.setattr(page, "render", lambda *_: "")
+        fitting.fit(*docs_blocks.compose([*words]))
+    return str(run_dir / "copper.equipot")

@@ -2,6 +2,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 from equipot.cli import console
@@ -22,6 +24,7 @@ def run(folder, how):
     return done.stderr
 
 
+@pytest.mark.wide
 def test_a_torn_entry_is_replaced(tmp_path):
     run(tmp_path, "mended")
     whole = {path: path.stat().st_size for path in sorted(tmp_path.glob("*-cache"))}

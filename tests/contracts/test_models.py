@@ -30,7 +30,7 @@ DEAR = {  # compile on their own
 }
 # Many operations, compiled one by one; and what is not physics of isolated systems or crystals, but
 # for one model.
-_WIDE = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn")} | {
+_WIDE = {(case, "jit") for case in ("allegro", "mace", "nequip", "painn", "schnet")} | {
     (case, contract)
     for case in ("allegro", "mace", "painn", "schnet")
     for contract in ("directed_edges", "domains", "gradients_within_graphs", "parameter_gradients")

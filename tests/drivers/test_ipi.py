@@ -153,6 +153,7 @@ def test_a_molecule_without_a_cell_has_no_virial(tmp_path, server, saved):
     assert not np.loadtxt(tmp_path / "out.log")[:, 2:].any()
 
 
+@pytest.mark.wide
 def test_ipis_own_client_runs_the_driver_file(tmp_path, server, saved):
     process, name = server()
     serve(tmp_path, saved, name)

@@ -299,6 +299,7 @@ def command(folder, *arguments):
     )
 
 
+@pytest.mark.wide
 def test_the_command_runs_a_script_with_loops(tmp_path, saved, crystal):
     write_lammps_data(tmp_path / "atoms.data", crystal(), masses=True, specorder=["H", "O"])
     lines = {"style": "pair_style equipot", "coefficients": f"pair_coeff * * {saved} H O"}

@@ -41,6 +41,7 @@ def parameters(run_dir):
         return saved.load_checkpointables(None, {"params": None, "ema": None, "opt": None})
 
 
+@pytest.mark.wide
 def test_a_run_is_timed_until_its_length_is_written_and_goes_on_with_that(
     tmp_path, train, monkeypatch
 ):

@@ -66,6 +66,7 @@ def test_lines_say_which_share_of_the_time_was_waited(finished):
     assert all(0.0 < line["waiting"] < 1.0 for line in lines)
 
 
+@pytest.mark.wide
 def test_an_error_in_drawing_is_a_line_in_the_log_and_no_end(
     tmp_path, lennard_jones_file, monkeypatch
 ):
@@ -106,6 +107,7 @@ def test_a_run_that_goes_on_shows_no_step_twice_at_tensorboard(
     assert final["final/test/forces_rmse"] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.wide
 def test_the_page_of_a_run_that_was_stopped_says_so(tmp_path, lennard_jones_file, monkeypatch):
     monkeypatch.setattr(page, "render", RENDER)
     look_around = trainer.Trainer.look_around

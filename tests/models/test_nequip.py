@@ -207,6 +207,7 @@ def test_what_converted_models_add_changes_nothing_until_it_is_trained():
             assert float(jnp.abs(changed - expected).max()) > 1e-4
 
 
+@pytest.mark.wide
 def test_a_species_may_have_fewer_numbers_than_there_are_scalars():
     params, energy = initialise(dataclasses.replace(SMALL, embedding_channels=2))
     assert params["params"]["embedding"].shape == (2, 2)

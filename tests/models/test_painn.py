@@ -67,6 +67,7 @@ def test_energy_has_no_kink_where_vectors_vanish_by_symmetry():
         assert large / small == pytest.approx(10.0, rel=1e-3)
 
 
+@pytest.mark.wide
 def test_dtype_follows_the_edge_vectors():
     vectors = jnp.asarray(bonds(1.0), jnp.float32)
     params, energy = initialise(vectors)

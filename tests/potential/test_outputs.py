@@ -132,6 +132,7 @@ def test_evaluation_gives_each_quantity_in_its_shape(polar_potential):
     assert_close(found.value("dipole"), one.value("dipole"), 1e-4, "dipoles in single precision")
 
 
+@pytest.mark.wide
 def test_a_dipole_is_learnt(polar_potential):
     spec = dataclasses.replace(polar_potential.spec, dtype="float32")
     predict = potentials.make_predict(spec)

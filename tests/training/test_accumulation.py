@@ -112,6 +112,7 @@ def test_a_step_of_several_batches_is_that_of_one_with_all_structures(
     assert counted.sums["loss"].total > 0 and counted.sums["loss"].weight == 1
 
 
+@pytest.mark.wide
 def test_means_of_batches_would_be_another_gradient(graphs, potential):
     """What is tested is not satisfied by averaging over batches of different sizes."""
     expected, _ = step_on(potential, graphs, TOGETHER)

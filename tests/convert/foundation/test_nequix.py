@@ -19,6 +19,7 @@ FORCES = (1.25423, -0.477557, 0.193297, 4.565961)
 STRESS = (0.0574758, 0.0812283, 0.0678065, 0.1252475)
 
 
+@pytest.mark.wide
 def test_a_small_file_gives_what_the_program_gives(tmp_path: Path):
     potential = nequix.read(files.write_nequix(tmp_path / "small.nqx"))
     energy, forces, stress = structures.summary(potential)

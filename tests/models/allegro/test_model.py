@@ -136,6 +136,7 @@ def test_untrained_frequencies_and_norms_change_nothing():
     testing.assert_close(found, expected, testing.F32, "energies")
 
 
+@pytest.mark.wide
 def test_precision_follows_the_edge_vectors():
     params, energy = initialise(SMALL)
     single = energy(params, vectors())

@@ -79,6 +79,14 @@ FORMER = {"reach": 1.15, "seen": 1.0, "fade": 0.9}
 """Shape of the walls of before, ``potential.repulsion=fitted``: they reach into the data."""
 
 
+def name(zbl: ZBL | None, wall: Wall | None) -> str:
+    """The word of ``potential.repulsion`` for what a potential has."""
+    if wall is None:
+        return "none" if zbl is None else "zbl"
+    former = all(getattr(wall, key) == value for key, value in FORMER.items())
+    return "fitted" if former else "wall"
+
+
 def fitted(
     found: Closest,
     species_table: Sequence[int],

@@ -13,7 +13,7 @@ from equipot.data import columns
 from equipot.data.dataset import Dataset
 from equipot.data.structure import Structure, symbol
 from equipot.models import registry
-from equipot.potential import artefact, binding, evaluate, known, references, species
+from equipot.potential import artefact, binding, evaluate, known, references, species, wall
 from equipot.potential import heads as several
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
@@ -22,6 +22,7 @@ from equipot.store import statistics
 from equipot.store.graph_store import GraphStore
 from equipot.store.host_graph import ONE_HEAD
 from equipot.training.config import TrainConfig
+from equipot.training.folder import RunFolder
 
 DEFAULT_MODEL = "mace"
 """The one that ``configs/train.yaml`` chooses."""
@@ -110,7 +111,7 @@ def _from_potential(
 ) -> StartingPoint:
     potential = evaluate.cast(artefact.load(path), config.potential.dtype)
     of_model = _check_model(model, potential.spec, path)
-    _check_added(config.potential, potential.spec, path)
+    _check_added(config, potential.spec, path)
     untrained = _check_quantities(config.data.declared, potential.spec, path)
     potential, of_heads = _with_heads(dataset, potential)
     potential, new, of_elements = _with_elements(config, dataset, potential)
@@ -233,23 +234,25 @@ def _check_model(given: tuple[str, Any], spec: PotentialSpec, path: Path) -> tup
     return ()
 
 
-def _check_added(given: PotentialConfig, spec: PotentialSpec, path: Path) -> None:
-    """Refuses what would be added to the model, but is not part of the potential."""
-    if given.repulsion == "zbl" and spec.repulsion is None:
+def _check_added(config: TrainConfig, spec: PotentialSpec, path: Path) -> None:
+    """Refuses what would be added to the model, or taken away, but is part of the potential.
+
+    A run that goes on may have been begun when this was ignored, or was the default.
+    """
+    given, usual = config.potential, PotentialConfig()
+    is_begun = RunFolder(Path(config.folder), config.name).config.exists()
+    has = {
+        "repulsion": wall.name(spec.repulsion, spec.wall),
+        "scale": "a scale of its own",
+        "shift": binding.name(spec.anchor_isolated, spec.bond_radii),
+    }
+    for key, own in has.items():
+        value = getattr(given, key)
+        if value in (own, getattr(usual, key)) or (is_begun and key == "repulsion"):
+            continue
         raise errors.ConfigError(
-            f"potential.repulsion: init_from={path} has none, received {given.repulsion}; leave it"
-            " out, or train a new potential"
-        )
-    if given.scale != PotentialConfig().scale:
-        raise errors.ConfigError(
-            f"potential.scale: init_from={path} has a scale of its own, received {given.scale};"
-            " leave it out, or train a new potential"
-        )
-    has = binding.name(spec.anchor_isolated, spec.bond_radii)
-    if given.shift not in (has, PotentialConfig().shift):
-        raise errors.ConfigError(
-            f"potential.shift: init_from={path} has {has}, received {given.shift}; leave it out, or"
-            " train a new potential"
+            f"potential.{key}: init_from={path} has {own}, received {value}; leave it out, or train"
+            " a new potential"
         )
 
 

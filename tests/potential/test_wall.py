@@ -118,6 +118,12 @@ def test_what_the_network_sees_has_three_continuous_derivatives(length):
         np.testing.assert_allclose(found[:, :2], found[:, 2:], atol=1e-2)
 
 
+def test_what_a_potential_has_is_named_as_the_setting_names_it():
+    own = dataclasses.replace(WALL, **wall.FORMER)
+    assert wall.name(None, None) == "none" and wall.name(ZBL(), None) == "zbl"
+    assert wall.name(None, WALL) == "wall" and wall.name(None, own) == "fitted"
+
+
 def test_former_walls_reach_into_the_data_and_let_the_network_see_it_all():
     own = dataclasses.replace(WALL, **wall.FORMER)
     length = of_a_pair(wall.make_clamp(own, len(TABLE)))

@@ -11,6 +11,7 @@ from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
 from equipot.store.graph_store import GraphStore
 from equipot.training import config, preparation, starting_point
+from equipot.training.folder import RunFolder
 from tests.docs_blocks import ROOT
 from tests.training.datasets import made_of
 
@@ -191,7 +192,8 @@ def test_a_file_that_is_not_there_is_named(frames):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"repulsion": "zbl"}, r"potential\.repulsion: init_from=.* has none, received zbl"),
+        ({"repulsion": "zbl"}, r"potential\.repulsion: init_from=.* has wall, received zbl"),
+        ({"repulsion": "fitted"}, r"potential\.repulsion: init_from=.* has wall, received fitted"),
         ({"scale": 2.0}, r"potential\.scale: init_from=.* has a scale of its own, received 2"),
         ({"shift": "bonds"}, r"potential\.shift: init_from=.* has constant, received bonds"),
     ],
@@ -199,6 +201,18 @@ def test_a_file_that_is_not_there_is_named(frames):
 def test_what_the_potential_does_not_have_is_not_added_silently(saved, frames, setting, message):
     with pytest.raises(errors.ConfigError, match=message):
         starting_point.find(settings(init_from=str(saved[0]), potential=setting), frames)
+
+
+def test_a_run_goes_on_that_began_when_the_word_for_the_wall_was_ignored(saved, frames, tmp_path):
+    place, repulsion = RunFolder(tmp_path / "run", "ar"), {"repulsion": "none"}
+    given = {"name": place.name, "run_dir": str(place.path), "init_from": str(saved[0])}
+    begun = settings(**given, potential=repulsion)
+    with pytest.raises(errors.ConfigError, match="has wall, received none; leave it out, or train"):
+        starting_point.find(begun, frames)
+    place.path.mkdir()
+    place.config.touch()
+    found = starting_point.find(begun, frames).potential
+    assert found is not None and found.spec.wall is not None
 
 
 def test_many_elements_share_matrices_and_the_potential_says_so(lennard_jones):

@@ -14,7 +14,7 @@ _FORMER: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "scale": ("forces_rms",),
         "repulsion": ("none", "fitted"),
     },
-    "optimizer": {"warmup_steps": (0,)},
+    "optimizer": {"warmup_steps": (0,), "ema_shrinks": (False,)},
 }
 """Defaults of before that mean something else than those of today, by group."""
 _FORMER_STRESS = 10.0  # Å³
@@ -25,7 +25,8 @@ def as_begun(config: TrainConfig) -> TrainConfig:
 
     A run of an earlier version keeps the former defaults: a shift that is switched by neighbors, a
     scale from squared forces, no repulsion or a wall that reaches into the data, no stress, no
-    warm-up, matrices of each species, and 100 epochs in batches of four.
+    warm-up, an average that reaches equally far back to the end, matrices of each species, and 100
+    epochs in batches of four.
 
     Raises:
       CheckpointError: If the configuration in the folder cannot be read.

@@ -434,7 +434,9 @@ def _renamed(before: dict[str, Any]) -> dict[str, Any]:
     if isinstance(data, dict) and "split_file" not in data and isinstance(model, dict):
         if model.get("name") in _OWN_MATRICES:  # those of each species, however many
             before = {**before, "model": {"shared_matrices": 0, **model}}
-    potential = before.get("potential")
+    optimizer, potential = before.get("optimizer"), before.get("potential")
+    if isinstance(optimizer, dict):
+        before = {**before, "optimizer": {"ema_shrinks": False, **optimizer}}
     if isinstance(potential, dict) and "repulsion" not in potential:
         potential = {**potential, "repulsion": "none"}
         before = {**before, "potential": potential}

@@ -36,6 +36,16 @@ def test_a_run_of_an_earlier_version_keeps_its_wall_or_has_none(tmp_path, before
     folder.find_folder(found)
 
 
+def test_a_run_of_an_earlier_version_averages_as_far_back_at_its_end(tmp_path):
+    place = begin(tmp_path / "run")
+    older = yaml.safe_load(place.config.read_text())
+    assert older["optimizer"].pop("ema_shrinks") is True
+    place.config.write_text(yaml.safe_dump(older))
+    found = earlier.as_begun(configured(tmp_path / "run"))
+    assert found.optimizer.ema_shrinks is False
+    folder.find_folder(found)
+
+
 def test_a_new_run_begins_with_what_is_given(tmp_path):
     given = configured(tmp_path / "run")
     assert earlier.as_begun(given) is given

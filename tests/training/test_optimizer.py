@@ -154,6 +154,41 @@ def test_the_average_of_a_second_stage_is_the_mean_of_its_parameters():
     assert goes_on.average_decay(jnp.asarray(7, jnp.int32), length) is None
 
 
+def averages(num_steps, stage_two=optimizer.ONE_STAGE, **settings):
+    """What stays of the average at each step of a run."""
+    updates = optimizer.Updates.of(OptimizerConfig(**settings), num_steps, stage_two)
+    length = jnp.asarray(num_steps, jnp.int32)
+    keep = jax.vmap(lambda step: updates.average_decay(step, length))
+    return np.asarray(keep(jnp.arange(num_steps)))
+
+
+def test_the_average_ends_as_the_parameters_where_the_rate_falls_to_zero():
+    """It reaches as little back at the end as it does after the start, and keeps its middle."""
+    found = averages(20_000)
+    assert found[-1] == 0.0 and found[-2] == pytest.approx(0.1)
+    np.testing.assert_allclose(found[::-1][2:4000], found[:3998], rtol=1e-6)
+    np.testing.assert_allclose(found[9000:11_000], 0.999, rtol=1e-6)
+    assert averages(20_000, schedule="restarts")[-1] == 0.0
+    assert averages(20, schedule="cosine")[-1] == 0.0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"schedule": "constant"},
+        {"schedule": "plateau"},
+        {"schedule": "step"},
+        {"schedule": "exponential", "final_fraction": 0.01},
+        {"final_fraction": 0.1},
+        {"ema_shrinks": False},
+        {"stage_two": dataclasses.replace(STAGED, average="moving")},
+    ],
+    ids=str,
+)
+def test_the_average_goes_on_where_the_last_steps_still_move(settings):
+    np.testing.assert_allclose(averages(10_000, **settings)[-1000:], 0.999, rtol=1e-6)
+
+
 def test_plateau_cuts_the_rate_after_waiting_and_not_below_the_end():
     config = OptimizerConfig(
         schedule="plateau", plateau_patience=2, plateau_factor=0.5, final_fraction=0.3

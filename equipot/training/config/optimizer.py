@@ -83,6 +83,8 @@ class OptimizerConfig:
       clip_norm: Gradients longer than this are shortened to it; null for none, default null.
       ema_decay: Decay per step of the moving average of the parameters, which is what is validated
         and kept; null for none, default 0.999.
+      ema_shrinks: Whether this average reaches ever less far back towards the end of a run whose
+        rate falls to zero, and ends as the parameters themselves, default true.
       plateau_factor: What plateau multiplies the rate with, default 0.5.
       plateau_patience: Validations without a better loss before plateau does so, default 10.
       freeze: Groups of parameters that stay as they are, by names of the model's parameters or how
@@ -104,6 +106,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     ema_decay: float | None = 0.999
+    ema_shrinks: bool = True
     plateau_factor: float = 0.5
     plateau_patience: int = 10
     freeze: tuple[str, ...] = ()

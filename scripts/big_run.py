@@ -103,6 +103,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--cutoff", type=float, default=4.0)
     parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument(
+        "--held-out", type=int, default=1000, help="for validation, and as many for the test"
+    )
     arguments = parser.parse_args()
     console.prepare_process()
     from equipot.graphs import loader
@@ -116,14 +119,15 @@ def main() -> None:
     watch.timed(preparation, "_potential")
     watch.timed(fitting.preparation, "prepare")
     watch.timed(centering, "centered")
-    watch.timed(fitting, "_finish")
+    watch.timed(fitting.finishing, "finish")
     watch.waiting(loader)
+    held_out = arguments.held_out
     model = {"name": "nequip", "cutoff": arguments.cutoff, "num_layers": 2, "lmax": 1}
     with tempfile.TemporaryDirectory() as folder:
         settings = config.train_config(
             {
                 "run_dir": f"{folder}/run",
-                "data": {"train": arguments.store, "num_valid": 1000, "num_test": 1000},
+                "data": {"train": arguments.store, "num_valid": held_out, "num_test": held_out},
                 "model": {**model, "num_channels": arguments.channels},
                 "trainer": {
                     "minutes": arguments.minutes,

@@ -3,12 +3,17 @@
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equipot import errors, files, quantities
 from equipot.cli import inputs, structures
+
+if TYPE_CHECKING:
+    from equipot.data.structure import Structure
+    from equipot.potential.potential import Potential
 
 
 def add_parser(commands: Any) -> None:
@@ -62,6 +67,7 @@ def run(options: argparse.Namespace) -> None:
     if options.head is not None:
         frames = [dataclasses.replace(structure, head=options.head) for structure in frames]
     predictions = evaluation.evaluate(potential, frames, options.batch_size)
+    _say_what_is_outside(potential, frames)
     known = quantities.every({quantity.name: quantity for quantity in declared})
     table = reports.split_errors(frames, predictions, known)
     split = Path(options.structures[0]).name.split(".")[0]
@@ -81,6 +87,25 @@ def run(options: argparse.Namespace) -> None:
         content = {**table.to_json(), "units": reports.units(known)}
         files.write(options.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         print(f"table: {options.json}")
+
+
+def _say_what_is_outside(potential: "Potential", frames: "Sequence[Structure]") -> None:
+    """Names the first structure that is outside of what the potential was trained on, if any."""
+    from equipot.inference import out_of_range
+
+    span, radius = potential.distance_range, potential.spec.cutoff
+    outside = []
+    for s in frames:
+        found = out_of_range.find_anew(span, s.atomic_numbers, s.positions, s.cell, s.pbc, radius)
+        if found:
+            outside.append((s.where, found[0]))
+    if outside:
+        where, worst = outside[0]
+        print(
+            f"equipot: outside of training, where numbers mean little: {len(outside)} of"
+            f" {len(frames)} structures; {where}: {worst}",
+            file=sys.stderr,
+        )
 
 
 def _declarations(

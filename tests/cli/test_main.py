@@ -287,6 +287,22 @@ def squeezed(copper: pathlib.Path, tmp_path: pathlib.Path) -> str:
     return str(tmp_path / "squeezed.xyz")
 
 
+def test_evaluate_names_a_structure_that_is_outside_of_training(
+    potential: str, squeezed: str, copper: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    main.main(["evaluate", potential, str(copper), squeezed, "--quiet"])
+    said = capsys.readouterr().err
+    count = int(re.search(r"mean little: (\d+) of 13 structures; ", said)[1])
+    assert 1 <= count < 13 and said.count("\n") == 1
+    main.main(["evaluate", potential, squeezed, "--quiet"])
+    expected = (
+        r"equipot: outside of training, where numbers mean little: 1 of 1 structures;"
+        r" squeezed.xyz, frame 0 \(Cu4\): atom \d \(Cu\) and atom \d \(Cu\) are 1\.\d+ Å apart;"
+        r" the shortest Cu-Cu distance in training is 2\.\d+ Å\n"
+    )
+    assert re.fullmatch(expected, capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("command", ["md", "relax"])
 def test_a_simulation_outside_of_training_says_so_once(
     command: str,

@@ -23,7 +23,12 @@ COMMANDS = docs_blocks.all_commands()
 
 def _is_slow(page: pathlib.Path) -> bool:
     """Whether its programs take more than some seconds to compile."""
-    return page.parent.name == "e3" or page.stem in ("adding_a_model", "conventions", "running")
+    return page.parent.name == "e3" or page.stem in (
+        "adding_a_model",
+        "conventions",
+        "engines",
+        "running",
+    )
 
 
 NEEDS_ENGINES = pytest.mark.skipif(

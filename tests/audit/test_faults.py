@@ -78,6 +78,7 @@ def test_every_contract_of_models_is_a_line():
     assert set(testing.CONTRACTS) == set(LINES) | set(ASKED) | {"padding"}
 
 
+@pytest.mark.wide
 def test_a_stress_of_the_other_sign_fails():
     def other(prediction):
         return prediction.replace(stress=-prediction.stress)

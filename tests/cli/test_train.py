@@ -37,6 +37,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.wide
 def test_a_misspelt_key_of_the_model_behind_a_plus_is_refused_before_data_are_read(
     tmp_path: pathlib.Path,
 ):

@@ -115,6 +115,7 @@ def test_energies_survive_rotation_and_inversion_in_every_form(changes):
         )
 
 
+@pytest.mark.wide
 def test_dtype_follows_the_edge_vectors():
     params, energy = initialise(SMALL)
     assert energy(params, vectors()).dtype == "float32"

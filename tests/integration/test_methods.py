@@ -17,6 +17,7 @@ STAGED = {
     "stage_two": {"start": 0.5, "energy": 100.0, "learning_rate": 1e-3},
     "loss": {"stress": 10.0, "changes": {"stress": {"to": 20.0, "end": 12}}},
     "optimizer": {"schedule": "plateau", "plateau_patience": 1},
+    "trainer": {"checkpoint_every": 1},
 }
 
 
@@ -85,8 +86,7 @@ class _StopError(Exception):
 def test_a_run_that_is_interrupted_at_the_switch_ends_in_the_same_bits(
     staged, tmp_path, lennard_jones_file, monkeypatch, at
 ):
-    every_step = {**STAGED, "trainer": {"checkpoint_every": 1}}
-    own = settings(tmp_path / "again", lennard_jones_file, **every_step)
+    own = settings(tmp_path / "again", lennard_jones_file, **STAGED)
     take_step = trainer.Trainer.take_step
 
     def until(self, epoch, position, batch):

@@ -122,7 +122,7 @@ class Updates:
         """
         decay = self.settings.ema_decay
         moving = None if decay is None else ema_decay(step + 1, decay)
-        if moving is not None and self._falls_to_zero:
+        if moving is not None and self._average_shrinks:
             moving = jnp.minimum(moving, decay_before_the_end(num_steps - step - 1))
         if self.stage_two.start is None or self.stage_two.average == "moving":
             return moving
@@ -131,8 +131,8 @@ class Updates:
         return jnp.where(done >= 0, own, 0.0 if moving is None else moving)
 
     @property
-    def _falls_to_zero(self) -> bool:
-        """Whether the last steps change next to nothing, so that there is nothing to average."""
+    def _average_shrinks(self) -> bool:
+        """Whether the last steps may change next to nothing, which leaves nothing to average."""
         settings, rate = self.settings, self.stage_two.learning_rate
         falls = settings.schedule in ("cosine", "restarts") and settings.final_fraction == 0
         return settings.ema_shrinks and falls and rate is None

@@ -235,9 +235,9 @@ def _check_model(given: tuple[str, Any], spec: PotentialSpec, path: Path) -> tup
 
 
 def _check_added(config: TrainConfig, spec: PotentialSpec, path: Path) -> None:
-    """Refuses what would be added to the model, or taken away, but is part of the potential.
+    """Refuses settings that would change what the potential is made of.
 
-    A run that goes on may have been begun when this was ignored, or was the default.
+    Those of the repulsion were ignored before: a run that began with them goes on.
     """
     given, usual = config.potential, PotentialConfig()
     is_begun = RunFolder(Path(config.folder), config.name).config.exists()

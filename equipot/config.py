@@ -65,6 +65,14 @@ def to_mapping(config: Any) -> dict[str, Any]:
     return plain(config)
 
 
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """``{"loss.energy": 1.0, …}``."""
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    branches = (flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in tree.items())
+    return {key: value for branch in branches for key, value in branch.items()}
+
+
 def _required(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

@@ -86,7 +86,7 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _check_given(config: TrainConfig, first: dict[str, Any], process: Process) -> None:
-    own, first = folder.flat(_plain(config)), folder.flat(first)
+    own, first = configuration.flat(_plain(config)), configuration.flat(first)
     for key in sorted(own.keys() | first.keys()):
         if own.get(key) != first.get(key) and (
             not changed_settings.is_free(key) or key == "run_dir"

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equipot import config as configuration
 from equipot import errors, files
 from equipot.quantities import DERIVED, Quantity
-from equipot.training import folder, learning_curves, plots, run_log
+from equipot.training import folder, learning_curves, plots, run_log, saved_settings
 from equipot.training.config import VALID_LOSS
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def read(path: Path, failure: str = "") -> Run:
     lines = path / run_log.JSONL
     return Run(
         path=path,
-        settings=folder.flat(folder.read_config(place)) if place.config.exists() else {},
+        settings=configuration.flat(saved_settings.read(place.config))
+        if place.config.exists()
+        else {},
         metrics=folder.read_metrics(place) if place.is_finished else None,
         lines=run_log.read_lines(lines)[0] if lines.exists() else (),
         failure=failure,

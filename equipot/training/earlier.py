@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equipot.training import folder
+from equipot.training import folder, saved_settings
 from equipot.training.config import OPEN_STRESS, TrainConfig
 
 _FORMER: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
@@ -34,7 +34,7 @@ def as_begun(config: TrainConfig) -> TrainConfig:
     place = folder.RunFolder(Path(config.folder), config.name)
     if not place.config.exists():
         return config
-    before: Mapping[str, Any] = folder.read_config(place)
+    before: Mapping[str, Any] = saved_settings.read(place.config)
     changes: dict[str, Any] = {}
     trainer = before.get("trainer")
     for group, former in _FORMER.items():

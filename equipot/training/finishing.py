@@ -14,7 +14,7 @@ from equipot.potential import artefact, evaluate
 from equipot.potential import potential as potentials
 from equipot.store import stored_graphs
 from equipot.store.graph_store import GraphStore
-from equipot.training import folder, plots, reports, run_log, trainer
+from equipot.training import folder, plots, reports, run_files, run_log, trainer
 from equipot.training.run_page import writer
 from equipot.typing import PyTree
 
@@ -61,7 +61,7 @@ def finish(
         text += f"\nBefore training, of {run.config.init_from}:\n"
         text += _table(run, before)
     _draw(run, evaluated, table, before, place, page)
-    folder.write_text(place.table, text + "\n")
+    run_files.write_text(place.table, text + "\n")
     which = "last" if run.parts.valid is None else "best"
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the {which}):\n{text}")
     run.log.say(f"Compiled: {compiled}. All of the run: {place.path}, {run.seconds:.0f} s")
@@ -71,7 +71,7 @@ def finish(
         found["before"] = {name: errors_.to_json() for name, errors_ in before.items()}
     facts = {"best_step": run.progress.best_step, "units": reports.units(known)}
     seconds = round(run.seconds, 3)
-    folder.write_json(place.metrics, {**empty, **found, **facts, "seconds": seconds})
+    run_files.write_json(place.metrics, {**empty, **found, **facts, "seconds": seconds})
 
 
 def _best(run: trainer.Trainer, dataset: datasets.Dataset) -> potentials.Potential:

@@ -16,23 +16,20 @@ import contextlib
 import dataclasses
 import fcntl
 import importlib.metadata
-import json
 import platform
-import reprlib
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import jax
-import yaml
 
 from equipot import config as configuration
-from equipot import errors, files
+from equipot import errors
 from equipot.data.config import DataConfig
 from equipot.process import ALONE, Process
 from equipot.quantities import DERIVED
-from equipot.training import changed_settings
+from equipot.training import changed_settings, run_files, saved_settings
 from equipot.training.config import TrainConfig
 
 _PACKAGES = (
@@ -45,17 +42,6 @@ _PACKAGES = (
     "numpy",
     "ase",
     "vesin",
-)
-_LARGEST = 2**20  # bytes of any of the files that are read
-_DEEPEST = 20  # levels of a configuration
-# What PyYAML raises, for syntax and for values that are none of their type.
-_YAML_FAILURES = (
-    yaml.YAMLError,
-    ValueError,
-    RecursionError,
-    LookupError,
-    AttributeError,
-    TypeError,
 )
 _AGAIN = "remove {}, and the same command measures the potential again"
 _RESTORE = (
@@ -188,12 +174,12 @@ def occupied(
         is_new, before = not folder.config.exists(), set(_listing(folder.path))
         # The configuration comes first: without it nobody would know the folder again.
         if not folder.config.exists():
-            _write_config(folder, config)
+            saved_settings.write(folder.config, config)
         if folder.dataset.exists():
             _check_facts(folder, facts)
         else:
-            write_json(folder.path / "versions.json", versions())
-            write_json(folder.dataset, facts)
+            run_files.write_json(folder.path / "versions.json", versions())
+            run_files.write_json(folder.dataset, facts)
         try:
             yield folder
         except errors.MemoryLimitError:
@@ -229,7 +215,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Any]:
     Raises:
       CheckpointError: If the file is damaged.
     """
-    found = read_json(folder.metrics, _AGAIN.format(folder.metrics.name))
+    found = run_files.read_json(folder.metrics, _AGAIN.format(folder.metrics.name))
     for split in ("train", "valid", "test"):
         errors_ = found.get(split, "")
         if errors_ is None:
@@ -256,21 +242,7 @@ def read_table(folder: RunFolder) -> str:
       CheckpointError: If one of the files that make a run finished is missing or damaged.
     """
     read_metrics(folder)
-    return _read_text(folder.table, _AGAIN.format(folder.metrics.name))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON so that the file is complete or not there."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that it is complete or not there.
-
-    Raises:
-      CheckpointError: If the disk refuses.
-    """
-    files.write(path, text, errors.CheckpointError)
+    return run_files.read_text(folder.table, _AGAIN.format(folder.metrics.name))
 
 
 def _lock_file(path: Path) -> TextIO:
@@ -287,7 +259,7 @@ def _lock_file(path: Path) -> TextIO:
 
 def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
     advice = _RESTORE
-    before = read_json(folder.dataset, advice)
+    before = run_files.read_json(folder.dataset, advice)
     compared = {
         "fingerprint": "dataset",
         "num_devices": "number of devices that its batches are for",
@@ -301,39 +273,6 @@ def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
                 f"{folder.path}: the {what} was {before.get(key)} when the run began, now it is"
                 f" {facts[key]}; restore it, or take another name or run_dir"
             )
-
-
-def read_json(path: Path, advice: str) -> dict[str, Any]:
-    """Reads a mapping.
-
-    Args:
-      path: Of the file.
-      advice: What to do where it is damaged.
-
-    Raises:
-      CheckpointError: If it cannot be read, or holds something else.
-    """
-    try:
-        found = json.loads(_read_text(path, advice))
-    except (ValueError, RecursionError) as failure:
-        raise errors.CheckpointError(
-            f"{path}: expected JSON ({errors.brief(failure)}); {advice}"
-        ) from failure
-    if not isinstance(found, dict):
-        raise errors.CheckpointError(
-            f"{path}: expected a mapping, found {reprlib.repr(found)}; {advice}"
-        )
-    return found
-
-
-def _read_text(path: Path, advice: str) -> str:
-    try:
-        if path.stat().st_size > _LARGEST:
-            raise errors.CheckpointError(f"{path}: is larger than any of equipot; {advice}")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as failure:
-        why = files.cause(failure) if isinstance(failure, OSError) else str(failure)
-        raise errors.CheckpointError(f"{path}: could not be read ({why}); {advice}") from failure
 
 
 def _listing(path: Path) -> list[Path]:
@@ -350,7 +289,8 @@ def changed(folder: RunFolder, config: TrainConfig) -> list[changed_settings.Cha
     """
     if not folder.config.exists():
         return []
-    old, new = flat(read_config(folder)), flat(configuration.to_mapping(config))
+    old = configuration.flat(saved_settings.read(folder.config))
+    new = configuration.flat(configuration.to_mapping(config))
     # A key that the version which began the run did not know acted as its default does.
     known = {k: v for k, v in _defaults(config).items() if k in new and not k.startswith("model.")}
     return changed_settings.between({**known, **old}, new)
@@ -371,20 +311,16 @@ def accept(
       CheckpointError: If the record of earlier changes is damaged, or the disk refuses.
     """
     advice = "restore it, or remove it: only the record of earlier changes is lost"
-    known = read_json(folder.changes, advice) if folder.changes.exists() else {}
+    known = run_files.read_json(folder.changes, advice) if folder.changes.exists() else {}
     own = {change.key: [change.before, change.now] for change in found}
-    write_json(folder.changes, {**known, str(step): {**_mapping(known.get(str(step))), **own}})
+    record = {**known, str(step): {**_mapping(known.get(str(step))), **own}}
+    run_files.write_json(folder.changes, record)
     folder.metrics.unlink(missing_ok=True)
-    _write_config(folder, config)
+    saved_settings.write(folder.config, config)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _write_config(folder: RunFolder, config: TrainConfig) -> None:
-    mapping = configuration.to_mapping(config)
-    write_text(folder.config, yaml.safe_dump(mapping, sort_keys=False, allow_unicode=True))
 
 
 def begun_devices(folder: RunFolder) -> int | None:
@@ -395,77 +331,13 @@ def begun_devices(folder: RunFolder) -> int | None:
     """
     if not folder.dataset.exists():
         return None
-    found = read_json(folder.dataset, _RESTORE).get("num_devices")
+    found = run_files.read_json(folder.dataset, _RESTORE).get("num_devices")
     if not isinstance(found, int) or found < 1:
         raise errors.CheckpointError(f"{folder.dataset}: lacks 'num_devices'; {_RESTORE}")
     return found
 
 
-def read_config(folder: RunFolder) -> Mapping[str, Any]:
-    """The settings that the run began with.
-
-    Raises:
-      CheckpointError: If they cannot be read.
-    """
-    advice = "restore it, or take another name or run_dir"
-    text = _read_text(folder.config, advice)
-    try:
-        _check_yaml(text)
-        before = yaml.safe_load(text)
-    except _YAML_FAILURES as failure:
-        shown = " ".join(str(failure).split())
-        raise errors.CheckpointError(
-            f"{folder.config}: expected YAML as equipot writes it ({shown}); {advice}"
-        ) from failure
-    if not isinstance(before, dict):
-        found = "an empty file" if before is None else reprlib.repr(before)
-        raise errors.CheckpointError(
-            f"{folder.config}: expected the settings of a run, found {found}; {advice}"
-        )
-    return _renamed(before)
-
-
-_OWN_MATRICES = ("mace", "nequip")
-
-
-def _renamed(before: dict[str, Any]) -> dict[str, Any]:
-    """Settings of earlier versions under their names of today."""
-    data, model = before.get("data"), before.get("model")
-    if isinstance(data, dict) and "split_file" not in data and isinstance(model, dict):
-        if model.get("name") in _OWN_MATRICES:  # those of each species, however many
-            before = {**before, "model": {"shared_matrices": 0, **model}}
-    optimizer, potential = before.get("optimizer"), before.get("potential")
-    if isinstance(optimizer, dict):
-        before = {**before, "optimizer": {"ema_shrinks": False, **optimizer}}
-    if isinstance(potential, dict) and "repulsion" not in potential:
-        potential = {**potential, "repulsion": "none"}
-        before = {**before, "potential": potential}
-    if not isinstance(potential, dict) or "anchor_isolated" not in potential:
-        return before
-    rest = {key: value for key, value in potential.items() if key != "anchor_isolated"}
-    rest["shift"] = "neighbors" if potential["anchor_isolated"] else "constant"
-    return {**before, "potential": rest}
-
-
-def _check_yaml(text: str) -> None:
-    """Refuses what takes PyYAML forever; our own files have no aliases and few levels."""
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent) or depth > _DEEPEST:
-            raise yaml.YAMLError("an alias, or too many levels")
-
-
 def _defaults(config: TrainConfig) -> dict[str, Any]:
     """Every setting as it is without being given; files and model are those of the run."""
     data = DataConfig(train=config.data.train)
-    return flat(configuration.to_mapping(TrainConfig(data=data, model=config.model)))
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """``{"loss.energy": 1.0, …}``."""
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    branches = (flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in tree.items())
-    return {key: value for branch in branches for key, value in branch.items()}
+    return configuration.flat(configuration.to_mapping(TrainConfig(data=data, model=config.model)))

@@ -15,7 +15,7 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.data import columns
 from equipot.data.dataset import Dataset
-from equipot.training import folder
+from equipot.training import folder, run_files
 from equipot.training.config import TrainerConfig
 
 _ATOMS = 64  # of a batch, about
@@ -212,7 +212,7 @@ def read(place: folder.RunFolder) -> Length | None:
     if not place.length.exists():
         return None
     advice = "restore it, or take another name or run_dir"
-    found = folder.read_json(place.length, advice)
+    found = run_files.read_json(place.length, advice)
     try:
         return configuration.from_mapping(Length, found, place.length.name)
     except errors.ConfigError as failure:
@@ -221,7 +221,7 @@ def read(place: folder.RunFolder) -> Length | None:
 
 def write(place: folder.RunFolder, length: Length) -> None:
     """Keeps what was chosen."""
-    folder.write_json(place.length, configuration.to_mapping(length))
+    run_files.write_json(place.length, configuration.to_mapping(length))
 
 
 def begun(

@@ -5,7 +5,7 @@ import yaml
 
 from equipot import errors
 from equipot.process import Process
-from equipot.training import config, folder
+from equipot.training import config, folder, run_files
 
 FACTS = {"fingerprint": "abc", "num_devices": 1}
 
@@ -32,14 +32,14 @@ def test_a_new_folder_holds_configuration_versions_and_facts(tmp_path):
 def test_a_run_killed_while_its_folder_was_made_can_begin_again(tmp_path, monkeypatch, written):
     writes = []
 
-    def killed(path, text, write=folder.write_text):
+    def killed(path, text, write=run_files.write_text):
         if len(writes) == written:
             raise KeyboardInterrupt
         writes.append(path)
         write(path, text)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(folder, "write_text", killed)
+        patch.setattr(run_files, "write_text", killed)
         begin(tmp_path / "run")
     place = begin(tmp_path / "run")
     assert json.loads(place.dataset.read_text()) == FACTS
@@ -142,7 +142,7 @@ def test_two_runs_cannot_share_a_folder(tmp_path):
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(errors.CheckpointError, match=r"file/x.json: could not be written"):
-        folder.write_json(tmp_path / "file" / "x.json", {})
+        run_files.write_json(tmp_path / "file" / "x.json", {})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.data.config import DataConfig
 from equipot.models import registry
-from equipot.training import folder
 from equipot.training.config import TrainConfig
 
 _ALWAYS = ("model.name", "data.train")  # have no default
@@ -21,7 +20,7 @@ def changed(config: TrainConfig) -> list[tuple[str, str, str]]:
     Args:
       config: The run.
     """
-    now, before = folder.flat(configuration.to_mapping(config)), _defaults(config)
+    now, before = configuration.flat(configuration.to_mapping(config)), _defaults(config)
     differing = [key for key in now if key not in before or before[key] != now[key]]
     rows = [(key, _shown(now[key]), "") for key in _ALWAYS if key in now]
     return rows + [
@@ -40,7 +39,7 @@ def _defaults(config: TrainConfig) -> dict[str, Any]:
         own = {}
     model = {"name": name, **configuration.to_mapping(own)}
     bare = TrainConfig(data=DataConfig(train=config.data.train), model=model)
-    return folder.flat(configuration.to_mapping(bare))
+    return configuration.flat(configuration.to_mapping(bare))
 
 
 def _shown(value: Any) -> str:

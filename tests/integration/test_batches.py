@@ -16,7 +16,7 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot import errors
-from equipot.training import config, fitting, memory, trainer
+from equipot.training import config, fitting, memory, programs, trainer
 from tests.integration import tiny
 from tests.integration.test_fit import records
 from tests.integration.test_going_on import parameters
@@ -207,6 +207,7 @@ def test_a_batch_size_that_was_chosen_by_memory_stays_when_the_run_goes_on(
     assert json.loads((tmp_path / "run" / "length.json").read_text())["batch_size"] == 2
     assert "batches of 2 structures (set by trainer.batch_size)" in log_of(tmp_path / "run")
     monkeypatch.setattr(memory, "limit", lambda _: None)
+    programs.forget()
     fitting.fit(same)
     assert "jit(train_step) 1 time(s)" in log_of(tmp_path / "run")
 

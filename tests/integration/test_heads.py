@@ -47,7 +47,7 @@ def test_two_heads_learn_opposite_forces_and_different_offsets(tmp_path, lennard
             "readout_width": 4,
         },
         "optimizer": {"learning_rate": 0.03},
-        "trainer": {"num_steps": 80, "batch_size": 4, "valid_every": 80, "num_devices": 1},
+        "trainer": {"num_steps": 240, "batch_size": 4, "valid_every": 240, "num_devices": 1},
     }
     folder = fitting.fit(config.train_config(mapping))
     potential = artefact.read(folder / "two.equipot").potential

@@ -32,14 +32,14 @@ def run(calculator, timestep, duration=50.0):
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-def test_energy_is_conserved_and_one_program_is_compiled(make_potential, dtype):
+def test_energy_is_conserved_and_hardly_anything_is_compiled(make_potential, dtype):
     calculator = EquipotCalculator(make_potential(dtype, scale=0.3, num_layers=2), skin=0.3)
     drift, exchanged = run(calculator, timestep=0.5)
     assert exchanged > 2
     assert drift.excursion < 5e-3 * exchanged
     assert abs(drift.slope) < 0.05
     assert calculator.n_neighbor_searches > 3
-    assert calculator.n_compilations == 1
+    assert calculator.n_compilations <= 2  # the crystal melts, and may outgrow its first room
 
 
 @pytest.mark.slow

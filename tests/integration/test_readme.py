@@ -31,6 +31,7 @@ TINY = {
     "model.num_channels": "4",
     "model.radial_widths": "[8]",
     "model.cutoff": "3.5",
+    "trainer.minutes": "null",
     "trainer.num_steps": "2",
     "trainer.valid_every": "2",
     "trainer.num_devices": "1",

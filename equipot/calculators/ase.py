@@ -125,6 +125,16 @@ class EquipotCalculator(Calculator):
         return self._engine.potential
 
     @property
+    def head(self) -> str:
+        """The level of theory."""
+        return self._engine.head
+
+    @property
+    def plus(self) -> tuple[Summand, ...]:
+        """What is added to the potential."""
+        return self._engine.plus
+
+    @property
     def n_compilations(self) -> int:
         """Number of programs compiled for this calculator, as counted by ``jax.monitoring``."""
         return self._engine.n_compilations

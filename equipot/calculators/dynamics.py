@@ -117,7 +117,14 @@ def run_dynamics(
     place = restart_file(config)
     potential = getattr(atoms.calc, "potential", None)
     made_by = potential if isinstance(potential, Potential) else type(atoms.calc).__name__
-    run = restarts.run_of([atoms], made_by, {name: getattr(config, name) for name in COURSE})
+    own = atoms.calc if isinstance(atoms.calc, EquipotCalculator) else None
+    run = restarts.run_of(
+        [atoms],
+        made_by,
+        {name: getattr(config, name) for name in COURSE},
+        head=own.head if own else "",
+        plus=own.plus if own else (),
+    )
     begun = _resumed(atoms, rng, place, run) if place is not None and config.resume else None
     if begun is None and not np.any(atoms.get_momenta()):
         draw_velocities(atoms, config.temperature, rng)

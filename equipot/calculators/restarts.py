@@ -19,10 +19,12 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.potential import archive, arrays
 from equipot.potential.potential import Potential
+from equipot.potential.summands import Summand
 
 SUFFIX = ".restart"
 KIND = "equipot restart file"
 _VERSION = 1
+_LATER = ("head", "plus")  # files of earlier versions do not say them
 _STATE, _RUN = "state.json", "run.json"
 
 
@@ -76,6 +78,8 @@ def load(path: pathlib.Path, run: Mapping[str, Any], needed: Sequence[str]) -> S
     with _damaged(path):
         before = archive.read_json(parts.pop(_RUN), _RUN)
     for name in sorted({*before, *run}):
+        if name in _LATER and name not in before:
+            continue
         if before.get(name) != run.get(name):
             raise errors.ConfigError(
                 f"{path}: belongs to a run with {name} {_shown(before.get(name))}, now it is "
@@ -114,7 +118,12 @@ def _damaged(path: pathlib.Path) -> Iterator[None]:
 
 
 def run_of(
-    structures: Sequence[Atoms], potential: Potential | str, settings: Mapping[str, Any]
+    structures: Sequence[Atoms],
+    potential: Potential | str,
+    settings: Mapping[str, Any],
+    *,
+    head: str = "",
+    plus: Sequence[Summand] = (),
 ) -> dict[str, Any]:
     """What must be the same for a simulation to go on: settings, atoms, cells and potential.
 
@@ -122,6 +131,8 @@ def run_of(
       structures: As they were read; most simulations have one.
       potential: The potential, or a name for what else gives the forces.
       settings: Of the simulation, those alone that its course depends on.
+      head: Level of theory, if the potential has several.
+      plus: What is added to the potential.
     """
     masses = hashlib.sha256(b"".join(atoms.get_masses().tobytes() for atoms in structures))
     held = [c.todict() for atoms in structures for c in atoms.constraints]
@@ -135,7 +146,16 @@ def run_of(
         "masses": masses.hexdigest(),
         "constraints": repr(held),
         "potential": _digest(potential) if isinstance(potential, Potential) else potential,
+        "head": head,
+        "plus": [_named(summand) for summand in plus],
     }
+
+
+def _named(summand: Summand) -> str:
+    """A summand in words that are the same in every process."""
+    if dataclasses.is_dataclass(summand):
+        return repr(summand)
+    return f"{type(summand).__qualname__}(cutoff={summand.cutoff})"
 
 
 def _digest(potential: Potential) -> str:

@@ -5,10 +5,10 @@ moved there, so that a killed run leaves nothing half-written. Only files that t
 and only the latest few.
 """
 
-import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,10 @@ from equipot.quantities import DERIVED, Label
 VERSION = 3  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
+_OWN = re.compile("[0-9a-f]{64}")  # names of files; users may keep others beside them
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 _DAMAGE += (MemoryError, OverflowError, zipfile.BadZipFile, zlib.error)
 _OTHER = "others/"  # begins the names of arrays of declared quantities
-_SETTINGS = (
-    *("format", "group_key", "head_key", "weight_key", "nan_labels"),
-    *("energy_key", "forces_key", "stress_key"),
-    *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
-)
 _SCALARS = ("energy", *(f"{name}_weight" for name in DERIVED), "charge")
 
 
@@ -38,10 +34,8 @@ def key(path: pathlib.Path, config: data_config.DataConfig) -> str:
     """Name of the cache file for a structure file: a digest of its contents and of the settings."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    settings = {name: getattr(config, name) for name in _SETTINGS}
-    settings["weight_keys"] = dict(config.weight_keys)
-    settings["quantities"] = {k: dataclasses.asdict(v) for k, v in config.quantities.items()}
-    digest.update(json.dumps([VERSION, path.name, settings], sort_keys=True).encode())
+    said = [VERSION, path.name, config.of_reading()]
+    digest.update(json.dumps(said, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -68,7 +62,8 @@ def save(digest: str, made: contents.FileContents) -> bool:
 
 
 def _prune(folder: pathlib.Path) -> None:
-    newest_last = sorted(folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)
+    own = [path for path in folder.glob("*.npz") if _OWN.fullmatch(path.stem)]
+    newest_last = sorted(own, key=lambda p: p.stat().st_mtime)
     for old in newest_last[:-MAX_FILES]:
         old.unlink(missing_ok=True)
 

@@ -3,12 +3,17 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from equipot import errors, units
 from equipot import quantities as quantities_
 
 IGNORED = "none"
+_OF_READING = (
+    *("format", "group_key", "head_key", "weight_key", "nan_labels"),
+    *("energy_key", "forces_key", "stress_key"),
+    *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,6 +144,13 @@ class DataConfig:
                     raise errors.ConfigError(f"data.{name}: {error}") from None
         if self.stress_unit is not None:
             _check_stress_unit(self.stress_unit)
+
+    def of_reading(self) -> dict[str, Any]:
+        """The settings that shape what is read from a file, as plain data."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in _OF_READING}
+        found["weight_keys"] = dict(self.weight_keys)
+        found["quantities"] = {k: dataclasses.asdict(own) for k, own in self.quantities.items()}
+        return found
 
     @functools.cached_property
     def declared(self) -> dict[str, quantities_.Quantity]:

@@ -358,7 +358,7 @@ def add_isolated(known: dict[int, float], made: structure.Structure) -> None:
             f"{made.where}: expected an isolated atom, one atom alone, but the frame has "
             f"{len(made.atomic_numbers)} atoms; take it out, or its mark config_type"
         )
-    if made.energy_weight == 0.0:
+    if made.energy_weight == 0.0 and made.energy == 0.0:  # a weight of 0 leaves its energy
         raise errors.DataError(f"{made.where}: an isolated atom needs an energy; it has none")
     add_energy(known, int(made.atomic_numbers[0]), made.energy, made.where)
 

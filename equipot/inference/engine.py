@@ -118,6 +118,16 @@ class Engine:
         return self._bound.potential
 
     @property
+    def head(self) -> str:
+        """The level of theory."""
+        return self.potential.spec.heads[self._head]
+
+    @property
+    def plus(self) -> tuple[Summand, ...]:
+        """What is added to the potential."""
+        return self._bound.plus
+
+    @property
     def n_compilations(self) -> int:
         """Number of programs compiled for this engine, or fetched from the persistent cache."""
         return self._bound.n_compilations

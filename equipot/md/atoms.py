@@ -12,6 +12,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from equipot import errors
 from equipot.calculators import log
+from equipot.inference import neighbors
 from equipot.md.simulation import Snapshot
 from equipot.md.systems import Start
 
@@ -42,6 +43,27 @@ def start_of(atoms: Atoms, stream: int, temperature: float, *, conserves: bool) 
         stream=stream,
         conserved=3 if conserves and at_rest and not fixed.any() else 0,
     )
+
+
+def check(structures: Sequence[Atoms], cutoff: float) -> None:
+    """Refuses structures whose neighbors cannot be found, before anything is computed.
+
+    Args:
+      structures: All that are to move.
+      cutoff: Å.
+
+    Raises:
+      DataError: If two atoms are at the same place, a cell is singular, or a number is not finite;
+        with the index of the structure, if there are several.
+    """
+    for i, own in enumerate(structures):
+        try:
+            neighbors.NeighborCache(cutoff, 0.0).find(
+                own.get_positions(), np.asarray(own.cell), np.asarray(own.pbc)
+            )
+        except errors.DataError as failure:
+            which = f"structure {i}: " if len(structures) > 1 else ""
+            raise errors.DataError(f"{which}{failure}") from failure
 
 
 def are_kept(constraints: Sequence[Any]) -> bool:

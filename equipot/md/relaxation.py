@@ -64,6 +64,7 @@ def relax(
     Raises:
       ConfigError: If the optimizer is another, a cell is to relax that is not periodic in all
         directions, or a constraint cannot be kept.
+      DataError: If two atoms are at the same place, a cell is singular, or a number is not finite.
       NonFiniteError: If no room for pairs suffices.
       UnknownElementError: If the potential does not know an element.
       ArtefactError: If the stored probe is not reproduced.
@@ -78,6 +79,7 @@ def relax(
                 f"cell: structure {i}: expected one that is periodic in all three directions,"
                 f" received pbc = {own.pbc.tolist()}; relax the atoms alone, or give a cell"
             )
+    atoms.check(structures, bound.spec.cutoff)
     if stored is not None:
         stored.check(evaluate.evaluate(bound.potential, [stored.probe.structure])[0], bound.spec)
     classes: dict[int, list[int]] = {}

@@ -76,10 +76,10 @@ def grown(
     reach = tuple(max(pair) for pair in zip(search.reach, before.plan.reach, strict=True))
     search = dataclasses.replace(search, reach=reach)
     room = dataclasses.replace(before, plan=search, capacity=size)
-    if room == before or search.num_images > _MOST_IMAGES:
+    if room == before or search.num_images > max(_MOST_IMAGES, before.plan.num_images):
         raise errors.NonFiniteError(
-            f"{where}: a cell has shrunk so far that the neighbors of its atoms cannot be found; "
-            "shorter steps, or a potential that knows such structures, may help"
+            f"{where}: a cell has shrunk so far that the neighbors of its atoms cannot be found; a"
+            " potential that knows such structures, or shorter steps of dynamics, may help"
         )
     return room
 

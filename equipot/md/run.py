@@ -72,8 +72,13 @@ def run(
     place = dynamics.restart_file(config)
     names = *dynamics.COURSE, *settings.FINE
     given = {name: getattr(config, name) for name in names}
+    atoms.check(structures, bound.spec.cutoff)
     what = restarts.run_of(
-        structures, bound.potential, {**given, "engine": ENGINE, "temperatures": wanted}
+        structures,
+        bound.potential,
+        {**given, "engine": ENGINE, "temperatures": wanted},
+        head=bound.spec.heads[head],
+        plus=bound.plus,
     )
     begun = None
     if place is not None and config.resume:

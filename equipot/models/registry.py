@@ -100,7 +100,20 @@ def is_species_table(model: nn.Module | type[nn.Module], path: Sequence[str]) ->
       model: The module or its class, which names such tables in ``species_tables``.
       path: Names that lead to the parameter; after "_" one may say which of several it is.
     """
-    tables = getattr(model, "species_tables", ())
+    return _is_among(path, getattr(model, "species_tables", ()))
+
+
+def is_species_pair_table(model: nn.Module | type[nn.Module], path: Sequence[str]) -> bool:
+    """Whether a parameter has a row for each pair of species, along its first two axes.
+
+    Args:
+      model: The module or its class, which names such tables in ``species_pair_tables``.
+      path: Names that lead to the parameter; after "_" one may say which of several it is.
+    """
+    return _is_among(path, getattr(model, "species_pair_tables", ()))
+
+
+def _is_among(path: Sequence[str], tables: Sequence[str]) -> bool:
     return any(f"{name}_".startswith(f"{table}_") for name in path for table in tables)
 
 

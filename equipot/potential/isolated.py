@@ -59,7 +59,8 @@ def _program(spec: PotentialSpec, platform: str) -> Callable[[PyTree, Graph], Ar
     energy = potentials.make_energy(spec)
 
     def of_atoms(params: PyTree, batch: Graph) -> Array:
-        with platforms.traced_for(platform):
+        precise = jax.default_matmul_precision(spec.matmul_precision)
+        with platforms.traced_for(platform), precise:
             return energy(params, geometry.graph_edge_vectors(batch), batch)
 
     return jax.jit(of_atoms, compiler_options=potentials.RUN_ONCE)

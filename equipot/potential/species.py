@@ -99,8 +99,10 @@ def _params(params: Mapping[str, Any], model_name: str, rows: np.ndarray) -> PyT
     model = registry.model_class(model_name)
 
     def chosen(path: tuple, leaf: Any) -> np.ndarray:
-        is_table = registry.is_species_table(model, [part.key for part in path])
-        return np.asarray(leaf)[rows] if is_table else np.asarray(leaf)
+        names, own = [part.key for part in path], np.asarray(leaf)
+        if registry.is_species_pair_table(model, names):
+            return own[np.ix_(rows, rows)]
+        return own[rows] if registry.is_species_table(model, names) else own
 
     found = jax.tree.map(np.asarray, dict(params))
     found["model"] = jax.tree_util.tree_map_with_path(chosen, params["model"])

@@ -35,7 +35,8 @@ def whole(target: Path) -> Iterator[Path]:
         draft = target.with_name(f"{prefix}{secrets.token_hex(8)}")
         draft.mkdir()
         with (draft / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 yield draft
                 _become(draft, target)

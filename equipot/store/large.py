@@ -12,7 +12,7 @@ from equipot import free_memory
 from equipot.data import config as data_config
 from equipot.data import paths
 from equipot.data.formats import packed
-from equipot.data.stored import folder, reading
+from equipot.data.stored import folder
 from equipot.store import drafts, progress, workers, writing
 
 SHARE = 0.5
@@ -23,17 +23,36 @@ _PACKED = 5.0  # bytes of text in each byte of a packed file
 _NUMBERS = frozenset({".npz", ".npy", ".raw", ".h5", ".hdf5", ".traj", ".db", ".aselmdb"})
 
 
-def from_store(
-    config: data_config.DataConfig, cutoff: float, room: int | None = None
-) -> tuple[data_config.DataConfig, str]:
-    """The data of a run from a store, where memory would not hold them or the settings say so.
+def is_needed(config: data_config.DataConfig, room: int | None = None) -> bool:
+    """Whether a new run reads its data from a store that it need not have been given.
 
-    The store of the same files and settings is made once, and used from then on whatever the
-    memory, so that a run that goes on has the data that it began with.
+    It does where memory would not hold them or the settings say so, and where the store of the same
+    files and settings is there.
+
+    Args:
+      config: Files and settings.
+      room: Bytes of memory; None to ask the system.
+    """
+    if config.store != "auto":
+        return config.store == "always"
+    if any(folder.is_store(path) for _, path in _files(config)):
+        return False
+    room = free() if room is None else room
+    return folder.is_store(_place(config)) or memory(config) > SHARE * room
+
+
+def from_store(
+    config: data_config.DataConfig,
+    cutoff: float,
+    needed: bool | None = None,
+    room: int | None = None,
+) -> tuple[data_config.DataConfig, str]:
+    """The data of a run from a store, if one is needed: made once, and used from then on.
 
     Args:
       config: Files and settings.
       cutoff: Å, of the pairs that are found.
+      needed: Whether a store is; None to ask ``is_needed``.
       room: Bytes of memory; None to ask the system.
 
     Returns:
@@ -43,17 +62,15 @@ def from_store(
       DataError: If a store has to be made and cannot.
     """
     files = [path for _, path in _files(config)]
-    if config.store == "never" or any(folder.is_store(path) for path in files):
+    needed = is_needed(config, room) if needed is None else needed
+    if not needed or any(folder.is_store(path) for path in files):
         return config, ""
-    target = paths.cache_folder() / "stores" / f"{_digest(config)}.store"
-    needed, room = memory(config), free() if room is None else room
-    is_there = folder.is_store(target)
-    if config.store == "auto" and not is_there and needed <= SHARE * room:
-        return config, ""
-    if not is_there:
+    target = _place(config)
+    if not folder.is_store(target):
         _make(config, target, cutoff)
     changed = dataclasses.replace(config, train=str(target), valid=None, test=None)
-    about = f"about {needed / 1e9:.3g} GB in memory, where {room / 1e9:.3g} GB are free"
+    taken, room = memory(config), free() if room is None else room
+    about = f"about {taken / 1e9:.3g} GB in memory, where {room / 1e9:.3g} GB are free"
     why = "as data.store=always says" if config.store == "always" else about
     return changed, (
         f"The data are read from a store on the disk, {target} ({why}); data.store=never keeps them"
@@ -95,6 +112,10 @@ def _make(config: data_config.DataConfig, target: Path, cutoff: float) -> None:
             )
 
 
+def _place(config: data_config.DataConfig) -> Path:
+    return paths.cache_folder() / "stores" / f"{_digest(config)}.store"
+
+
 def _files(config: data_config.DataConfig) -> Iterator[tuple[str, Path]]:
     for split in folder.SPLITS:
         for name in config.files(split):
@@ -112,5 +133,5 @@ def _digest(config: data_config.DataConfig) -> str:
         for split, path in _files(config)
         for own in _plain(path)
     ]
-    text = json.dumps([folder.VERSION, reading.settings(config), every], sort_keys=True)
+    text = json.dumps([folder.VERSION, config.of_reading(), every], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -18,7 +18,6 @@ from equipot.data.stored import (
     merging,
     overlap,
     packing,
-    reading,
     shards,
     sources,
 )
@@ -151,7 +150,7 @@ def _finish(job: _Job, written: Sequence[_Written]) -> None:
             split: sum(one.record["count"] for one in written if one.split == split)
             for split in folder.SPLITS
         },
-        "settings": reading.settings(job.config),
+        "settings": job.config.of_reading(),
         "shards": [one.record for one in written],
         **said,
     }

@@ -13,6 +13,7 @@ from equipot import config as configuration
 from equipot import errors
 from equipot.data.dataset import Dataset
 from equipot.process import Process
+from equipot.store import large
 from equipot.store.graph_store import GraphStore
 from equipot.training import changed_settings, earlier, folder, hosts
 from equipot.training import config as settings
@@ -30,6 +31,8 @@ class Beginning:
       open_stress: Weight of the stress where it is left open.
       num_devices: Devices that the run began on; None for a new one.
       length: What was chosen when the run began, if anything was.
+      reads_store: Whether the run began with data from a store that was not named; None where
+        nothing says so.
       changed: Settings that differ from those the run began with, and are accepted.
     """
 
@@ -38,6 +41,7 @@ class Beginning:
     open_stress: float
     num_devices: int | None
     length: lengths.Length | None
+    reads_store: bool | None = None
     changed: tuple[changed_settings.Change, ...] = ()
 
 
@@ -71,14 +75,36 @@ def _look(config: TrainConfig) -> Beginning:
     changed = folder.changed(place, config)
     is_finished = place.is_finished and not changed
     needs_no_length = is_finished or not lengths.is_open(config.trainer)
+    begun = None if is_finished else folder.begun(place)
     return Beginning(
         config=config,
         is_finished=is_finished,
         open_stress=earlier.open_stress(place),
-        num_devices=None if is_finished else folder.begun_devices(place),
+        num_devices=None if begun is None else begun.num_devices,
         length=None if needs_no_length else lengths.read(place),
+        reads_store=None if begun is None else begun.reads_store,
         changed=tuple(changed),
     )
+
+
+def reads_store(begun: Beginning, process: Process) -> bool:
+    """Whether the data come from a store that was not named, as when the run began.
+
+    In a new run the memory of the first process decides, for all.
+
+    Args:
+      begun: What is known of the run.
+      process: Which of the processes of the run.
+
+    Raises:
+      DataError: If a file is not there.
+    """
+    if begun.reads_store is not None:
+        return begun.reads_store
+    data = begun.config.data
+    if process.count == 1:
+        return large.is_needed(data)
+    return hosts.told(process, lambda: {"needed": large.is_needed(data)})["needed"]
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -66,7 +66,13 @@ def _of(config: TrainConfig, dataset: Dataset, parts: Preparation, size: int) ->
     return preparation.resized(parts, config, length)
 
 
-def check(config: TrainConfig, parts: Preparation, programs: Programs, most: int | None) -> str:
+def check(
+    config: TrainConfig,
+    parts: Preparation,
+    programs: Programs,
+    most: int | None,
+    is_new: bool = True,
+) -> str:
     """Compiles the step for all shapes of batches, and says what it takes.
 
     Args:
@@ -74,6 +80,7 @@ def check(config: TrainConfig, parts: Preparation, programs: Programs, most: int
       parts: What is fixed before the first step.
       programs: Of these parts.
       most: Bytes of memory of a device; None where nobody knows.
+      is_new: Whether its batches can still be others.
 
     Raises:
       MemoryLimitError: If that is more than there is, naming the largest batches that fit.
@@ -88,11 +95,17 @@ def check(config: TrainConfig, parts: Preparation, programs: Programs, most: int
     def bytes_of(own: int) -> int:
         return programs.bytes_of(*_with(config, parts, key, own).train.budgets)
 
-    found = memory.largest(size, least, bytes_of, programs.bytes_of_state, most)
     too_much = (
         f"trainer.{key}: a step with batches of {size} {noun} takes {memory.shown(taken)} of"
         f" memory, expected at most the {memory.shown(most)} that there are"
     )
+    if not is_new:
+        raise errors.MemoryLimitError(
+            f"{too_much}; a run that has begun keeps its batches: go on with more memory, or on as"
+            f" many devices as it began on ({parts.facts['num_devices']}; now there are"
+            f" {parts.train.num_devices}), or begin another under another name"
+        )
+    found = memory.largest(size, least, bytes_of, programs.bytes_of_state, most)
     if found is None:
         raise errors.MemoryLimitError(
             f"{too_much}; not even {least} fit: use a smaller model, as with model.num_channels, or"

@@ -18,8 +18,11 @@ FREE = (
 """What may always change, groups or keys: where a run lies, who is told, when a command ends, what
 it runs on."""
 
+LENGTHS = tuple(f"trainer.{key}" for key in ("num_steps", "num_epochs", "minutes"))
+"""What sets the number of steps."""
+
 CHANGEABLE = (
-    *(f"trainer.{key}" for key in ("num_steps", "num_epochs", "minutes")),
+    *LENGTHS,
     *(f"trainer.{key}" for key in ("valid_every", "eval_batch_size", "early_stopping_patience")),
     *(f"trainer.{key}" for key in ("checkpoint_every", "keep_checkpoints", "log_every")),
     *(f"optimizer.{key}" for key in ("learning_rate", "final_fraction")),

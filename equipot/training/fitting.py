@@ -88,7 +88,10 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         mesh = sharding.make_mesh(config.trainer.num_devices, process)
         hosts.connect(process, mesh)
         devices = begun.num_devices or mesh.size
-        dataset = group_weights.weighted(_read(config, model[1].cutoff), config.loss.groups)
+        reads_store = beginning.reads_store(begun, process)
+        dataset = group_weights.weighted(
+            _read(config, model[1].cutoff, reads_store), config.loss.groups
+        )
         config = preparation.with_stress(config, dataset, begun.open_stress)
         report = audit.audit(dataset, config.staged_loss.largest_terms)
         other_minutes = any(change.key == "trainer.minutes" for change in begun.changed)
@@ -99,7 +102,8 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if config.trainer.batch_size == "auto" and begun.length is None:
             most = memory.agreed(memory.limit(mesh), process)
             parts, programs = capacity.as_many_as_fit(config, dataset, parts, mesh, most)
-        stack.enter_context(folder.occupied(place, config, parts.facts, process))
+        facts = {**parts.facts, "reads_store": reads_store}
+        stack.enter_context(folder.occupied(place, config, facts, process))
         is_new = other_minutes or not place.length.exists()
         if process.is_first and lengths.is_open(config.trainer) and is_new:
             lengths.write(place, parts.length)
@@ -110,7 +114,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if begun.changed:
             _accept(run, begun.changed, place, process)
         run.save()  # before anything is compiled, if it is a new run
-        _compile(run, process)
+        _compile(run, begun, process)
         if config.trainer.minutes is not None:
             _take_time(run, config.trainer.minutes, place, process)
         if config.init_from is not None:
@@ -126,9 +130,9 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
     return place.path
 
 
-def _read(config: TrainConfig, cutoff: float) -> datasets.Dataset:
-    """The data, from a store if memory would not hold them."""
-    data, said = large.from_store(config.data, cutoff)
+def _read(config: TrainConfig, cutoff: float, reads_store: bool) -> datasets.Dataset:
+    """The data, from a store if memory would not hold them when the run began."""
+    data, said = large.from_store(config.data, cutoff, reads_store)
     dataset = datasets.read_dataset(data)
     return dataclasses.replace(dataset, found=(*dataset.found, said)) if said else dataset
 
@@ -179,13 +183,15 @@ def _begin(
     return trainer.Trainer(config, parts, mesh, initial, progress, saved, log, began, programs)
 
 
-def _compile(run: trainer.Trainer, process: Process) -> None:
+def _compile(run: trainer.Trainer, begun: beginning.Beginning, process: Process) -> None:
     """Compiles the training step, which may take minutes, and says what memory it takes."""
     run.log.tell("Compiling the training step …")
     began = time.monotonic()
     run.programs.bytes_of(*run.parts.train.budgets)  # before what is left is measured
     most = memory.agreed(memory.limit(run.mesh), process)
-    taken = capacity.check(run.config, run.parts, run.programs, most)
+    taken = capacity.check(
+        run.config, run.parts, run.programs, most, is_new=begun.num_devices is None
+    )
     run.log.tell(f"Compiled in {time.monotonic() - began:.1f} s")
     run.log.say(taken)
 
@@ -196,7 +202,18 @@ def _accept(
     place: folder.RunFolder,
     process: Process,
 ) -> None:
-    """Goes on with changed settings, and says so."""
+    """Goes on with changed settings, and says so.
+
+    Raises:
+      CheckpointError: If with another length no step is left: the run has gone further already.
+    """
+    done, end = run.progress.step, run.num_steps
+    keys = [change.key for change in changed if change.key in changed_settings.LENGTHS]
+    if keys and done and 0 < end <= done:
+        raise errors.CheckpointError(
+            f"{place.path}: {done} steps are done, and with {', '.join(keys)} as given it would"
+            f" end after {end}; expected more than {done}"
+        )
     if process.is_first:
         folder.accept(place, run.config, changed, run.progress.step)
     listed = "".join(f"\n  {change}" for change in changed)
@@ -228,7 +245,7 @@ def _train(
             run.look_around()
             limit.note_step()
             page.follow()
-            asked = stop.received or (limit.what if limit.is_reached and run.goes_on else "")
+            asked = stop.received or (limit.reached if run.goes_on else "")
             if by := vote.after(run.progress.step, asked):
                 stop.saves()
                 raise _stopped(run, by, process)

@@ -20,7 +20,7 @@ import platform
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import jax
 
@@ -171,6 +171,8 @@ def occupied(
                 f"{folder.path}: another process is training there; wait for it, or take another"
                 " name or run_dir"
             ) from failure
+        except OSError:
+            pass  # a file system without locks
         is_new, before = not folder.config.exists(), set(_listing(folder.path))
         # The configuration comes first: without it nobody would know the folder again.
         if not folder.config.exists():
@@ -323,18 +325,29 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def begun_devices(folder: RunFolder) -> int | None:
-    """On how many devices the run began; None for a new one.
+class Begun(NamedTuple):
+    """How a run began: on how many devices, and whether it read its data from an unnamed store.
+
+    The latter is None for runs of earlier versions.
+    """
+
+    num_devices: int
+    reads_store: bool | None
+
+
+def begun(folder: RunFolder) -> Begun | None:
+    """How the run began; None for a new one.
 
     Raises:
       CheckpointError: If the file that says so is damaged.
     """
     if not folder.dataset.exists():
         return None
-    found = run_files.read_json(folder.dataset, _RESTORE).get("num_devices")
-    if not isinstance(found, int) or found < 1:
+    found = run_files.read_json(folder.dataset, _RESTORE)
+    devices, reads_store = found.get("num_devices"), found.get("reads_store")
+    if not isinstance(devices, int) or devices < 1:
         raise errors.CheckpointError(f"{folder.dataset}: lacks 'num_devices'; {_RESTORE}")
-    return found
+    return Begun(devices, reads_store if isinstance(reads_store, bool) else None)
 
 
 def _defaults(config: TrainConfig) -> dict[str, Any]:

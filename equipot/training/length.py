@@ -242,7 +242,7 @@ def begun(
     """
     if known is None or not is_open(trainer):
         return choose(trainer, dataset, devices)
-    if is_timed_anew:
+    if is_timed_anew and _steps_are_open(trainer):
         return Length(batch_size=known.batch_size, valid_every=trainer.valid_every)
     return Length(
         batch_size=known.batch_size if _batches_are_open(trainer) else _given(trainer),

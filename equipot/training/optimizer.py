@@ -1,6 +1,7 @@
 """From gradients to updates: optax transformations, learning rates, the plateau rule."""
 
 import dataclasses
+import functools
 import json
 import math
 import pkgutil
@@ -63,23 +64,21 @@ class Updates:
     constants: str
 
     @classmethod
-    def of(
-        cls, settings: OptimizerConfig, num_steps: int, stage_two: StageTwoConfig = ONE_STAGE
-    ) -> "Updates":
+    def of(cls, settings: OptimizerConfig, stage_two: StageTwoConfig = ONE_STAGE) -> "Updates":
         """Makes optimizer and schedule, once for all who need them.
 
         Args:
           settings: Of the optimizer.
-          num_steps: Length of the run, 0 where it is to be timed; schedule-free alone asks for it.
           stage_two: A second stage of the run.
         """
         schedule, optimizer = make_schedule(settings), make_optimizer(settings)
         compiled = {"optimizer": dataclasses.replace(settings, learning_rate=1.0)}
-        if settings.name == SCHEDULE_FREE:  # it needs the rates for its average
-            course = Course.of(settings, num_steps or math.ceil(_WARMUP / _WARMUP_SHARE))
-            optimizer = schedule_free.schedule_free(optimizer, lambda t: schedule(t, course))
-            optimizer = _promoting(optimizer)
-            compiled = {"optimizer": settings, "num_steps": num_steps}
+        if settings.name == SCHEDULE_FREE:  # needs the rates for its average
+            # For an end that need not be known the warm-up is that of a long run.
+            course = Course.of(settings, math.ceil(_WARMUP / _WARMUP_SHARE))
+            schedule = functools.partial(_on_course, schedule, course)
+            optimizer = _promoting(schedule_free.schedule_free(optimizer, schedule))
+            compiled = {"optimizer": settings}
         return cls(
             settings=settings,
             transformation=optimizer,
@@ -196,6 +195,13 @@ def frozen_mask(names: Sequence[str]) -> Callable[[PyTree], PyTree]:
         return any(part.startswith(f"{name}_") for part in own for name in names)
 
     return lambda params: jax.tree_util.tree_map_with_path(is_frozen, params)
+
+
+def _on_course(
+    schedule: Schedule, course: Course, step: Int[Array, ""], _: Course | None = None
+) -> Float[Array, ""]:
+    """The rate of one course, whatever that of the run is."""
+    return schedule(step, course)
 
 
 def make_schedule(config: OptimizerConfig) -> Schedule:

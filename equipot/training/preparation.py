@@ -169,7 +169,7 @@ def _batched(
         "valid": valid,
         "length": length,
         "num_steps": num_steps,
-        "updates": optimizer.Updates.of(config.optimizer, num_steps, config.stage_two),
+        "updates": optimizer.Updates.of(config.optimizer, config.stage_two),
         "facts": {**facts, "budgets": batches.facts(loaders)},
         "batch_notes": (*batches.notes(loaders), *([said] if said else [])),
     }

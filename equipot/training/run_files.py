@@ -7,7 +7,7 @@ from typing import Any
 
 from equipot import errors, files
 
-_LARGEST = 2**20  # bytes of any of the files that are read
+LARGEST = 2**28  # bytes of any of the files that are read; thousands of groups have many errors
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -47,18 +47,19 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
     return found
 
 
-def read_text(path: Path, advice: str) -> str:
+def read_text(path: Path, advice: str, largest: int = LARGEST) -> str:
     """Reads a text.
 
     Args:
       path: Of the file.
       advice: What to do where it is damaged.
+      largest: Bytes beyond which it is none of those that are written here.
 
     Raises:
-      CheckpointError: If it cannot be read, or is larger than any that is written here.
+      CheckpointError: If it cannot be read, or is too large.
     """
     try:
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > largest:
             raise errors.CheckpointError(f"{path}: is larger than any of equipot; {advice}")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as failure:

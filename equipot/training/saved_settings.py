@@ -13,6 +13,7 @@ from equipot.training import run_files
 from equipot.training.config import TrainConfig
 
 _OWN_MATRICES = ("mace", "nequip")  # models that had them for each species
+_LARGEST = 2**20  # bytes; PyYAML is slow
 _DEEPEST = 20  # levels of a configuration
 # What PyYAML raises, for syntax and for values that are none of their type.
 _YAML_FAILURES = (
@@ -46,7 +47,7 @@ def read(path: Path) -> Mapping[str, Any]:
       CheckpointError: If they cannot be read.
     """
     advice = "restore it, or take another name or run_dir"
-    text = run_files.read_text(path, advice)
+    text = run_files.read_text(path, advice, _LARGEST)
     try:
         _check_yaml(text)
         before = yaml.safe_load(text)

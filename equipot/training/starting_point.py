@@ -18,7 +18,7 @@ from equipot.potential import heads as several
 from equipot.potential.config import PotentialConfig
 from equipot.potential.potential import Potential, PotentialSpec
 from equipot.quantities import DERIVED, Quantity
-from equipot.store import statistics
+from equipot.store import host_graph, statistics
 from equipot.store.graph_store import GraphStore
 from equipot.store.host_graph import ONE_HEAD
 from equipot.training.config import TrainConfig
@@ -198,7 +198,7 @@ def _check_energies(
     each = []
     for s in columns.drawn(dataset.train, _MEASURED):
         if s.energy_weight > 0:
-            head = spec.heads.index(s.head) if len(spec.heads) > 1 else 0
+            head = host_graph.head_of(s, spec.heads)
             atoms = np.searchsorted(spec.species_table, s.atomic_numbers)
             each.append((s.energy - table[head][atoms].sum()) / len(atoms))
     if each and abs(np.median(each)) > _MOST_BINDING:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import NamedTuple
 
 from equipot.training.config import TrainerConfig
 
@@ -13,45 +14,43 @@ _MARGIN = 120.0  # seconds before the end of a job; a checkpoint on a slow disk 
 _COUNTED = 3  # of the longest steps: the first two compile the step and the validation
 
 
+class _End(NamedTuple):
+    """When something ends by ``time.monotonic``, seconds before it that are kept free, and what."""
+
+    moment: float
+    margin: float
+    what: str
+
+
 class TimeLimit:
-    """The moment at which steps are to end, checked after each.
+    """The moments at which steps are to end, checked after each step."""
 
-    Attributes:
-      what: What sets the limit, for messages; empty if there is none.
-    """
-
-    def __init__(self, end: float = float("inf"), what: str = "", margin: float = 0.0) -> None:
+    def __init__(self, *ends: _End) -> None:
         """Begins to time steps.
 
         Args:
-          end: Of the time, by ``time.monotonic``.
-          what: What sets it.
-          margin: Seconds before the end that are kept free, besides as many as a step may take.
+          ends: Whatever sets a limit. Where a margin is kept free, the time of a step is as well.
         """
-        self.what = what
-        self._end, self._margin = end, margin
+        self._ends = ends
         self._last = time.monotonic()
         self._longest = [0.0] * _COUNTED
 
     @classmethod
     def of(cls, trainer: TrainerConfig, began: float) -> "TimeLimit":
-        """The limit that comes first.
+        """The limits of a command.
 
         Args:
           trainer: With ``max_minutes``.
           began: When the command began, by ``time.monotonic``.
         """
-        limits = []
+        ends = []
         if trainer.max_minutes is not None:
-            limits.append((began + 60 * trainer.max_minutes, 0.0, MAX_MINUTES))
+            ends.append(_End(began + 60 * trainer.max_minutes, 0.0, MAX_MINUTES))
         job_end = os.environ.get(SLURM_END, "")
         if job_end.isdecimal() and int(job_end) > 0:
-            end = time.monotonic() + int(job_end) - time.time()
-            limits.append((end, _MARGIN, JOB_END))
-        if not limits:
-            return cls()
-        end, margin, what = min(limits)
-        return cls(end, what, margin)
+            moment = time.monotonic() + int(job_end) - time.time()
+            ends.append(_End(moment, _MARGIN, JOB_END))
+        return cls(*ends)
 
     def note_step(self) -> None:
         """Notes that a step, with the validation after it if there was one, has ended."""
@@ -60,7 +59,11 @@ class TimeLimit:
         self._last = now
 
     @property
-    def is_reached(self) -> bool:
-        """Whether no further step fits."""
-        kept_free = self._margin + self._longest[0] if self._margin else 0.0
-        return time.monotonic() >= self._end - kept_free
+    def reached(self) -> str:
+        """What leaves no time for a further step; empty if there is time."""
+        now = time.monotonic()
+        for end in self._ends:
+            kept_free = end.margin + self._longest[0] if end.margin else 0.0
+            if now >= end.moment - kept_free:
+                return end.what
+        return ""

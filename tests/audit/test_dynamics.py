@@ -123,3 +123,12 @@ def test_atoms_at_random_keep_their_distance():
     edge = box.cell[0, 0]
     lengths = np.linalg.norm(vectors - edge * np.round(vectors / edge), axis=-1)
     assert lengths[~np.eye(20, dtype=bool)].min() >= 0.8 * 1.2
+
+
+def test_a_frame_that_is_nearer_than_training_is_taken_as_it_is():
+    """It ends, and another line says what is outside of training."""
+    near = Structure(
+        positions=np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.0]]), atomic_numbers=np.array([6, 8])
+    )
+    found = starts._shaken(np.random.default_rng(0), near, subjects.audited(subjects.morse()))
+    np.testing.assert_array_equal(found.positions, near.positions)

@@ -16,9 +16,11 @@ from ase.calculators.emt import EMT
 from ase.cluster import Icosahedron
 
 from equipot import EquipotCalculator, errors
-from equipot.calculators import dynamics
+from equipot.calculators import dynamics, restarts
 from equipot.cli import md
+from equipot.potential.wall import Wall, WallSummand
 
+WALL = WallSummand(wall=Wall(nearest=(0.8, 0.9, 2.1), pushes=(3.0, 9.0, 5.0)), cutoff=3.0)
 NAMES = "md.extxyz", "md.csv", "md.restart"
 
 
@@ -114,10 +116,27 @@ def test_other_atoms_and_another_potential_are_refused(tmp_path, make_crystal, m
         dynamics.run_dynamics(start(cells=3), config, progress=False)
     with pytest.raises(errors.ConfigError, match="belongs to a run with potential"):
         dynamics.run_dynamics(start(scale=0.4), config, progress=False)
+    added = start()
+    added.calc = EquipotCalculator(added.calc.potential, plus=[WALL])
+    with pytest.raises(errors.ConfigError, match=r"with plus \[\], now it is \['WallSummand"):
+        dynamics.run_dynamics(added, config, progress=False)
     atoms = start()
     atoms.set_cell(1.01 * np.asarray(atoms.cell))
     with pytest.raises(errors.ConfigError, match="belongs to a run with cell"):
         dynamics.run_dynamics(atoms, config, progress=False)
+
+
+def test_another_level_of_theory_is_refused_unless_a_file_of_before_does_not_say_it(
+    tmp_path, make_crystal
+):
+    run = {"atoms": "H", "head": "pbe", "plus": []}
+    state = restarts.State(step=1, arrays={}, numbers={}, sizes={})
+    place = tmp_path / "md.restart"
+    restarts.save(place, state, run)
+    with pytest.raises(errors.ConfigError, match="a run with head pbe, now it is scan"):
+        restarts.load(place, {**run, "head": "scan"}, ())
+    restarts.save(place, state, {"atoms": "H"})
+    assert restarts.load(place, run, ()).step == 1
 
 
 def test_missing_and_damaged_files_are_one_sentence(tmp_path):

@@ -78,7 +78,11 @@ def test_only_the_latest_entries_are_kept(
     write, labelled_water, everything_is_worthwhile, monkeypatch
 ):
     monkeypatch.setattr(cache, "MAX_FILES", 2)
+    own = paths.cache_folder() / "of_the_user.npz"
+    own.parent.mkdir()
+    own.write_bytes(b"precious")
     for num in range(1, 5):
         path = write("a.extxyz", labelled_water(num))
         readers.read_file(path, DataConfig(train=path))
-    assert len(_saved()) == 2
+    assert own.exists()
+    assert len(_saved()) == 2 + 1

@@ -102,6 +102,10 @@ def test_isolated_atoms_must_be_single_and_have_one_energy(write, make_water):
     molecule.info["config_type"] = "IsolatedAtom"
     with pytest.raises(errors.DataError, match="one atom alone, but the frame has 3 atoms"):
         _read(write("b.extxyz", molecule))
+    weightless = _isolated("H", -13.6)
+    weightless.info["w"] = 0.0
+    found = _read(write("w.extxyz", weightless), weight_key="w")
+    assert found.isolated_atoms == {1: -13.6}
     bare = ase.Atoms("H", info={"config_type": "IsolatedAtom"})
     with pytest.raises(errors.DataError, match=r"frame 0 .H.: an isolated atom needs an energy"):
         _read(write("c.extxyz", bare))

@@ -57,6 +57,8 @@ def test_a_finished_run_is_lengthened_as_if_it_had_been_longer_from_the_start(
         parameters(tmp_path / "run", 16),
         parameters(tmp_path / "one", 16),
     )
+    with pytest.raises(errors.CheckpointError, match=r"16 steps are done, .* end after 12;"):
+        fitting.fit(changed(short, num_steps=12))
     fitting.fit(longer)  # the settings of now are those of the run
     assert "this run is finished" in capsys.readouterr().out
 
@@ -92,17 +94,25 @@ def test_a_run_ends_when_its_time_is_up_and_the_same_command_goes_on(
 
 def test_the_limit_that_comes_first_counts_and_leaves_room_for_the_longest_step(monkeypatch):
     now = time.monotonic()
-    assert not time_limit.TimeLimit.of(TrainerConfig(), now).is_reached
+    assert not time_limit.TimeLimit.of(TrainerConfig(), now).reached
     monkeypatch.setenv(time_limit.SLURM_END, str(int(time.time()) + 200))
     limit = time_limit.TimeLimit.of(TrainerConfig(max_minutes=60.0), now)
-    assert limit.what == "the end of the job's time" and not limit.is_reached
+    assert not limit.reached
     for past in (0.0, 100.0, 400.0, 500.0):  # the longest two compiled a program
         limit._last = time.monotonic() - past
         limit.note_step()
-    assert limit.is_reached  # a validation of 100 s does not fit into the 80 s that are left
+    # a validation of 100 s does not fit into the 80 s that are left
+    assert limit.reached == "the end of the job's time"
     limit = time_limit.TimeLimit.of(TrainerConfig(max_minutes=1.0), now)
-    assert limit.what == "trainer.max_minutes" and not limit.is_reached
-    assert time_limit.TimeLimit.of(TrainerConfig(max_minutes=1.0), now - 61).is_reached
+    assert not limit.reached
+    past = time_limit.TimeLimit.of(TrainerConfig(max_minutes=1.0), now - 61)
+    assert past.reached == "trainer.max_minutes"
+
+
+def test_a_limit_just_before_the_end_of_a_job_does_not_take_its_room(monkeypatch):
+    monkeypatch.setenv(time_limit.SLURM_END, str(int(time.time()) + 90))
+    limit = time_limit.TimeLimit.of(TrainerConfig(max_minutes=1.0), time.monotonic())
+    assert limit.reached == "the end of the job's time"
 
 
 @pytest.mark.slow
@@ -125,3 +135,5 @@ def test_other_minutes_are_timed_anew_and_counted_from_the_steps_that_are_done(
     fitting.fit(more)
     assert json.loads((tmp_path / "run" / "length.json").read_text())["num_steps"] == 10
     assert "step 10/10" in (tmp_path / "run" / "train.log").read_text()
+    fitting.fit(changed(first, minutes=None, num_steps=12))
+    assert "step 12/12" in (tmp_path / "run" / "train.log").read_text()

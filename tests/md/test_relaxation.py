@@ -93,5 +93,13 @@ def test_what_cannot_be_relaxed_here_is_refused(make_crystal, bound):
     slab = make_crystal(cells=2, pbc=(True, True, False))
     with pytest.raises(errors.ConfigError, match="cell: structure 1: expected one that is period"):
         relaxation.relax([make_crystal(cells=2), slab], bound, RelaxationConfig(cell=True))
+    flat = make_crystal(cells=2)
+    flat.cell[2] = flat.cell[0] + flat.cell[1]
+    near = make_crystal(cells=2)
+    near.positions[1] = near.positions[0]
+    for wrong, why in ((flat, "structure 41: .*cell"), (near, "structure 41: .*0 Å apart")):
+        many = [Atoms("H") for _ in range(41)]  # more than have a slot at first
+        with pytest.raises(errors.DataError, match=why):
+            relaxation.relax([*many, wrong], bound, RelaxationConfig())
     with pytest.raises(errors.ConfigError, match="expected fire for many structures"):
         relaxation.relax([slab], bound, RelaxationConfig(optimizer="bfgs"))

@@ -86,6 +86,7 @@ def shapes(name, config, species_table):
         *((name, {}) for name in registry.available()),
         ("nequip", {"species_norm": True}),
         ("allegro", {"species_norm": True}),
+        ("allegro", {"radial_basis": "spline"}),
         ("mace", {"interaction": "agnostic"}),
         ("mace", {"interaction": "density", "first_interaction": "density"}),
         ("mace", {"interaction": "agnostic", "shared_matrices": 4}),
@@ -99,8 +100,10 @@ def test_a_model_names_the_parameters_that_have_a_row_for_each_species(name, set
     _, three = shapes(name, config, (1, 6, 8))
     assert two.keys() == three.keys()
     tables = {path for path in two if registry.is_species_table(model, path)}
-    assert tables == {path for path in two if two[path] != three[path]}
+    pairs = {path for path in two if registry.is_species_pair_table(model, path)}
+    assert tables | pairs == {path for path in two if two[path] != three[path]}
     assert all(three[path] == (3, *two[path][1:]) for path in tables)
+    assert all(three[path] == (3, 3, *two[path][2:]) for path in pairs)
 
 
 @pytest.mark.parametrize(

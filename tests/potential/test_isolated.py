@@ -29,6 +29,24 @@ def test_an_atom_alone_has_the_energy_that_is_stated(shift):
     assert differs.all() if shift == "constant" else not differs.any()
 
 
+def test_products_are_as_precise_as_the_potential_asks_for():
+    """On GPUs of today those of float32 have ten bits otherwise."""
+    spec = dataclasses.replace(test_potential.SPEC, dtype="float32", anchor_isolated=False)
+    potential = Potential(spec=spec, params=test_potential.random_params())
+    cast = evaluate.cast(potential, "float32")
+    program, arguments = isolated._program(spec, "cpu"), []
+
+    def lowered(params, batch):
+        arguments.append(program.lower(params, batch).as_text())
+        return program(params, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolated, "_program", lambda *_: lowered)
+        isolated.isolated_energies(cast)
+    products = [line for line in arguments[0].splitlines() if "dot_general" in line]
+    assert products and all("HIGHEST" in line for line in products)
+
+
 def test_each_level_of_theory_states_its_own():
     potential = test_heads.two_heads()
     stated = isolated.isolated_energies(potential)

@@ -42,16 +42,16 @@ def test_memory_is_estimated_from_the_sizes_of_files(config, tmp_path):
 
 def test_a_store_is_made_where_memory_is_short_and_used_from_then_on(config):
     enough = 2 * large.memory(config)
-    assert large.from_store(config, 4.0, enough) == (config, "")
-    found, said = large.from_store(config, 4.0, enough - 1)
+    assert large.from_store(config, 4.0, room=enough) == (config, "")
+    found, said = large.from_store(config, 4.0, room=enough - 1)
     assert "read from a store on the disk" in said and "data.store=never" in said
     stored, in_memory = dataset.read_dataset(found), dataset.read_dataset(config)
     assert isinstance(stored.train, StoredStructures)
     for name, part in in_memory.splits.items():
         assert [s.energy for s in part] == [s.energy for s in stored.splits[name]]
-    assert large.from_store(config, 4.0, 10 * enough)[0] == found  # it is there
+    assert large.from_store(config, 4.0, room=10 * enough)[0] == found  # it is there
     never = dataclasses.replace(config, store="never")
-    assert large.from_store(never, 4.0, 0) == (never, "")
+    assert large.from_store(never, 4.0, room=0) == (never, "")
 
 
 def test_a_changed_file_has_another_store(config):
@@ -62,4 +62,18 @@ def test_a_changed_file_has_another_store(config):
     path.write_text(path.read_text().replace("energy=-1", "energy=-2", 1))
     second, _ = large.from_store(always, 4.0)
     assert second.train != first.train
-    assert large.from_store(second, 4.0, 0)[0] is second  # a store stays what it is
+    assert large.from_store(second, 4.0, room=0)[0] is second  # a store stays what it is
+
+
+def test_other_settings_of_reading_have_another_store(config):
+    always = dataclasses.replace(config, store="always")
+    weighted = dataclasses.replace(always, weight_keys={"energy": "energy"})
+    absent = dataclasses.replace(always, nan_labels="absent")
+    assert len({large._place(own) for own in (always, weighted, absent)}) == 3
+
+
+def test_a_run_keeps_to_memory_or_to_its_store_whatever_is_free_later(config):
+    assert large.from_store(config, 4.0, needed=False, room=0) == (config, "")
+    found, _ = large.from_store(config, 4.0, needed=True)
+    assert found.train == str(large._place(config))
+    assert large.is_needed(config)  # it is there

@@ -235,6 +235,10 @@ def test_settings_of_reading_are_those_that_it_was_written_with(store, config):
     other = {"dipole": QuantityConfig(irreps="1e")}
     with pytest.raises(errors.DataError, match=r"written with data.quantities="):
         dataset.read_dataset(dataclasses.replace(stored, quantities=other))
+    weights = {"energy": "weight"}
+    with pytest.raises(errors.DataError, match=r"written with data.weight_keys={}, received"):
+        dataset.read_dataset(dataclasses.replace(stored, weight_keys=weights))
+    dataset.read_dataset(dataclasses.replace(stored, nan_labels="absent"))  # there are none
     with pytest.raises(errors.DataError, match="a store is all of a split"):
         dataset.read_dataset(dataclasses.replace(stored, train=(str(store), str(store))))
 

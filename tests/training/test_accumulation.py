@@ -57,7 +57,7 @@ def batches_of(graphs, bins, accumulate):
 
 @functools.cache
 def compiled(spec, kind, devices, accumulate):
-    mesh, updates = sharding.make_mesh(devices), optimizer.Updates.of(OPTIMIZER, 100)
+    mesh, updates = sharding.make_mesh(devices), optimizer.Updates.of(OPTIMIZER)
     predict = potentials.make_predict(spec)
     train = step.make_train_step(predict, KINDS[kind], updates, mesh, accumulate=accumulate)
     return mesh, updates, jax.jit(train)

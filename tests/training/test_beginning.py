@@ -33,6 +33,18 @@ def test_a_run_goes_on_with_what_its_folder_says(tmp_path):
     assert beginning.look(given, ALONE).is_finished
 
 
+@pytest.mark.parametrize("reads_store", [True, False])
+def test_a_run_goes_on_with_memory_or_a_store_as_it_began(tmp_path, monkeypatch, reads_store):
+    given = settings(tmp_path / "run")
+    place = beginning.path_of(given)
+    monkeypatch.setattr(beginning.large, "is_needed", lambda _: not reads_store)
+    assert beginning.reads_store(beginning.look(given, ALONE), ALONE) is not reads_store
+    facts = {"fingerprint": "abc", "num_devices": 8, "reads_store": reads_store}
+    with folder.occupied(place, given, facts):
+        pass
+    assert beginning.reads_store(beginning.look(given, ALONE), ALONE) is reads_store
+
+
 def test_what_is_not_left_open_is_not_read(tmp_path):
     given = settings(tmp_path / "run", num_steps=5, batch_size=1)
     place = beginning.path_of(given)

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 
 import pytest
@@ -95,15 +97,15 @@ def test_other_devices_and_hosts_do_not_matter(tmp_path):
 
 def test_the_devices_that_a_run_began_on_are_known(tmp_path):
     place = folder.RunFolder(tmp_path / "run", "run")
-    assert folder.begun_devices(place) is None
+    assert folder.begun(place) is None
     begin(tmp_path / "run")
-    assert folder.begun_devices(place) == 1
+    assert folder.begun(place) == (1, None)
     for content in ("{}", '{"num_devices": 0}', "["):
         place.dataset.write_text(content)
         with pytest.raises(
             errors.CheckpointError, match=r"dataset\.json.*restore it, or remove it"
         ):
-            folder.begun_devices(place)
+            folder.begun(place)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
@@ -127,6 +129,14 @@ def test_changed_data_or_devices_are_refused(tmp_path, key, what):
         folder.occupied(place, configured(tmp_path / "run"), changed),
     ):
         pass
+
+
+def test_a_file_system_without_locks_is_trained_on(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert begin(tmp_path / "run").dataset.exists()
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path):
@@ -195,6 +205,13 @@ def test_the_errors_of_a_finished_run_are_read(tmp_path):
     place = finish(tmp_path / "run", json.dumps(METRICS))
     assert folder.read_metrics(place)["valid"]["forces"]["rmse"] == 2.0
     assert folder.read_table(place) == "the errors"
+
+
+def test_errors_of_thousands_of_groups_are_read(tmp_path):
+    groups = {f"{'x' * 100}{i}": SPLIT for i in range(10_000)}
+    split = {**SPLIT, "groups": groups}
+    place = finish(tmp_path / "run", json.dumps({**METRICS, "valid": split}))
+    assert len(folder.read_metrics(place)["valid"]["groups"]) == 10_000
 
 
 @pytest.mark.parametrize(

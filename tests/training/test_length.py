@@ -117,6 +117,20 @@ def test_what_was_written_is_read(tmp_path):
         assert length.read(place) == own
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"minutes": 9.0}, Length(batch_size=4)),
+        ({"num_steps": 90}, Length(batch_size=4, num_steps=90, valid_every=2)),
+        ({"num_epochs": 9}, Length(batch_size=4, valid_every=2)),
+    ],
+)
+def test_a_run_of_some_minutes_gets_another_length(lennard_jones, given, expected):
+    known = Length(batch_size=4, num_steps=8, valid_every=2)
+    found = length.begun(TrainerConfig(**given), known, dataset(lennard_jones, 9, 1), 1, True)
+    assert found == expected
+
+
 def configuration(**trainer):
     return train_config({"data": {"train": "x"}, "model": {"name": "nequip"}, "trainer": trainer})
 

@@ -135,6 +135,8 @@ def test_what_does_not_fit_is_refused_with_the_largest_that_does(lennard_jones):
     assert 4 <= size <= 8
     again = preparation.resized(parts, own, dataclasses.replace(parts.length, batch_size=size))
     assert Programs(again, mesh).bytes_of(*again.train.budgets) <= taken // 2
+    with pytest.raises(errors.MemoryLimitError, match="a run that has begun keeps its batches"):
+        capacity.check(own, parts, programs, taken // 2, is_new=False)
     with pytest.raises(errors.MemoryLimitError, match="not even 1 fit: use a smaller model"):
         capacity.check(own, parts, programs, programs.bytes_of_state)
 

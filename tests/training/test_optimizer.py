@@ -131,14 +131,14 @@ STAGED = StageTwoConfig(start=0.5, learning_rate=0.25)
 
 def test_a_second_stage_has_a_rate_of_its_own_that_plateau_does_not_touch():
     config = OptimizerConfig(learning_rate=1.0, schedule="constant", warmup_steps=0)
-    updates = optimizer.Updates.of(config, 10, STAGED)
+    updates = optimizer.Updates.of(config, STAGED)
     course = optimizer.Course.of(config, 10)
     found = [float(updates.rate(jnp.asarray(t, jnp.int32), 0.1, course)) for t in range(10)]
     np.testing.assert_allclose(found, 5 * [0.1] + 5 * [0.25], rtol=1e-6)
 
 
 def test_the_average_of_a_second_stage_is_the_mean_of_its_parameters():
-    updates = optimizer.Updates.of(OptimizerConfig(ema_decay=0.9), 10, STAGED)
+    updates = optimizer.Updates.of(OptimizerConfig(ema_decay=0.9), STAGED)
     values, average = np.random.default_rng(0).normal(size=10), 0.0
     length = jnp.asarray(10, jnp.int32)
     for step, value in enumerate(values.tolist()):
@@ -150,13 +150,13 @@ def test_the_average_of_a_second_stage_is_the_mean_of_its_parameters():
         if step >= 5:
             assert average == pytest.approx(values[5 : step + 1].mean(), rel=1e-5)
     moving = dataclasses.replace(STAGED, average="moving")
-    goes_on = optimizer.Updates.of(OptimizerConfig(ema_decay=None), 10, moving)
+    goes_on = optimizer.Updates.of(OptimizerConfig(ema_decay=None), moving)
     assert goes_on.average_decay(jnp.asarray(7, jnp.int32), length) is None
 
 
 def averages(num_steps, stage_two=optimizer.ONE_STAGE, **settings):
     """What stays of the average at each step of a run."""
-    updates = optimizer.Updates.of(OptimizerConfig(**settings), num_steps, stage_two)
+    updates = optimizer.Updates.of(OptimizerConfig(**settings), stage_two)
     length = jnp.asarray(num_steps, jnp.int32)
     keep = jax.vmap(lambda step: updates.average_decay(step, length))
     return np.asarray(keep(jnp.arange(num_steps)))

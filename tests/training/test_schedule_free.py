@@ -23,7 +23,7 @@ def test_parameters_and_their_average_are_those_of_the_definition():
     z = x = y = start
     square = total = 0.0
     with jax.enable_x64(True):
-        updates = optimizer.Updates.of(config, 6)
+        updates = optimizer.Updates.of(config)
         params = {"model": {"w": jnp.asarray(start)}}
         state = updates.transformation.init(params)
         for t, gradient in enumerate(gradients, start=1):
@@ -53,3 +53,12 @@ def test_parameters_and_their_average_are_those_of_the_definition():
 def test_a_falling_rate_and_a_moving_average_are_refused(changes, said):
     with pytest.raises(errors.ConfigError, match=said):
         settings(**changes)
+
+
+@pytest.mark.parametrize(("step", "rate"), [(0, 0.01), (49, 0.5), (200, 1.0)])
+def test_the_warm_up_does_not_depend_on_an_end_that_need_not_be_known(step, rate):
+    updates = optimizer.Updates.of(settings(learning_rate=1.0, warmup_steps=None))
+    for num_steps in (50, 5000):
+        course = optimizer.Course.of(updates.settings, num_steps)
+        found = updates.rate(jnp.asarray(step, jnp.int32), 1.0, course)
+        np.testing.assert_allclose(found, rate, rtol=1e-6)

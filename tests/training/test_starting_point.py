@@ -244,7 +244,7 @@ def test_what_is_frozen_is_counted_and_unknown_names_are_told(saved, frames):
 
 
 @pytest.mark.wide
-def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames):
+def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames, tmp_path):
     """What one of them is off by is fitted for that one alone."""
     path, first = saved
     said = evaluate.evaluate(artefact.load(path), frames.train)
@@ -262,6 +262,11 @@ def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames
     change = begun.potential.spec.references - first.spec.references
     np.testing.assert_allclose(change, [[-20.0, -20.0], [0.0, 0.0]], atol=1e-3)
     assert any("a head for each of new, old" in note for note in begun.references.notes)
+    several, nameless = tmp_path / "two.equipot", dataclasses.replace(valid[0], head="")
+    artefact.save(several, begun.potential)
+    third = settings(init_from=str(several))
+    with pytest.raises(errors.DataError, match="one of the heads new, old, received none"):
+        starting_point.find(third, made_of([nameless], [nameless]))
     again = evaluate.evaluate(begun.potential, valid)
     known = evaluate.evaluate(artefact.load(path), frames.valid)
     for a, b in zip(again, known, strict=True):

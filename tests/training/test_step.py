@@ -34,7 +34,7 @@ def collated(graphs, bins):
 
 @functools.cache
 def compiled_step(spec, settings, num_devices):
-    mesh, updates = sharding.make_mesh(num_devices), optimizer.Updates.of(settings, 100)
+    mesh, updates = sharding.make_mesh(num_devices), optimizer.Updates.of(settings)
     train = step.make_train_step(potentials.make_predict(spec), LOSS, updates, mesh)
     return mesh, updates, jax.jit(train)
 

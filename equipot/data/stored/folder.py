@@ -11,7 +11,7 @@ A store is whole or not there: it is written beside its place, its manifest last
 import bisect
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ import numpy as np
 from equipot import config as configuration
 from equipot import errors
 from equipot import quantities as quantities_
+from equipot.data import config as data_config
 from equipot.data import contacts
 from equipot.data.stored import extremes, packing, shards
 
@@ -127,10 +128,6 @@ class Folder:
         ]
         return np.concatenate(parts), known
 
-    def sources(self, index: int) -> str:
-        """File and frame of a structure."""
-        return self.structure(index).source
-
     @functools.cached_property
     def num_atoms(self) -> np.ndarray:
         """Number of atoms of each structure, [structures]."""
@@ -167,7 +164,9 @@ class Folder:
         Raises:
           DataError: With both.
         """
-        written = self.manifest["settings"]
+        # A store of before a setting was there has its default.
+        usual = data_config.DataConfig(train="-").of_reading()
+        written = {**usual, **self.manifest["settings"]}
         for name, value in given.items():
             known = written[name]
             if packing.settings_text(known) != packing.settings_text(value):
@@ -193,8 +192,3 @@ def opened(path: Path) -> Folder:
     except OSError:
         return Folder(path)  # says what is wrong
     return _opened(path.resolve(), (found.st_mtime_ns, found.st_ino))
-
-
-def gathered(array: np.ndarray, indices: Sequence[int] | np.ndarray | None) -> np.ndarray:
-    """Rows of an array; all of them if no indices are given."""
-    return array if indices is None else array[indices]

@@ -10,20 +10,6 @@ from equipot.data import contents, paths
 from equipot.data.stored import folder
 from equipot.data.stored.structures import StoredStructures
 
-SETTINGS = (
-    *("format", "group_key", "head_key", "weight_key"),
-    *("energy_key", "forces_key", "stress_key"),
-    *("energy_unit", "length_unit", "forces_unit", "stress_unit"),
-)
-"""Settings by which a store is written."""
-
-
-def settings(config: data_config.DataConfig) -> dict[str, Any]:
-    """The settings that shape what is read, as plain data."""
-    found: dict[str, Any] = {name: getattr(config, name) for name in SETTINGS}
-    found["quantities"] = {k: dataclasses.asdict(own) for k, own in config.quantities.items()}
-    return found
-
 
 def read(
     name: str, config: data_config.DataConfig, split: folder.Split
@@ -67,10 +53,15 @@ def other_splits(config: data_config.DataConfig) -> dict[str, list[contents.File
 
 
 def _given(config: data_config.DataConfig, own: folder.Folder) -> dict[str, Any]:
-    """Settings that are not left out; of quantities those that are declared."""
-    every, usual = settings(config), settings(data_config.DataConfig(train="-"))
+    """Settings that are not left out; of quantities those that are declared.
+
+    What to do with NaN does not matter: a store has none.
+    """
+    every, usual = config.of_reading(), data_config.DataConfig(train="-").of_reading()
     known = own.manifest["settings"]["quantities"]
-    found = {k: v for k, v in every.items() if v != usual[k] and k != "quantities"}
+    found = {
+        k: v for k, v in every.items() if v != usual[k] and k not in ("quantities", "nan_labels")
+    }
     if every["quantities"] and any(known.get(k) != v for k, v in every["quantities"].items()):
         found["quantities"] = every["quantities"]
     return found

@@ -57,11 +57,13 @@ class Model(nn.Module):
       config: Settings.
       context: Species, neighbors, and the form of the graphs.
       species_tables: Parameters that have a row for each species.
+      species_pair_tables: Parameters that have a row for each pair of them.
     """
 
     config: Config
     context: ModelContext
     species_tables: ClassVar[tuple[str, ...]] = ("centre", "neighbor", "species_norm")
+    species_pair_tables: ClassVar[tuple[str, ...]] = ("splines",)
 
     @nn.compact
     def __call__(

@@ -75,7 +75,7 @@ class OptimizerConfig:
         at each step), step (cut at given moments), plateau (cut when the validation loss stops
         falling) or constant, default cosine.
       warmup_steps: Steps over which the rate rises linearly from 0; null for 100, or for a tenth
-        of a shorter run, default null.
+        of a shorter run (not with schedule_free), default null.
       final_fraction: Share of ``learning_rate`` at which cosine, restarts, exponential and plateau
         end, default 0.
       weight_decay: Decay of adamw, muon, soap and schedule_free per unit of learning rate; acts on

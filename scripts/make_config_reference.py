@@ -44,18 +44,19 @@ INTRODUCTION = """\
 
 This page is made by `scripts/make_config_reference.py` from the source; do not edit it.
 
-A run is described by a tree of settings. It is composed from YAML files and from what stands on the
-command line, later ones winning:
+A run is described by a tree of settings, composed from YAML files and the command line.
 
-1. `train.yaml`, which chooses one file of each group (`model: mace`, `optimizer: muon`, …);
-2. another choice for a group: `equipot-train optimizer=soap …`;
-3. an experiment, a file that changes several groups at once: `+experiment=water` (with the plus);
-4. single settings: `model.cutoff=6 trainer.num_steps=5000`.
+First each group gets a file: the one named on the command line (`optimizer=soap`), else the one
+that the experiment chooses (`+experiment=water`, with the plus), else the one in `train.yaml`. The
+values are then those of the chosen files, overridden by the experiment's own, overridden by single
+settings (`model.cutoff=6 trainer.num_steps=5000`). So `+experiment=water_dipole optimizer=soap`
+uses SOAP, but keeps the learning rate and the clipping that the experiment sets.
 
 `equipot-train … --cfg job` prints the result and trains nothing; every run folder keeps it as
-`config.yaml`. `null` in YAML and on the command line means "none". A key that does not exist is
-refused, also behind a `+`, before any data is read. Lists are written without spaces:
-`model.num_channels=[64,32]`.
+`config.yaml`. `null` means "not set": the program then chooses as the table says. Where `none` is
+listed as a value it is a choice of its own: `data.stress_key=null` looks for the usual names,
+`data.stress_key=none` ignores stresses. A key that does not exist is refused, also behind a `+`,
+before any data is read. Lists are written without spaces: `model.num_channels=[64,32]`.
 """
 TOP = """\
 ## The run
@@ -136,7 +137,7 @@ def _options(groups: config_files.Groups, chosen: Mapping[str, str]) -> str:
     lines = ["## Groups and experiments\n", "| choice | what it is |", "|---|---|"]
     for group in sorted(groups, key=lambda g: (g == "experiment", g)):
         for name in sorted(groups[group], key=lambda n: (n != chosen.get(group), n)):
-            plus = "+" if group == "experiment" else ""
+            plus = "" if group in chosen else "+"
             headline = config_files.headline(groups[group][name])
             lines.append(f"| `{plus}{group}={name}` | {_cell(headline)} |")
     return "\n".join(lines) + "\n"

@@ -52,7 +52,8 @@ def help_page(folders: Sequence[Path], width: int | None = None) -> str:
     lines = [*head, "", "Experiments: +experiment=…", *_options(experiments, width), ""]
     lines += _fitted("Groups: group=option; the first is what you get without asking", width)
     for group in sorted(groups, key=lambda name: (name not in chosen, name)):
-        lines += [f"  {group}=", *_options(groups[group], width, first=chosen.get(group))]
+        plus = "" if group in chosen else "+"  # nothing is chosen without asking
+        lines += [f"  {plus}{group}=", *_options(groups[group], width, first=chosen.get(group))]
     lines += ["", "Settings: key=value", *_settings(main, "", width)]
     for group, option in chosen.items():
         lines += ["", *_settings(groups[group][option], f"{group}.", width)]

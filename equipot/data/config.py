@@ -23,8 +23,9 @@ class DataConfig:
     Attributes:
       train: Structure file, or several: whatever ASE reads (also as .gz, .xz, .bz2), an .npz of
         rMD17 or sGDML, a DeePMD folder or a parent of such folders, an .h5 of mace_prepare_data or
-        a folder of such files; or one store made by ``equipot prepare``. ``equipot://`` begins the
-        name of a shipped file.
+        a folder of such files; or one store made by ``equipot prepare``. ``equipot://data/``
+        begins the name of a shipped file, ``equipot://reference/`` that of one below the folder
+        ``$EQUIPOT_REFERENCE_DATA``.
       valid: Files of the validation split; None sets frames aside from ``train``.
       test: Files of the test split; None sets frames aside from ``train`` if asked for below.
       isolated_atoms: File of isolated atoms, one in each frame, with their energies; they are

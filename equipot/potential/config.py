@@ -15,9 +15,10 @@ class PotentialConfig:
     Attributes:
       dtype: Precision of parameters and features: float32 or float64.
       reference_energies: Energy of each isolated atom: "isolated" takes frames marked
-        ``config_type=IsolatedAtom``, "least_squares" fits one energy per element to the training
-        set, "none" takes zero, a mapping ``{H: -13.6, O: -432.0}`` gives them in eV; "auto" is
-        "isolated" where all elements have such a frame and "least_squares" elsewhere.
+        ``config_type=IsolatedAtom`` and single atoms without periodicity, "least_squares" fits one
+        energy per element to the training set, "none" takes zero, a mapping ``{H: -13.6, O:
+        -432.0}`` gives them in eV; "auto" is "isolated" where all elements have one and
+        "least_squares" elsewhere.
       scale: Unit of the model's output in eV; "forces_mean" takes the deviation of normally
         distributed force components whose mean length is that of the training forces, which a few
         very large ones do not set; "forces_rms" takes the root mean square of the
@@ -34,7 +35,7 @@ class PotentialConfig:
         training set, as steep as the forces on its closest pairs, where the model no longer sees
         how near they are; "zbl" adds the repulsion of screened nuclei (Ziegler, Biersack and
         Littmark) between atoms closer than the sum of their covalent radii; the model learns the
-        rest; "fitted" is the wall of before, which reaches 15 % beyond these distances and costs
+        rest; "fitted" is the old wall, which reaches 15 % beyond these distances and costs
         accuracy there, for runs that began with it.
     """
 

@@ -71,9 +71,9 @@ class OptimizerConfig:
         muon.
       learning_rate: Largest learning rate, default 0.02.
       schedule: What follows the warm-up: cosine (down to ``final_fraction``), restarts (several
-        such falls, each from the top), exponential (down to ``final_fraction`` by the same factor
-        at each step), step (cut at given moments), plateau (cut when the validation loss stops
-        falling) or constant, default cosine.
+        such falls, each from the top), exponential (down to ``final_fraction``, which must be above
+        0, by the same factor at each step), step (cut at given moments), plateau (cut when the
+        validation loss stops falling) or constant, default cosine.
       warmup_steps: Steps over which the rate rises linearly from 0; null for 100, or for a tenth
         of a shorter run (not with schedule_free), default null.
       final_fraction: Share of ``learning_rate`` at which cosine, restarts, exponential and plateau

@@ -14,6 +14,7 @@ from equipot.cli import inputs, structures
 if TYPE_CHECKING:
     from equipot.data.structure import Structure
     from equipot.potential.potential import Potential
+    from equipot.store.graph_store import GraphStore
 
 
 def add_parser(commands: Any) -> None:
@@ -66,8 +67,9 @@ def run(options: argparse.Namespace) -> None:
     frames = [structure for content in contents for structure in content.structures]
     if options.head is not None:
         frames = [dataclasses.replace(structure, head=options.head) for structure in frames]
-    predictions = evaluation.evaluate(potential, frames, options.batch_size)
-    _say_what_is_outside(potential, frames)
+    graphs = evaluation.graphs_of(potential.spec, frames)
+    predictions = evaluation.evaluate(potential, graphs, options.batch_size)
+    _say_what_is_outside(potential, frames, graphs)
     known = quantities.every({quantity.name: quantity for quantity in declared})
     table = reports.split_errors(frames, predictions, known)
     split = Path(options.structures[0]).name.split(".")[0]
@@ -89,14 +91,15 @@ def run(options: argparse.Namespace) -> None:
         print(f"table: {options.json}")
 
 
-def _say_what_is_outside(potential: "Potential", frames: "Sequence[Structure]") -> None:
+def _say_what_is_outside(
+    potential: "Potential", frames: "Sequence[Structure]", graphs: "GraphStore"
+) -> None:
     """Names the first structure that is outside of what the potential was trained on, if any."""
     from equipot.inference import out_of_range
 
-    span, radius = potential.distance_range, potential.spec.cutoff
     outside = []
-    for s in frames:
-        found = out_of_range.find_anew(span, s.atomic_numbers, s.positions, s.cell, s.pbc, radius)
+    for i, s in enumerate(frames):
+        found = out_of_range.find_in_graph(potential.distance_range, s.atomic_numbers, graphs[i])
         if found:
             outside.append((s.where, found[0]))
     if outside:

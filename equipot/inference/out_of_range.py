@@ -15,6 +15,7 @@ from equipot import errors
 from equipot.data.distance_range import DistanceRange, Violation
 from equipot.data.structure import symbol
 from equipot.inference.neighbors import NeighborCache, Neighbors
+from equipot.store.host_graph import HostGraph
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,26 @@ class Watch:
                 errors.OutOfRangeWarning,
                 stacklevel=1,  # the caller is ASE or another program, whose lines would not help
             )
+
+
+def find_in_graph(
+    span: DistanceRange | None, atomic_numbers: np.ndarray, graph: HostGraph
+) -> tuple[Finding, ...]:
+    """Like ``find``, from the pairs of a graph; nothing without a range.
+
+    Args:
+      span: The range of the training set; None where it is not known.
+      atomic_numbers: Z of every atom, [nodes].
+      graph: Of the structure, with all pairs within the cutoff.
+    """
+    if span is None:
+        return ()
+    ends = graph.positions[graph.receivers] + graph.cell_shifts @ graph.cell
+    lengths = np.linalg.norm(ends - graph.positions[graph.senders], axis=1)
+    try:
+        return tuple(span.violations(atomic_numbers, graph.senders, graph.receivers, lengths))
+    except errors.UnknownElementError:
+        return _untrained(span, atomic_numbers)
 
 
 def find_anew(

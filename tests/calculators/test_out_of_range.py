@@ -4,12 +4,15 @@ import warnings
 
 import ase.build
 import ase.io
+import numpy as np
 import pytest
 
 import equipot
 from equipot import EquipotCalculator, errors
 from equipot.calculators import dynamics, relaxation
-from equipot.potential import artefact
+from equipot.data.structure import Structure
+from equipot.inference import out_of_range
+from equipot.potential import artefact, evaluate
 
 
 def _water(bond=0.97):
@@ -76,6 +79,22 @@ def test_a_pair_across_a_border_of_the_cell_is_found(watched):
     atoms.cell, atoms.pbc = [2.0, 12.0, 12.0], True
     (said,) = _warned(EquipotCalculator(watched), atoms)
     assert "atom 0 (O) and atom 0 (O) are 2.000 Å apart" in said
+
+
+@pytest.mark.parametrize("is_periodic", [False, True])
+def test_a_graph_tells_the_same_as_a_search(watched, is_periodic):
+    for atoms in (_water(), _water(1.3), _dimer(1.5), ase.Atoms("OH", [[0, 0, 0], [0, 0, 9.9]])):
+        if is_periodic:
+            atoms.set_cell([11.0, 11.0, 11.0])
+            atoms.pbc, atoms.positions[:] = True, atoms.positions + 10.9
+        given = atoms.numbers, atoms.positions, np.array(atoms.cell), atoms.pbc
+        own = Structure(
+            **dict(zip(("atomic_numbers", "positions", "cell", "pbc"), given, strict=True))
+        )
+        (graph,) = evaluate.graphs_of(watched.spec, [own])
+        found = out_of_range.find_in_graph(watched.distance_range, atoms.numbers, graph)
+        expected = out_of_range.find_anew(watched.distance_range, *given, watched.spec.cutoff)
+        assert [str(one) for one in found] == [str(one) for one in expected]
 
 
 def test_a_strict_calculator_refuses(watched):

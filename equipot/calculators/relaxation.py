@@ -46,6 +46,11 @@ class RelaxationConfig:
                 f"optimizer: expected one of {', '.join(OPTIMIZERS)}, received"
                 f" {self.optimizer!r}.{errors.did_you_mean(str(self.optimizer), OPTIMIZERS)}"
             )
+        if self.pressure and not self.cell:
+            raise errors.ConfigError(
+                f"pressure: acts on a cell that is relaxed, received {self.pressure:g} GPa without"
+                " cell; set it, or leave the pressure out"
+            )
         for name in ("fmax", "max_steps"):
             if not getattr(self, name) > 0:
                 raise errors.ConfigError(

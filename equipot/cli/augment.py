@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"dropped {count}: {reason}")
     if not done.frames:
         raise errors.DataError("the calculator fails at every frame; nothing was written")
-    writers.write_frames(options.output, done.frames)
+    writers.write_frames(options.output, [writers.in_units_of(own, config) for own in done.frames])
     shutil.rmtree(parts)
     bonds = sum(len(made[place].bonds) for place in done.places)
     print(f"{len(done.frames)} frames with {bonds} stretched bonds: {options.output}")

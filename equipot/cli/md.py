@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from equipot import errors
@@ -20,6 +20,15 @@ ASE, DEVICE = "ase", "device"
 FEMTOSECONDS = 1000.0  # in a picosecond
 FEMTOSECONDS_PER_NANOSECOND = 1e6
 SECONDS_PER_DAY = 86400.0
+_OF_BATHS: Mapping[str, Any] = {
+    "thermostat": "langevin",
+    "friction": 0.01,
+    "relaxation": 100.0,
+    "pressure": 1e-4,
+    "pressure_relaxation": 1000.0,
+    "compressibility": 0.45,
+}
+"""Options that act in some ensembles alone, and their defaults."""
 _MOST_LINES = 10  # of a summary
 
 
@@ -58,18 +67,40 @@ def _add_ensemble(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--thermostat",
         choices=("langevin", "bussi"),
-        default="langevin",
-        help="Langevin dynamics, or stochastic velocity rescaling; default %(default)s",
+        help="Langevin dynamics, or stochastic velocity rescaling; default"
+        f" {_OF_BATHS['thermostat']}",
     )
-    for name, default, unit, meaning in (
-        ("friction", 0.01, "F", "of langevin, 1/fs"),
-        ("relaxation", 100.0, "FS", "time in which bussi relaxes the kinetic energy, fs"),
-        ("pressure", 1e-4, "GPA", "of npt, GPa"),
-        ("pressure-relaxation", 1000.0, "FS", "time in which npt relaxes the volume, fs"),
-        ("compressibility", 0.45, "C", "roughly, for npt, 1/GPa"),
+    for name, unit, meaning in (
+        ("friction", "F", "of langevin, 1/fs"),
+        ("relaxation", "FS", "time in which bussi relaxes the kinetic energy, fs"),
+        ("pressure", "GPA", "of npt, GPa"),
+        ("pressure_relaxation", "FS", "time in which npt relaxes the volume, fs"),
+        ("compressibility", "C", "roughly, for npt, 1/GPa"),
     ):
-        help_text = f"{meaning}; default %(default)s"
-        group.add_argument(f"--{name}", type=float, default=default, metavar=unit, help=help_text)
+        help_text = f"{meaning}; default {_OF_BATHS[name]:g}"
+        option = f"--{name.replace('_', '-')}"
+        group.add_argument(option, type=float, metavar=unit, help=help_text)
+
+
+def _fill_in(options: argparse.Namespace) -> None:
+    """Gives options of heat bath and barostat their defaults.
+
+    Raises:
+      ConfigError: At one that was given and has no effect.
+    """
+    bath = options.thermostat or _OF_BATHS["thermostat"]
+    bath = "none" if options.ensemble == "nve" else bath
+    acts = {"thermostat": bath != "none", "friction": bath == "langevin"}
+    acts["relaxation"] = bath == "bussi"
+    for name, default in _OF_BATHS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+        elif not acts.get(name, options.ensemble == "npt"):
+            beside = "" if bath == "none" else f" --thermostat {bath}"
+            raise errors.ConfigError(
+                f"--{name.replace('_', '-')}: has no effect with --ensemble"
+                f" {options.ensemble}{beside}; leave it out, or take another"
+            )
 
 
 def _temperatures(text: str) -> list[float]:
@@ -130,6 +161,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the dynamics and prints the results."""
+    _fill_in(options)
     _look_for_files(options)  # before anything takes its time
     inputs.potential(options.potential)
     inputs.structures([options.structure])

@@ -36,8 +36,10 @@ def read_isolated_atoms(path: str, config: data_config.DataConfig) -> tuple[ByHe
         energy_key=config.energy_key if is_there else None,
         forces_key="none",
         stress_key="none",
+        split="random",  # the others need a key of groups
         group_key=None,
         weight_key=None,
+        weight_keys={},
         quantities={},
     )
     made = readers.convert(content, own, resolved.name)

@@ -61,17 +61,12 @@ def _find_key(
     name: str,
     remarks: list[str],
 ) -> str | None:
-    configured = getattr(config, f"{quantity}_key")
+    configured: str | None = getattr(config, f"{quantity}_key")
     if configured == data_config.IGNORED:
         return None
     present = present_keys(content.frames)
     if configured is not None:
-        if configured not in present:
-            guess = errors.did_you_mean(configured, present)
-            raise errors.DataError(
-                f"{name}: no frame has the key '{configured}' (data.{quantity}_key).{guess} "
-                f"Keys in the file: {', '.join(present) or 'none'}"
-            )
+        check_present(quantity, config, present, name)
         return configured
     candidates = [key for key in present if key.casefold() in content.known_keys[quantity]]
     if quantity == "energy":
@@ -83,6 +78,29 @@ def _find_key(
         )
         _check_agreement(quantity, candidates, content.frames, name, is_given)
     return candidates[0] if candidates else None
+
+
+def check_present(
+    quantity: str, config: data_config.DataConfig, present: Sequence[str], name: str
+) -> None:
+    """Refuses a configured key that no frame of a file has.
+
+    Args:
+      quantity: Energy, forces or stress.
+      config: Its key, if it is given.
+      present: Keys of the frames.
+      name: The file, for messages.
+
+    Raises:
+      DataError: With the keys that there are.
+    """
+    configured: str | None = getattr(config, f"{quantity}_key")
+    if configured not in (None, data_config.IGNORED, *present):
+        guess = errors.did_you_mean(str(configured), present)
+        raise errors.DataError(
+            f"{name}: no frame has the key '{configured}' (data.{quantity}_key).{guess} "
+            f"Keys in the file: {', '.join(present) or 'none'}"
+        )
 
 
 def present_keys(frames: Sequence[frame.Frame]) -> list[str]:
@@ -100,11 +118,15 @@ def _without_extrapolated(
     """
     if not {"energy", "free_energy"} <= set(candidates):
         return candidates
-    both = [f for f in frames if "energy" in f.values and "free_energy" in f.values]
-    if all(_same(f.values["energy"], f.values["free_energy"]) for f in both):
+    free = [f for f in frames if "free_energy" in f.values]
+    both = [f for f in free if "energy" in f.values]
+    are_same = all(_same(f.values["energy"], f.values["free_energy"]) for f in both)
+    if are_same and len(both) == len(free):
         return [key for key in candidates if key != "free_energy"]
     if any("energy" in f.values and "free_energy" not in f.values for f in frames):
         return candidates
+    if are_same:
+        return [key for key in candidates if key != "energy"]
     remarks.append(
         "'energy' and 'free_energy' differ: 'free_energy' is taken, since forces derive from it"
     )

@@ -1,7 +1,7 @@
 """The units of a file: what the configuration says, else what the file states, else eV and Å."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from equipot import errors, units
 from equipot.data import config as data_config
@@ -45,25 +45,42 @@ def scales(
       DataError: If the file states an unknown unit, states one in some frames only, or leaves open
         one that cannot be guessed.
     """
-    given = stated(content, config, keys, name)
-    given |= {q: unit for q in QUANTITIES if (unit := getattr(config, f"{q}_unit"))}
+    given = stated(content, config, keys, name) | in_settings(config)
     if content.needs_energy_unit and "energy" not in given and (keys.energy or keys.forces):
         raise errors.DataError(
             f"{name}: this format does not say in which unit its energies are; set "
             f"data.energy_unit (revised MD17 is in kcal/mol: data.energy_unit=kcal/mol)"
         )
     try:
-        energy = units.energy_in_ev(given.get("energy", "eV"))
-        length = units.length_in_angstrom(given.get("length", "Angstrom"))
-        forces = given.get("forces")
-        return Scales(
-            energy=energy,
-            length=length,
-            forces=units.force_in_ev_per_angstrom(forces) if forces else energy / length,
-            stress=_stress_scale(keys.stress, given.get("stress"), energy, length),
-        )
+        return scales_of(given, keys.stress)
     except errors.ConfigError as error:
         raise errors.DataError(f"{name}: {error}. Set data.*_unit") from None
+
+
+def in_settings(config: data_config.DataConfig) -> dict[str, str]:
+    """The units that the configuration gives, by quantity."""
+    return {q: unit for q in QUANTITIES if (unit := getattr(config, f"{q}_unit"))}
+
+
+def scales_of(given: Mapping[str, str], stress_key: str | None) -> Scales:
+    """Factors that turn numbers in some units into eV and Å.
+
+    Args:
+      given: Units by quantity; of those left out eV and Å, or what follows from the others.
+      stress_key: Where the stress is, which may be a virial.
+
+    Raises:
+      ConfigError: At an unknown unit.
+    """
+    energy = units.energy_in_ev(given.get("energy", "eV"))
+    length = units.length_in_angstrom(given.get("length", "Angstrom"))
+    forces = given.get("forces")
+    return Scales(
+        energy=energy,
+        length=length,
+        forces=units.force_in_ev_per_angstrom(forces) if forces else energy / length,
+        stress=_stress_scale(stress_key, given.get("stress"), energy, length),
+    )
 
 
 def stated(

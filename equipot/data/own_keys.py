@@ -10,7 +10,7 @@ import numpy as np
 
 from equipot.data import config as data_config
 from equipot.data import label_keys, paths, readers
-from equipot.data.formats import ase_files, deepmd, frame
+from equipot.data.formats import ase_files, deepmd, frame, mace_h5
 
 FILE = "FILE_"
 """What stands before a user's key whose name something else has."""
@@ -65,7 +65,8 @@ def read(path: str | pathlib.Path, config: data_config.DataConfig) -> dict[str, 
     resolved = paths.resolve(path)
     name = readers.name_of(resolved)
     chosen = config.format or resolved.suffix.removeprefix(".")
-    if chosen in ("deepmd", "npz") or deepmd.is_system(resolved):
+    is_h5 = chosen == "h5" or (config.format is None and mace_h5.is_h5(resolved))
+    if chosen in ("deepmd", "npz") or is_h5 or deepmd.is_system(resolved):
         content = readers.read_frames(resolved, config.format, config.declared)
         known = _labels(content, config, name)
         return {f"{name}, {item.where}": _of_values(item, known) for item in content.frames}

@@ -188,6 +188,20 @@ def _is_isolated(item: frame.Frame) -> bool:
     return "".join(filter(str.isalnum, marked)) in ISOLATED
 
 
+def check_no_isolated(content: frame.FrameFile, key: str, name: str) -> None:
+    """Refuses marked isolated atoms among frames none of which has the key of the energies.
+
+    Raises:
+      DataError: Naming the first.
+    """
+    for item in content.frames:
+        if _is_isolated(item):
+            raise errors.DataError(
+                f"{name}, {item.where}: an isolated atom needs an energy; it has no '{key}'"
+                " (data.energy_key)"
+            )
+
+
 def _check_info_keys(content: frame.FrameFile, config: data_config.DataConfig, name: str) -> None:
     frames = [item for item in content.frames if not _is_isolated(item)]
     present = label_keys.present_keys(frames)

@@ -10,6 +10,8 @@ import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot import files
+from equipot.data import config as data_config
+from equipot.data import label_units
 from equipot.data.own_keys import OwnKeys
 from equipot.data.structure import Structure
 from equipot.quantities import DERIVED, Quantity
@@ -62,6 +64,26 @@ def write_predictions(
     rows = zip(structures, predictions, beside, strict=True)
     frames = [_atoms(s, p, quantities, kept) for s, p, kept in rows]
     write_frames(path, frames)
+
+
+def in_units_of(atoms: ase.Atoms, config: data_config.DataConfig) -> ase.Atoms:
+    """A frame in the units of the settings, which it states: they then read it as what it was.
+
+    Args:
+      atoms: In eV and Å, with the labels that its calculator holds.
+      config: May give units; without any the frame stays as it is.
+    """
+    given = label_units.in_settings(config)
+    if not given or atoms.calc is None:
+        return atoms
+    scales = label_units.scales_of(given, "stress")
+    made = atoms.copy()
+    made.positions /= scales.length
+    made.set_cell(np.asarray(made.cell) / scales.length)
+    made.info |= {f"{name}_unit": unit for name, unit in given.items()}
+    found = {k: v / getattr(scales, k) for k, v in atoms.calc.results.items() if k in DERIVED}
+    made.calc = SinglePointCalculator(made, **found)
+    return made
 
 
 def write_frames(path: str | pathlib.Path, frames: Sequence[ase.Atoms]) -> None:

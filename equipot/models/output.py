@@ -125,11 +125,11 @@ def _advice(config: Any, irrep: Irrep) -> str:
     """What to set, from the settings that models have by custom."""
     if getattr(config, "symmetry", "o3") == "so3":
         return "model.symmetry=so3 knows no parity: leave it out"
+    if getattr(config, "lmax", irrep.l) < irrep.l:
+        return f"set model.lmax to at least {irrep.l}"
     if irrep.p != (-1) ** irrep.l:
         return (
             "such have nequip and mace with model.parity=true and enough layers"
             " (model.num_layers: two for 1e, three for 0o)"
         )
-    if getattr(config, "lmax", irrep.l) < irrep.l:
-        return f"set model.lmax to at least {irrep.l}"
     return "choose a model with tensor features, such as nequip or mace"

@@ -12,7 +12,7 @@ from equipot import free_memory
 from equipot.data import config as data_config
 from equipot.data import paths
 from equipot.data.formats import packed
-from equipot.data.stored import folder
+from equipot.data.stored import folder, reading
 from equipot.store import drafts, progress, workers, writing
 
 SHARE = 0.5
@@ -133,5 +133,5 @@ def _digest(config: data_config.DataConfig) -> str:
         for split, path in _files(config)
         for own in _plain(path)
     ]
-    text = json.dumps([folder.VERSION, config.of_reading(), every], sort_keys=True)
+    text = json.dumps([folder.VERSION, reading.settings(config), every], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

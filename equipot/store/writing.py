@@ -18,6 +18,7 @@ from equipot.data.stored import (
     merging,
     overlap,
     packing,
+    reading,
     shards,
     sources,
 )
@@ -150,7 +151,7 @@ def _finish(job: _Job, written: Sequence[_Written]) -> None:
             split: sum(one.record["count"] for one in written if one.split == split)
             for split in folder.SPLITS
         },
-        "settings": job.config.of_reading(),
+        "settings": reading.settings(job.config),
         "shards": [one.record for one in written],
         **said,
     }

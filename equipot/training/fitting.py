@@ -94,8 +94,8 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         )
         config = preparation.with_stress(config, dataset, begun.open_stress)
         report = audit.audit(dataset, config.staged_loss.largest_terms)
-        other_minutes = any(change.key == "trainer.minutes" for change in begun.changed)
-        length = lengths.begun(config.trainer, begun.length, dataset, devices, other_minutes)
+        is_another = any(change.key in changed_settings.LENGTHS for change in begun.changed)
+        length = lengths.begun(config.trainer, begun.length, dataset, devices, is_another)
         parts = preparation.prepare(config, dataset, mesh.size, model, process, length, devices)
         beginning.check_data(dataset, parts.graphs, process)
         programs = None
@@ -104,19 +104,19 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
             parts, programs = capacity.as_many_as_fit(config, dataset, parts, mesh, most)
         facts = {**parts.facts, "reads_store": reads_store}
         stack.enter_context(folder.occupied(place, config, facts, process))
-        is_new = other_minutes or not place.length.exists()
-        if process.is_first and lengths.is_open(config.trainer) and is_new:
-            lengths.write(place, parts.length)
+        is_open = lengths.is_open(config.trainer)
+        if process.is_first and is_open and not place.length.exists():
+            lengths.write(place, config.trainer, parts.length)
 
         stop = stop or stack.enter_context(stopping.Stop())
         first = None if config.init_from is None else jax.device_get(parts.params)
-        run = _begin(config, parts, mesh, place, process, stack, began, report.lines, programs)
+        run = _begin(config, parts, mesh, begun, process, stack, began, report.lines, programs)
         if begun.changed:
             _accept(run, begun.changed, place, process)
         run.save()  # before anything is compiled, if it is a new run
         _compile(run, begun, process)
         if config.trainer.minutes is not None:
-            _take_time(run, config.trainer.minutes, place, process)
+            _take_time(run, config.trainer.minutes, place, process, begun.length is not None)
         if config.init_from is not None:
             run.look_at_start()
         run.log.start_bar(run.num_steps, run.progress.step)
@@ -141,14 +141,19 @@ def _begin(
     config: TrainConfig,
     parts: preparation.Preparation,
     mesh: Mesh,
-    place: folder.RunFolder,
+    begun: beginning.Beginning,
     process: Process,
     stack: contextlib.ExitStack,
     began: float,
     lines: Sequence[str],
     programs: Programs | None,
 ) -> trainer.Trainer:
-    """The run at its first step, or where its last checkpoint stands, and the log that says so."""
+    """The run at its first step, or where its last checkpoint stands, and the log that says so.
+
+    Raises:
+      CheckpointError: If there is nothing to go on with; then nothing has changed.
+    """
+    place = beginning.path_of(config)
     saved = stack.enter_context(
         shared_checkpoints.SharedCheckpoints(
             place.checkpoints, config.trainer.keep_checkpoints, process
@@ -161,6 +166,7 @@ def _begin(
     initial = state.init_state(parts.params, parts.updates.transformation)
     if goes_on:
         initial, progress = saved.load(initial)
+        _check_length(config, parts.num_steps, progress, begun.changed, place)
     else:
         initial = hosts.given(process, initial)
     log = stack.enter_context(run_log.RunLog(place.path, progress.logs, process, parts.quantities))
@@ -196,25 +202,44 @@ def _compile(run: trainer.Trainer, begun: beginning.Beginning, process: Process)
     run.log.say(taken)
 
 
+def _check_length(
+    config: TrainConfig,
+    num_steps: int,
+    progress: state.Progress,
+    changed: Sequence[changed_settings.Change],
+    place: folder.RunFolder,
+) -> None:
+    """Refuses another length with which no step is left.
+
+    Raises:
+      CheckpointError: If the run has gone further already, or early stopping has ended it.
+    """
+    keys = [change.key for change in changed if change.key in changed_settings.LENGTHS]
+    if not keys:
+        return
+    if 0 < num_steps <= progress.step:
+        raise errors.CheckpointError(
+            f"{place.path}: {progress.step} steps are done, and with {', '.join(keys)} as given it"
+            f" would end after {num_steps}; expected more than {progress.step}"
+        )
+    if judging.Judge.of(config, num_steps).stops(progress):
+        raise errors.CheckpointError(
+            f"{place.path}: early stopping has ended it after step {progress.step}, with"
+            f" {progress.waited} validations without a better one; to go on, give a larger"
+            " trainer.early_stopping_patience too, or null"
+        )
+
+
 def _accept(
     run: trainer.Trainer,
     changed: Sequence[changed_settings.Change],
     place: folder.RunFolder,
     process: Process,
 ) -> None:
-    """Goes on with changed settings, and says so.
-
-    Raises:
-      CheckpointError: If with another length no step is left: the run has gone further already.
-    """
-    done, end = run.progress.step, run.num_steps
-    keys = [change.key for change in changed if change.key in changed_settings.LENGTHS]
-    if keys and done and 0 < end <= done:
-        raise errors.CheckpointError(
-            f"{place.path}: {done} steps are done, and with {', '.join(keys)} as given it would"
-            f" end after {end}; expected more than {done}"
-        )
+    """Goes on with changed settings, and says so."""
     if process.is_first:
+        if place.length.exists() and any(c.key in changed_settings.LENGTHS for c in changed):
+            lengths.write(place, run.config.trainer, run.parts.length)
         folder.accept(place, run.config, changed, run.progress.step)
     listed = "".join(f"\n  {change}" for change in changed)
     run.log.say(f"From step {run.progress.step} on, settings of this run have changed:{listed}")
@@ -269,16 +294,22 @@ def _stopped(run: trainer.Trainer, by: str, process: Process) -> errors.StoppedE
 
 
 def _take_time(
-    run: trainer.Trainer, minutes: float, place: folder.RunFolder, process: Process
+    run: trainer.Trainer,
+    minutes: float,
+    place: folder.RunFolder,
+    process: Process,
+    is_known: bool,
 ) -> None:
     """Computes how many steps there are from the time of the first ones, once for a run.
+
+    What the folder says, ``is_known``, may be that this is still to be done.
 
     Raises:
       CheckpointError: If steps are done and their number is not known any more.
     """
     found = run.parts.length
     if found.num_steps is None:
-        if run.progress.step and run.config.resume != "changed":
+        if run.progress.step and not is_known and run.config.resume != "changed":
             raise errors.CheckpointError(
                 f"{place.length}: expected the number of steps of a run that has begun, found none;"
                 " restore it, or take another name or run_dir"
@@ -291,7 +322,7 @@ def _take_time(
         num_steps += run.progress.step
         found = dataclasses.replace(found, num_steps=num_steps, valid_every=valid_every)
         if process.is_first:
-            lengths.write(place, found)
+            lengths.write(place, run.config.trainer, found)
         run.log.say(lengths.timed(found, pace, minutes, gone))
     run.last_for(found.num_steps or 0, found.valid_every)
     judging.check_stage(run.config, run.num_steps)

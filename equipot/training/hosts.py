@@ -45,6 +45,10 @@ class TimeUpTogetherError(StoppedTogetherError, errors.TimeUpError):
     """The same, since time is up for one of them."""
 
 
+_OF_ALL = (StoppedTogetherError, errors.NonFiniteError, errors.MemoryLimitError)
+"""What all processes raise at the same step; the first has more to write, and says it."""
+
+
 @contextlib.contextmanager
 def joined(trainer: TrainerConfig) -> Iterator[Process]:
     """While entered, this process is one of those of its run, if there are several.
@@ -95,7 +99,7 @@ def _end_as_the_first(watch: watching.Watch) -> None:
 def _after(failure: BaseException, watch: watching.Watch) -> BaseException:
     """What this process says of a failure, having told the others."""
     process = watch.process
-    if isinstance(failure, StoppedTogetherError) and not process.is_first:
+    if isinstance(failure, _OF_ALL) and not process.is_first:
         try:
             _end_as_the_first(watch)
         except (errors.HostError, SystemExit) as ending:

@@ -219,9 +219,18 @@ def read(place: folder.RunFolder) -> Length | None:
         raise errors.CheckpointError(f"{place.length}: {failure}; {advice}") from failure
 
 
-def write(place: folder.RunFolder, length: Length) -> None:
-    """Keeps what was chosen."""
-    run_files.write_json(place.length, configuration.to_mapping(length))
+def write(place: folder.RunFolder, trainer: TrainerConfig, length: Length) -> None:
+    """Keeps what was chosen, but nothing that the settings say.
+
+    Args:
+      place: The run folder.
+      trainer: The settings.
+      length: What was chosen, and what the settings say.
+    """
+    num_steps = length.num_steps if _steps_are_open(trainer) else None
+    valid_every = length.valid_every if trainer.valid_every is None else None
+    chosen = dataclasses.replace(length, num_steps=num_steps, valid_every=valid_every)
+    run_files.write_json(place.length, configuration.to_mapping(chosen))
 
 
 def begun(
@@ -229,7 +238,7 @@ def begun(
     known: Length | None,
     dataset: Dataset,
     devices: int,
-    is_timed_anew: bool = False,
+    is_another: bool = False,
 ) -> Length:
     """What the run began with, or what it is to begin with; what the settings say comes first.
 
@@ -238,14 +247,15 @@ def begun(
       known: What was chosen when the run began, if anything was.
       dataset: Its data.
       devices: How many each step was spread over when the run began.
-      is_timed_anew: Whether another number of minutes is asked for than before.
+      is_another: Whether another length is asked for than before.
     """
     if known is None or not is_open(trainer):
         return choose(trainer, dataset, devices)
-    if is_timed_anew and _steps_are_open(trainer):
-        return Length(batch_size=known.batch_size, valid_every=trainer.valid_every)
+    batch_size = known.batch_size if _batches_are_open(trainer) else _given(trainer)
+    if is_another and _steps_are_open(trainer):
+        return Length(batch_size=batch_size, valid_every=trainer.valid_every)
     return Length(
-        batch_size=known.batch_size if _batches_are_open(trainer) else _given(trainer),
+        batch_size=batch_size,
         num_steps=known.num_steps if _steps_are_open(trainer) else trainer.num_steps,
         valid_every=trainer.valid_every or known.valid_every,
     )

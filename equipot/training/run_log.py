@@ -146,7 +146,10 @@ class RunLog:
     def lengths(self) -> dict[str, int]:
         """Bytes in each file, all of them on the disk; of the first process, which saves them."""
         for file in self._files.values():
-            os.fsync(file.fileno())
+            try:
+                os.fsync(file.fileno())
+            except OSError as failure:
+                raise _unwritten(file, failure) from failure
         return {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}
 
     def start_bar(self, num_steps: int, step: int) -> None:
@@ -201,13 +204,19 @@ class RunLog:
     def _write(self, name: str, text: str) -> None:
         if not self._tells:
             return
+        left = memoryview(text.encode())
         try:
-            self._files[name].write(text.encode())
+            while left:  # a disk that is nearly full takes less than it is given
+                left = left[self._files[name].write(left) :]
         except OSError as failure:
-            raise errors.CheckpointError(
-                f"{self._files[name].name}: could not be written ({failure.strerror}); free some"
-                " space and start again with the same command"
-            ) from failure
+            raise _unwritten(self._files[name], failure) from failure
+
+
+def _unwritten(file: io.FileIO, failure: OSError) -> errors.CheckpointError:
+    return errors.CheckpointError(
+        f"{file.name}: could not be written ({failure.strerror}); free some space and start again"
+        " with the same command"
+    )
 
 
 def read_lines(path: Path) -> tuple[list[dict[str, float | int]], list[int]]:

@@ -20,6 +20,7 @@ from equipot.training.config import LoggerConfig
 
 _PACKAGES = {"wandb": ("wandb", "wandb"), "tensorboard": ("tensorboardX", "'equipot[tensorboard]'")}
 _VALID = "valid_"
+_QUEUE = 1000  # numbers that wait to be written: more than a line has
 _TRAINED = re.compile(r"loss|\w+_(mae|rmse)")
 
 
@@ -138,6 +139,7 @@ class TensorBoard:
                 str(folder / "tensorboard"),
                 purge_step=step + 1,
                 flush_secs=10,
+                max_queue=_QUEUE,
                 filename_suffix=f".{step}",  # names of files are of the second when they begin
             )
         except OSError as failure:
@@ -151,12 +153,22 @@ class TensorBoard:
     def log(self, values: Mapping[str, float | int]) -> None:
         """Takes a line of metrics: those of training, of validation, and of the run."""
         self._step = int(values["step"])
+        if not self._is_written:
+            return
         for name, value in values.items():
             if name != "step":
                 self._writer.add_scalar(tag(name), value, self._step)
 
+    @property
+    def _is_written(self) -> bool:
+        """Whether the thread that writes is there: after a failure nobody empties its queue."""
+        worker = getattr(self._writer.file_writer.event_writer, "_worker", None)
+        return worker is None or worker.is_alive()
+
     def finish(self, found: Mapping[str, Any], pictures: Sequence[Path], potential: Path) -> str:
         """The errors become scalars of the last step, beside the pictures."""
+        if not self._is_written:
+            return "tensorboard could not be written; all is in the run folder"
         for name, value in flat(found).items():
             if isinstance(value, float):
                 self._writer.add_scalar(name, value, self._step)
@@ -167,7 +179,9 @@ class TensorBoard:
 
     def close(self, failed: bool) -> None:
         """Writes what is left."""
-        self._writer.close()
+        if self._is_written:
+            with contextlib.suppress(OSError):  # of the disk; what was logged is in metrics.jsonl
+                self._writer.close()
 
 
 def tag(name: str) -> str:

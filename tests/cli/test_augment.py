@@ -6,10 +6,13 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
+from ase import units
 from ase.calculators.emt import EMT
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from equipot.cli import main
-from equipot.data import readers
+from equipot.data import readers, writers
+from equipot.data.config import DataConfig
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +84,27 @@ def test_another_method_is_refused_unless_it_is_wanted(dataset, tmp_path, capsys
     assert not output.exists()
     main.main([*words, "--any-method"])
     assert output.exists()
+
+
+def test_frames_are_read_with_the_units_of_the_dataset(tmp_path):
+    frames = []
+    for seed in range(3):
+        atoms = ase.build.molecule("H2O")
+        atoms.rattle(0.03, seed=seed)
+        atoms.calc = EMT()
+        energy, forces = atoms.get_potential_energy() / units.Hartree, atoms.get_forces()
+        atoms.positions /= units.Bohr
+        scaled = forces * units.Bohr / units.Hartree
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=scaled)
+        frames.append(atoms)
+    path, output = tmp_path / "bohr.extxyz", tmp_path / "stretched.extxyz"
+    ase.io.write(path, frames)
+    given = ("--energy-unit", "Hartree", "--length-unit", "Bohr")
+    main.main(command(str(path), output, *given))
+    config = DataConfig(train=str(output), energy_unit="Hartree", length_unit="Bohr")
+    for read in (config, DataConfig(train=str(output))):  # the frames state their units
+        for made in readers.read_structures(str(output), read):
+            atoms = writers.to_atoms(made)
+            atoms.calc = EMT()
+            assert made.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+            np.testing.assert_allclose(made.forces, atoms.get_forces(), atol=1e-5)

@@ -350,6 +350,19 @@ def test_a_strict_simulation_ends_where_it_leaves_training(
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "shift=3"], "there: 0.05, 0.15"),
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "first"], "a number or KEY=VALUE"),
         (["md", "POTENTIAL", "STRUCTURES", "--timestep", "-1"], "expected positive numbers"),
+        (["md", "POTENTIAL", "STRUCTURES", "--pressure", "1"], "--pressure: has no effect with"),
+        (
+            ["md", "POTENTIAL", "STRUCTURES", "--thermostat", "bussi", "--friction", "0.1"],
+            "--friction: has no effect with --ensemble nvt --thermostat bussi",
+        ),
+        (
+            ["md", "POTENTIAL", "STRUCTURES", "--ensemble", "nve", "--thermostat", "bussi"],
+            "--thermostat: has no effect with --ensemble nve;",
+        ),
+        (
+            ["relax", "POTENTIAL", "STRUCTURES", "--pressure", "5"],
+            "acts on a cell that is relaxed, received 5 GPa without cell",
+        ),
         (
             ["md", "POTENTIAL", "STRUCTURES", "--engine", "ase", "--ensemble", "npt"],
             "--engine ase: runs one structure, at constant energy or with Langevin dynamics; for"

@@ -5,6 +5,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from equipot import errors
 from equipot.data import audit, dataset, isolated
 from equipot.data.config import DataConfig
+from equipot.quantities import QuantityConfig
 
 
 def _atom(symbol, energy=None, **info):
@@ -34,6 +35,13 @@ def test_units_apply_and_a_key_that_the_file_lacks_is_looked_for(write):
     assert energies[""][1] == pytest.approx(-13.605693)
     other = write("other.extxyz", [_atom("H", -0.5, TotEnergy=-13.0)])
     assert _read(other, energy_key="TotEnergy")[0] == {"": {1: -13.0}}
+
+
+def test_settings_of_the_training_frames_do_not_matter(write):
+    path = write("iso.extxyz", [_atom("H", -13.6)])
+    groups = {"split": "stratified", "group_key": "config_type"}
+    weights = {"quantities": {"dipole": QuantityConfig()}, "weight_keys": {"dipole": "w"}}
+    assert _read(path, **groups, **weights)[0] == {"": {1: -13.6}}
 
 
 def test_atoms_of_several_levels_of_theory_are_kept_apart(write):

@@ -273,3 +273,23 @@ def test_a_frame_without_its_level_of_theory_is_named(write, labelled_water):
     path = write("a.extxyz", frames)
     with pytest.raises(errors.DataError, match=r"frame 1: has no 'level', expected the name of"):
         readers.read_file(path, DataConfig(train=path, head_key="level"))
+
+
+@pytest.mark.parametrize(("value", "words"), [(-1.0, "'free_energy'"), (-2.0, "is the label")])
+def test_energies_under_two_names_in_different_frames_are_not_lost(write, make_water, value, words):
+    """Of one name those are taken that all frames have; otherwise the file is asked about."""
+    frames = []
+    for names in (("energy", "free_energy"), ("free_energy",), ("energy",)):
+        if names == ("energy",) and words == "'free_energy'":
+            continue
+        atoms = make_water(0)
+        results = {"energy": -1.0, "free_energy": value}
+        atoms.calc = SinglePointCalculator(atoms, **{name: results[name] for name in names})
+        frames.append(atoms)
+    path = write("a.extxyz", frames)
+    if words == "'free_energy'":
+        found = _read(path)
+        assert "energy from 'free_energy' (2)" in found.found[0]
+    else:
+        with pytest.raises(errors.DataError, match=words):
+            _read(path)

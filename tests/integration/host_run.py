@@ -1,6 +1,7 @@
 """One process of a training run on several hosts, as a program for tests.
 
-    python host_run.py RUN_DIR DATA [--set KEY=VALUE …] [--dtype DTYPE] [--stop-after STEPS]
+    python host_run.py RUN_DIR DATA [--set KEY=VALUE …] [--dtype DTYPE] [--rate RATE]
+        [--stop-after STEPS]
 
 The environment says which process it is, as srun would. ``--set`` is for keys of the trainer,
 ``--stop-after`` sends SIGTERM to this process after so many steps.
@@ -21,7 +22,7 @@ NUM_STEPS = 8
 
 
 def configuration(
-    run_dir: str, data: str, dtype: str = "float64", **changes: object
+    run_dir: str, data: str, dtype: str = "float64", rate: float | None = None, **changes: object
 ) -> config.TrainConfig:
     """A step of four devices sees 12 structures, in an order that depends on the epoch."""
     trainer = {"num_steps": NUM_STEPS, "valid_every": 4, "log_every": 2, "batch_size": 3}
@@ -42,6 +43,8 @@ def configuration(
         "loss": {"stress": 10.0},
         "trainer": {**trainer, **changes},
     }
+    if rate is not None:
+        mapping["optimizer"] = {"learning_rate": rate, "schedule": "constant", "ema_decay": None}
     return config.train_config(mapping)
 
 
@@ -86,9 +89,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--stop-after", type=int)
     parser.add_argument("--dtype", default="float64")
+    parser.add_argument("--rate", type=float)
     arguments = parser.parse_args()
     changes = {key: int(value) for key, _, value in (one.partition("=") for one in arguments.set)}
-    settings = configuration(arguments.run_dir, arguments.data, arguments.dtype, **changes)
+    given = arguments.run_dir, arguments.data, arguments.dtype, arguments.rate
+    settings = configuration(*given, **changes)
     plots.save_plots = lambda *_: []  # a third of the time
     hosts._ASK_EVERY = 0.0  # each step is followed by a question
     stop = StopsItself(arguments.stop_after, lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -129,6 +129,14 @@ def test_a_host_with_another_command_is_named_and_all_end(several):
 
 
 @pytest.mark.slow
+def test_a_loss_that_is_not_finite_is_told_by_the_first_alone(several):
+    hosts = several.start(2, 1, ("--rate", "1e30"))
+    assert hosts.codes() == [2, 2]
+    assert "not_finite_at_step_" in several.said(0) and "has ended" not in several.said(0)
+    assert "finite" not in several.said(1)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_host_that_is_killed_ends_the_others_with_a_sentence(several, victim):
     options = ("--set", "num_steps=1000000")

@@ -68,6 +68,7 @@ def energies(config, params, v, avg_num_neighbors=2.0, atomic_numbers=(1, 8)):
         ({"polynomial_cutoff": 1}, r"model\.polynomial_cutoff: expected at least 2"),
         ({"cutoff": 0.0}, r"model\.cutoff: expected a positive length, received 0"),
         ({"correlation": 5}, r"model\.correlation: expected 1 to 4, received 5"),
+        ({"correlation": 4, "lmax": 5}, r"expected 1 to 3 where model\.lmax is above 4"),
         ({"correlation": (3,)}, r"expected one number, or 2, one for each layer, received \[3\]"),
         ({"radial_basis": "chebyshev"}, r"expected agnesi with radial_basis=chebyshev"),
         ({"radial_basis": "gaussian", "num_radial_basis": 1}, r"at least 2 gaussians, received 1"),

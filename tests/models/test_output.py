@@ -72,6 +72,7 @@ def test_quantities_add_parameters_of_their_own_names_only(model):
     ("model", "irreps", "message"),
     [
         ("nequip", "1e", r"of 1e the model nequip has no features .*model\.parity=true"),
+        ("nequip", "3e", r"of 3e the model nequip .*; set model\.lmax to at least 3"),
         ("nequip", "0e+3o", r"of 3o the model nequip .*; set model\.lmax to at least 3"),
         ("mace", "2x1e", r"of 1e the model mace .*model\.parity=true"),
         ("painn", "0e+2e", r"of 2e the model painn .*\(of 0e, 1o only\); choose a model with"),

@@ -19,7 +19,7 @@ import pytest
 from equipot import errors
 from equipot.data import audit, columns, dataset, distance_range, structure
 from equipot.data.config import DataConfig
-from equipot.data.stored import extremes, folder, sources
+from equipot.data.stored import extremes, folder, merging, sources
 from equipot.data.stored.structures import StoredStructures
 from equipot.quantities import QuantityConfig
 from equipot.store import graph_store, neighbor_files, stored_graphs, writing
@@ -340,3 +340,45 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     while any(pathlib.Path(f"/proc/{p.stem}").exists() for p in pids):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_files_beside_a_store_are_read_in_its_units(tmp_path):
+    atoms = ase.build.molecule("H2O")
+    atoms.info["energy"] = -76.0
+    hydrogen = ase.Atoms("H", info={"energy": -0.5, "config_type": "IsolatedAtom"})
+    for name, content in (("a", [atoms] * 4), ("iso", [hydrogen]), ("valid", [atoms])):
+        ase.io.write(tmp_path / f"{name}.extxyz", content, format="extxyz")
+    config = DataConfig(train=str(tmp_path / "a.extxyz"), energy_unit="Hartree")
+    made = writing.write(config, tmp_path / "a.store")
+    beside = DataConfig(
+        train=str(made.path),
+        valid=str(tmp_path / "valid.extxyz"),
+        isolated_atoms=str(tmp_path / "iso.extxyz"),
+        test_fraction=0.0,
+    )
+    found = dataset.read_dataset(beside)
+    assert found.isolated_atoms[1] == pytest.approx(-13.605693)
+    assert found.valid[0].energy == pytest.approx(found.train[0].energy)
+
+
+def test_files_of_one_name_and_labels_that_some_lack_are_no_contradiction(tmp_path):
+    rng = np.random.default_rng(0)
+    for place, has_stress in (("molecules", False), ("crystals", True)):
+        (tmp_path / place).mkdir()
+        atoms = ase.build.bulk("Cu", cubic=True)
+        atoms.info["energy"] = rng.normal()
+        if has_stress:
+            atoms.info["stress"] = np.eye(3)
+        ase.io.write(tmp_path / place / "t.extxyz", [atoms] * 3, format="extxyz")
+    files = tuple(str(tmp_path / place / "t.extxyz") for place in ("molecules", "crystals"))
+    config = DataConfig(train=files, stress_unit="GPa", num_valid=1)
+    made = writing.write(config, tmp_path / "both.store")
+    assert sum(s.stress_weight > 0 for s in StoredStructures(made, np.arange(6))) == 3
+    wrong = dataclasses.replace(config, stress_unit=None, stress_key="stress")
+    with pytest.raises(errors.DataError, match=r"t\.extxyz: no frame has the key 'stress'"):
+        writing.write(wrong, tmp_path / "wrong.store")
+
+
+def test_numbers_of_frames_are_added_up():
+    lines = ["a: holds NaN in 3 of 100 frames", "a: holds NaN in 5 of 50 frames", "b"]
+    assert merging._once(lines) == ["a: holds NaN in 8 of 150 frames", "b"]

@@ -22,7 +22,7 @@ def test_a_run_goes_on_with_what_its_folder_says(tmp_path):
     given = settings(tmp_path / "run")
     place = beginning.path_of(given)
     with folder.occupied(place, given, {"fingerprint": "abc", "num_devices": 8}):
-        length.write(place, length.Length(batch_size=2, num_steps=7, valid_every=3))
+        length.write(place, given.trainer, length.Length(batch_size=2, num_steps=7, valid_every=3))
     begun = beginning.look(given, ALONE)
     assert begun.num_devices == 8
     assert begun.length == length.Length(batch_size=2, num_steps=7, valid_every=3)

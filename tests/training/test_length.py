@@ -113,8 +113,10 @@ def test_what_was_written_is_read(tmp_path):
     place = RunFolder(tmp_path, "x")
     assert length.read(place) is None
     for own in (Length(batch_size=4), Length(batch_size=4, num_steps=8, valid_every=2)):
-        length.write(place, own)
+        length.write(place, TrainerConfig(), own)
         assert length.read(place) == own
+    length.write(place, TrainerConfig(num_steps=8, valid_every=2), own)
+    assert length.read(place) == Length(batch_size=4)  # what is given stands in the settings
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ _NUMBERS = {  # settings that must be there, and their kind
     "radial_basis_size": int,
     "radial_mlp_size": int,
     "radial_mlp_layers": int,
-    "radial_polynomial_p": float,
+    "radial_polynomial_p": int,
     "scale": float,
     "shift": float,
     "avg_n_neighbors": float,
@@ -56,7 +56,8 @@ def read(path: Path) -> Potential:
     with path.open("rb") as file:
         header = _header(file.readline(_MAX_HEADER), path)
         arrays = _Arrays(_arrays(file.read(), path), path)
-    config, table = _config(header, path), _species_table(header, path)
+    table = _species_table(header, path)
+    config = _config(header, path)
     average = float(header["avg_n_neighbors"])
     energies = arrays.next("atom_energies", (len(table),))
     params = parameters.zeros(model.Model, config, len(table), average)
@@ -101,9 +102,10 @@ def _header(line: bytes, path: Path) -> Mapping[str, Any]:
     for name, kind in _NUMBERS.items():
         value = header.get(name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or value != kind(value) or not math.isfinite(value):
+        if not is_number or not math.isfinite(value) or value != kind(value):
             raise errors.ConversionError(
-                f"{path}: expected a number for {name} in its first line, received {value!r}; is it"
+                f"{path}: expected a {'whole ' * (kind is int)}number for {name} in its first line,"
+                f" received {value!r}; is it"
                 " a file of another version of Nequix?"
             )
     return header

@@ -183,6 +183,9 @@ class _Checkpoint:
         if kinds[0] not in ("XPLOR", "poly_cut") or kinds[1] != "bessel":
             raise self._refused("cutoff_function and radial_basis", "XPLOR or poly_cut, and bessel")
         is_xplor, widths = kinds[0] == "XPLOR", tuple(hidden.values())
+        power = 6 if is_xplor else envelope.get("poly_cut_p_value", 6)
+        if power != int(power):
+            raise self._refused("poly_cut_p_value", "a whole number")
         return model.Config(
             cutoff=float(settings["cutoff"]),
             num_layers=len(self._irreps) - 1,
@@ -191,7 +194,7 @@ class _Checkpoint:
             symmetry="so3",
             solid_harmonics=not settings.get("_normalize_sph", _is_late(settings)),
             num_radial_basis=int(basis.get("bessel_basis_num", 8)),
-            polynomial_cutoff=6 if is_xplor else int(envelope.get("poly_cut_p_value", 6)),
+            polynomial_cutoff=int(power),
             xplor_start=float(envelope["cutoff_on"]) if is_xplor else None,
             radial_widths=tuple(settings["weight_nn_hidden_neurons"]),
             trainable_bessel=True,

@@ -42,12 +42,25 @@ def read(path: pathlib.Path, quantities: Mapping[str, Quantity] = NONE) -> frame
     systems = sorted(p.parent for p in path.rglob("type.raw"))
     if not systems:
         raise errors.DataError(f"{path}: expected a DeePMD folder, but found no type.raw in it")
-    frames = [f for system in systems for f in _read_system(system, quantities)]
+    leaves = [system.name for system in systems]
+    # Names are short where they tell the systems apart.
+    names = leaves if len({*leaves}) == len(leaves) else [_below(path, own) for own in systems]
+    frames = [
+        f
+        for system, name in zip(systems, names, strict=True)
+        for f in _read_system(system, name, quantities)
+    ]
     units = {"energy": "eV", "length": "Angstrom"}
     return frame.FrameFile(frames=frames, known_keys=KNOWN_KEYS, stated_units=units)
 
 
-def _read_system(system: pathlib.Path, quantities: Mapping[str, Quantity]) -> list[frame.Frame]:
+def _below(path: pathlib.Path, system: pathlib.Path) -> str:
+    return system.relative_to(path).as_posix()
+
+
+def _read_system(
+    system: pathlib.Path, name: str, quantities: Mapping[str, Quantity]
+) -> list[frame.Frame]:
     types = _types(system / "type.raw")
     elements = _element_table(system)
     sets = sorted(system.glob("set.*"))
@@ -57,7 +70,11 @@ def _read_system(system: pathlib.Path, quantities: Mapping[str, Quantity]) -> li
         if not folder.is_dir():
             raise errors.DataError(f"{folder}: expected a folder of npy files, found a file")
     periodic = not (system / "nopbc").exists()
-    return [f for folder in sets for f in _read_set(folder, types, elements, periodic, quantities)]
+    return [
+        f
+        for folder in sets
+        for f in _read_set(folder, f"{name}/{folder.name}", types, elements, periodic, quantities)
+    ]
 
 
 def _declared(folder: pathlib.Path, quantities: Mapping[str, Quantity]) -> dict[str, Quantity]:
@@ -108,6 +125,7 @@ def _element_table(system: pathlib.Path) -> np.ndarray:
 
 def _read_set(
     folder: pathlib.Path,
+    name: str,
     types: np.ndarray,
     elements: np.ndarray,
     periodic: bool,
@@ -141,7 +159,7 @@ def _read_set(
             None if box is None else box[i].reshape(3, 3),
             {key: value[i] for key, value in labels.items() if value is not None},
             per_atom,
-            where=f"{folder.parent.name}/{folder.name}, frame {i}",
+            where=f"{name}, frame {i}",
         )
         for i in range(num)
     ]

@@ -10,12 +10,12 @@ from ase.data import chemical_symbols
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import readers, structure
+from equipot.data import label_keys, readers, structure
 from equipot.data.stored import sources
 from equipot.quantities import every
 
 _SAME_ENERGY = 1e-6  # eV
-_COUNT = re.compile(r"\d+(?= (?:charged )?frames)")
+_COUNT = re.compile(r"\d+(?= (?:of \d+ |charged )?frames)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,8 @@ def merged(
     """
     by_file: dict[str, list[sources.Seen]] = {}
     for one in seen:
-        by_file.setdefault(one.name, []).append(one)
-    found = [line for name, own in by_file.items() for line in _of_file(name, own, config)]
+        by_file.setdefault(one.place, []).append(one)
+    found = [line for own in by_file.values() for line in _of_file(own[0].name, own, config)]
     isolated: dict[str, dict[int, float]] = {"": {}}
     for one in seen:
         made = one.contents
@@ -122,13 +122,15 @@ def _of_file(name: str, seen: Sequence[sources.Seen], config: data_config.DataCo
                     f" '{other}'. Which one is the label? Set data.{label}_key"
                 )
         keys = dataclasses.replace(keys, others={**one.keys.others, **keys.others})
-        if one.scales != seen[0].scales:
+        if _differ(one, seen[0]):
             raise errors.DataError(
                 f"{name}: frames state different units; set data.energy_unit, data.length_unit and"
                 " so on for all of them, or split the file"
             )
+    present = dict.fromkeys(key for one in seen for key in one.contents.keys_present)
+    for label in ("energy", "forces", "stress"):
+        label_keys.check_present(label, config, list(present), name)
     if frames and not any(counts.values()):
-        present = dict.fromkeys(key for one in seen for key in one.contents.keys_present)
         raise errors.DataError(
             f"{name}: no labels were found. The file holds {', '.join(present) or 'no keys'}. If a"
             " label is among these, name it: data.energy_key, data.forces_key, data.stress_key"
@@ -143,14 +145,29 @@ def _of_file(name: str, seen: Sequence[sources.Seen], config: data_config.DataCo
     return [summary, *_once([line for one in seen for line in one.contents.found[1:]])]
 
 
+def _differ(one: sources.Seen, other: sources.Seen) -> bool:
+    """Whether two blocks were read in different units, of what both have."""
+    names = ["length"] if one.frames and other.frames else []
+    for name in ("energy", "forces", "stress"):
+        if None not in (getattr(one.keys, name), getattr(other.keys, name)):
+            names.append(name)
+    return any(getattr(one.scales, name) != getattr(other.scales, name) for name in names)
+
+
 def _once(lines: Sequence[str]) -> list[str]:
     """Sentences of all blocks as they would be of the whole file: numbers of frames are added."""
-    totals: dict[str, int] = {}
+    totals: dict[str, list[int]] = {}
     for line in lines:
-        count = _COUNT.search(line)
-        key = _COUNT.sub("{}", line, count=1) if count else line
-        totals[key] = totals.get(key, 0) + (int(count[0]) if count else 0)
-    return [key.replace("{}", str(total), 1) for key, total in totals.items()]
+        counts = [int(count) for count in _COUNT.findall(line)]
+        before = totals.setdefault(_COUNT.sub("{}", line), [0] * len(counts))
+        before[:] = [sum(pair) for pair in zip(before, counts, strict=True)]
+    return [_filled(key, counts) for key, counts in totals.items()]
+
+
+def _filled(key: str, counts: Sequence[int]) -> str:
+    for count in counts:
+        key = key.replace("{}", str(count), 1)
+    return key
 
 
 def _taken(
@@ -174,8 +191,7 @@ def _taken(
 def _check_configured(config: data_config.DataConfig, present: Sequence[str]) -> None:
     """Keys that the configuration names must be in some frame."""
     wanted: Mapping[str, str | None] = {
-        option: getattr(config, option)
-        for option in ("energy_key", "forces_key", "stress_key", "group_key", "weight_key")
+        option: getattr(config, option) for option in ("group_key", "weight_key")
     }
     for option, key in wanted.items():
         if key not in (None, data_config.IGNORED, *present):

@@ -10,6 +10,9 @@ from equipot.data import contents, paths
 from equipot.data.stored import folder
 from equipot.data.stored.structures import StoredStructures
 
+_LATER = "nan_labels", "weight_keys"
+_BESIDE = "energy_unit", "length_unit", "forces_unit", "stress_unit", "head_key"
+
 
 def read(
     name: str, config: data_config.DataConfig, split: folder.Split
@@ -34,6 +37,38 @@ def read(
     own.check_settings(_given(config, own))
     names = folder.SPLITS if split != "train" else ("train",)
     return _contents(own, *names)
+
+
+def settings(config: data_config.DataConfig) -> dict[str, Any]:
+    """Settings of reading as a store keeps them.
+
+    Those that stores of earlier versions did not know are left out where they have their defaults,
+    so that these stay the stores of runs that began with them.
+    """
+    usual = data_config.DataConfig(train="-").of_reading()
+    found = config.of_reading()
+    return {k: v for k, v in found.items() if k not in _LATER or v != usual[k]}
+
+
+def beside_store(config: data_config.DataConfig) -> data_config.DataConfig:
+    """The settings by which files beside a store for training are read.
+
+    Units and the key of the level of theory that are left out are those that the store was written
+    with.
+
+    Args:
+      config: The settings.
+    """
+    path = paths.resolve(config.files("train")[0])
+    if not folder.is_store(path):
+        return config
+    written = folder.opened(path).manifest["settings"]
+    left_out = {
+        name: written[name]
+        for name in _BESIDE
+        if getattr(config, name) is None and written.get(name) is not None
+    }
+    return dataclasses.replace(config, **left_out)
 
 
 def other_splits(config: data_config.DataConfig) -> dict[str, list[contents.FileContents]]:

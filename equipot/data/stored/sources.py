@@ -42,6 +42,7 @@ class Seen:
 
     Attributes:
       name: The file.
+      place: Where it is; two files may have one name.
       frames: How many structures, isolated atoms not counted.
       counts: How many of them have a label of each quantity.
       keys: Under which keys labels were found.
@@ -50,6 +51,7 @@ class Seen:
     """
 
     name: str
+    place: str
     frames: int
     counts: dict[str, int]
     keys: label_keys.LabelKeys
@@ -102,7 +104,7 @@ def read(
     else:
         blocks = _blocks(piece.path, config)
     for block in blocks:
-        own = _restricted(config, block)
+        own = _restricted(config, block, piece.name)
         made, keys, scales = readers.convert_with(block, own, piece.name)
         counts = {
             name: sum(s.label(name) is not None for s in made.structures)
@@ -112,6 +114,7 @@ def read(
             tuple(made.structures),
             Seen(
                 name=piece.name,
+                place=str(piece.path),
                 frames=len(made.structures),
                 counts=counts,
                 keys=keys,
@@ -134,14 +137,18 @@ def _blocks(path: pathlib.Path, config: data_config.DataConfig) -> Iterator[fram
         yield from ase_files.blocks(path, chosen, SHARD)
 
 
-def _restricted(config: data_config.DataConfig, block: frame.FrameFile) -> data_config.DataConfig:
+def _restricted(
+    config: data_config.DataConfig, block: frame.FrameFile, name: str
+) -> data_config.DataConfig:
     """Without keys that no frame of this block has, but perhaps one of another."""
     present = label_keys.present_keys(block.frames)
     changes: dict[str, Any] = {}
-    for name in ("energy_key", "forces_key", "stress_key"):
-        key = getattr(config, name)
-        if key is not None and key not in present:
-            changes[name] = data_config.IGNORED
+    for option in ("energy_key", "forces_key", "stress_key"):
+        key = getattr(config, option)
+        if key not in (None, data_config.IGNORED, *present):
+            changes[option] = data_config.IGNORED
+    if "energy_key" in changes:
+        readers.check_no_isolated(block, config.energy_key or "", name)
     if config.group_key is not None and config.group_key not in present:
-        changes["group_key"] = None
+        changes |= {"group_key": None, "split": "random"}  # others need a key of groups
     return dataclasses.replace(config, **changes) if changes else config

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, SupportsIndex, TypeAlias, no_type_check, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -288,7 +289,8 @@ class Irreps(tuple[MulIrrep, ...], wigner.Representation, slicing.Sliceable):
         matrices = wigner.wigner_matrices(max(self.ls, default=0), matrix)
         by_irrep = {ir: wigner.with_inversions(matrices[ir.l], ir.p, k) for mul, ir in self if mul}
         blocks = [by_irrep[ir] for mul, ir in self for _ in range(mul)]
-        return wigner.block_diagonal(blocks, matrix.shape[:-2], matrix.dtype)
+        lead = jnp.broadcast_shapes(matrix.shape[:-2], jnp.shape(k))
+        return wigner.block_diagonal(blocks, lead, matrix.dtype)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> MulIrrep: ...

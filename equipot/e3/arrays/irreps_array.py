@@ -72,7 +72,7 @@ class IrrepsArray(chunked.ChunkedArray):
                 d = wigner.with_inversions(matrices[ir.l], ir.p, k)
                 chunk = jnp.einsum("...ij,...uj->...ui", d, chunk, precision="highest")
             chunks.append(chunk)
-        lead = jnp.broadcast_shapes(self.shape[:-1], matrix.shape[:-2])
+        lead = jnp.broadcast_shapes(self.shape[:-1], matrix.shape[:-2], jnp.shape(k))
         return self.from_chunks(self.irreps, chunks, lead, self.dtype)
 
     @classmethod

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from equipot.e3.functions import scatter
 from equipot.typing import Array, Bool, Int
 
 T = TypeVar("T")
@@ -191,6 +192,7 @@ def take(inputs: Array, indices: Array, num_batch: int) -> Array:
     def gather(values: Array, index: Array) -> Array:
         if not length:
             return jnp.zeros((*index.shape, *values.shape[1:]), values.dtype)
+        index = scatter.wide(index)
         # Negative indices would count from the end.
         index = jnp.where(index < 0, length, index)
         return values.at[index].get(mode="fill", fill_value=0)

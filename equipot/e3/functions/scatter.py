@@ -132,7 +132,7 @@ class _Groups:
         if output_size is None and not map_back:
             raise ValueError("expected an output_size with dst unless map_back, received none")
         self.rows, self.map_back, self.mode = dst.shape, map_back, mode
-        index = dst.reshape(-1)
+        index = wide(dst.reshape(-1))
         if output_size is None:  # at most as many groups as rows, whatever their names
             _, index = jnp.unique(index, return_inverse=True, size=index.size)
             output_size = index.size
@@ -166,11 +166,21 @@ def _sum(rows: Array, groups: _Groups) -> Array:
 
 
 def _mean(rows: Array, groups: _Groups) -> Array:
-    count = _sum(jnp.ones(groups.index.size, rows.dtype), groups)
-    count = jnp.maximum(count, 1).reshape(-1, *(1,) * (rows.ndim - 1))
-    return _sum(rows, groups) / count
+    """Summed in 32 bits at least: those of half precision end counting at 256 or 2048."""
+    is_float = jnp.issubdtype(rows.dtype, jnp.inexact)
+    dtype = rows.dtype if is_float else jnp.result_type(float)
+    exact = jnp.promote_types(dtype, jnp.float32)
+    count = jnp.maximum(_sum(jnp.ones(groups.index.size, jnp.int32), groups), 1)
+    count = count.reshape(-1, *(1,) * (rows.ndim - 1)).astype(exact)
+    return (_sum(rows.astype(exact), groups) / count).astype(dtype)
 
 
 def _repeated(nel: Array, number: int) -> Array:
     """The group of each of ``number`` rows, ``len(nel)`` for rows beyond the last group."""
+    nel = wide(nel)
     return jnp.searchsorted(jnp.cumsum(nel), jnp.arange(number, dtype=nel.dtype), side="right")
+
+
+def wide(index: Int[Array, "..."]) -> Int[Array, "..."]:
+    """Indices or counts of rows in 32 bits at least: with room for the number of rows."""
+    return index.astype(jnp.int32) if index.dtype.itemsize < 4 else index

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from equipot.e3.functions import scatter
 from equipot.e3.kernels import platforms
 from equipot.typing import Array, Int, PyTree
 
@@ -76,7 +77,7 @@ def edge_sum(
     rows = _rows(node_feats, senders.shape), _rows(edge_feats, (num_edges,))
     messages = jax.eval_shape(message, _shapes(params), *rows)
     _check_rows("messages", jax.tree.leaves(messages), senders.shape)
-    senders, receivers = _wide(senders), _wide(receivers)
+    senders, receivers = scatter.wide(senders), scatter.wide(receivers)
     inputs = Ends(shared, nodes, [], edges)
     flat = _FlatMessage(message, tuple(jax.tree.structure(tree) for tree in trees))
     if edges_per_block is None:
@@ -283,11 +284,6 @@ def _take(leaves: Sequence, rows: Int[Array, "edges ..."]) -> list:
 def _add_rows(leaves: Sequence, rows: Int[Array, "edges ..."], values: Sequence) -> list:
     options: Any = {"mode": "drop", "wrap_negative_indices": False}
     return [leaf.at[rows].add(x, **options) for leaf, x in zip(leaves, values, strict=True)]
-
-
-def _wide(index: Int[Array, "edges ..."]) -> Int[Array, "edges ..."]:
-    """An index with room for the number of nodes, which marks padding."""
-    return index.astype(jnp.int32) if index.dtype.itemsize < 4 else index
 
 
 def _varying(tree: PyTree) -> PyTree:

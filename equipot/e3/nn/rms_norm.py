@@ -39,7 +39,7 @@ class RMSNorm(nn.Module):
         x = operations.as_irreps_array(x).floating()
         if self.centering:
             x = _centered(x)
-        factor = jax.lax.rsqrt(_mean_square(x) + self.epsilon)[..., None]
+        factor = jax.lax.rsqrt(_mean_square(x) + self.epsilon)[..., None].astype(x.dtype)
         chunks: list[Array | None] = []
         for i, ((mul, ir), chunk) in enumerate(zip(x.irreps, x.chunks, strict=True)):
             y = None if chunk is None else chunk * factor
@@ -59,11 +59,16 @@ class RMSNorm(nn.Module):
 
 
 def _mean_square(x: IrrepsArray) -> Float[Array, "*batch 1"]:
-    """The mean over irreps of the mean square over copies and components."""
+    """The mean over irreps of the mean square over copies and components.
+
+    Squares are added up in 32 bits at least: in 16 they are soon infinite.
+    """
     kinds = {item.ir for item in x.irreps if item.mul}
-    total = jnp.zeros((*x.shape[:-1], 1), x.dtype)
+    exact = jnp.promote_types(x.dtype, jnp.float32)
+    total = jnp.zeros((*x.shape[:-1], 1), exact)
     for (_, ir), chunk in zip(x.irreps, x.chunks, strict=True):
         if chunk is not None and chunk.shape[-2]:
+            chunk = chunk.astype(exact)
             squares = jnp.sum(chunk * chunk, axis=(-2, -1))[..., None]
             total = total + squares * (1.0 / (len(kinds) * ir.dim * x.irreps.count(ir)))
     return total

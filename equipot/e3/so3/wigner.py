@@ -66,13 +66,16 @@ def wigner_matrices(lmax: int, matrix: Float[Array, "*batch 3 3"]) -> list[Array
 
 
 def with_inversions(
-    matrix: Float[Array, "*batch n n"], p: int, k: ArrayLike
+    matrix: Float[Array, "*rotations n n"], p: int, k: ArrayLike
 ) -> Float[Array, "*batch n n"]:
     """A representation matrix times pᵏ, the effect of k inversions on parity p."""
     if p == 1 or (isinstance(k, int) and k % 2 == 0):
         return matrix
     sign = jnp.where(jnp.mod(jnp.asarray(k), 2) == 0, 1.0, -1.0).astype(matrix.dtype)
-    return matrix * sign.reshape((1,) * (matrix.ndim - 2 - sign.ndim) + (*sign.shape, 1, 1))
+    sign = sign[..., None, None]
+    rank = max(matrix.ndim, sign.ndim)
+    matrix = matrix.reshape((1,) * (rank - matrix.ndim) + matrix.shape)
+    return matrix * sign.reshape((1,) * (rank - sign.ndim) + sign.shape)
 
 
 def generators(l: int) -> np.ndarray:

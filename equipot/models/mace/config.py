@@ -93,6 +93,11 @@ class Config:
             raise errors.ConfigError(
                 f"model.correlation: expected 1 to 4, received {self.correlation}"
             )
+        if max(self.orders) == 4 and self.lmax > 4:
+            raise errors.ConfigError(
+                "model.correlation: expected 1 to 3 where model.lmax is above 4 (the couplings of 4"
+                f" would take gigabytes), received {self.correlation} with lmax {self.lmax}"
+            )
         if min(self.widths_sent) < 1:
             raise errors.ConfigError(
                 f"model.sent_channels: expected at least 1, received {self.sent_channels}"

@@ -93,6 +93,8 @@ class RunPage:
         try:
             text = page.render(self._contents(state, more))
             files.write(self._place.page, text, errors.CheckpointError)
+        except errors.StoppedError:
+            raise  # a signal
         except Exception as failure:
             self._failed = True
             self._run.log.say(

@@ -79,6 +79,10 @@ def test_the_command_needs_no_trust(
         ({"use_modality": True}, "tells several levels of theory apart inside its layers"),
         ({"act_radial": "ssp"}, "expected act_radial: silu"),
         ({"cutoff_function": {"cutoff_function_name": "cosine"}}, "expected cutoff_function"),
+        (
+            {"cutoff_function": {"cutoff_function_name": "poly_cut", "poly_cut_p_value": 6.5}},
+            "expected poly_cut_p_value: a whole number",
+        ),
         ({"lmax_edge": 3}, "expected lmax_edge and lmax_node: 2"),
         ({"_type_map": {14: 0, 1: 1, 8: 3}}, "expected _type_map: an index"),
         ({"num_convolution_layer": 4}, "expected irreps_manual: irreps for 4 layers"),

@@ -43,7 +43,11 @@ def test_a_parent_of_systems_stands_for_all_of_them(tmp_path):
     _system(tmp_path / "all" / "a", num=2)
     _system(tmp_path / "all" / "deeper" / "b", num=3)
     assert deepmd.is_system(tmp_path / "all")
-    assert len(deepmd.read(tmp_path / "all").frames) == 5
+    frames = deepmd.read(tmp_path / "all").frames
+    assert len(frames) == 5 and frames[-1].where == "b/set.000, frame 2"
+    _system(tmp_path / "all" / "other" / "a", num=1)
+    places = [frame.where for frame in deepmd.read(tmp_path / "all").frames]
+    assert len(set(places)) == 6 and places[-1] == "other/a/set.000, frame 0"
 
 
 def test_a_system_marked_nopbc_is_not_periodic(tmp_path):

@@ -119,3 +119,21 @@ def test_groups_that_do_not_fit_are_refused():
         e3.scatter_sum(ROWS, dst=DST, output_size=3, mode="clip")
     with pytest.raises(ValueError, match="expected scalars 0e"):
         e3.scatter_max(e3.ones("1o", (4,)), dst=DST, output_size=3)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.int8])
+def test_means_of_many_rows_of_few_bits_are_right(dtype):
+    rows = jnp.concatenate([jnp.zeros(4000, dtype), jnp.ones(200, dtype)])
+    found = e3.scatter_mean(rows, dst=jnp.zeros(4200, jnp.int8), output_size=1)
+    np.testing.assert_allclose(found.astype(jnp.float32), [200 / 4200], rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8])
+def test_narrow_counts_and_indices_do_not_wrap(dtype):
+    found = e3.scatter_sum(jnp.ones((300, 1)), nel=jnp.full(3, 100, dtype))
+    np.testing.assert_array_equal(found[:, 0], [100, 100, 100])
+    index = jnp.arange(100, dtype=dtype)
+    found = e3.scatter_sum(jnp.ones(100), dst=index, output_size=200)
+    np.testing.assert_array_equal(found, np.repeat([1, 0], 100))
+    gathered = e3.dense.gather_src(jnp.ones((200, 1, 1, 1)), dst_idx=index, src_idx=index)
+    assert gathered.shape[0] == 100

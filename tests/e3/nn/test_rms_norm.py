@@ -89,3 +89,10 @@ def test_precision_of_the_input_is_kept(dtype):
         x = random_array("2x0e + 1o", (2,), dtype=dtype)
         outputs = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
         assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {np.dtype(dtype)}
+
+
+def test_squares_of_half_precision_do_not_overflow():
+    x = e3.IrrepsArray("128x1o", jnp.full(384, 15.0, jnp.float16))
+    found = RMSNorm(scale=False).apply({}, x)
+    assert found.dtype == jnp.float16
+    np.testing.assert_allclose(found.array.astype(jnp.float32), 3**-0.5 * np.ones(384), rtol=1e-2)

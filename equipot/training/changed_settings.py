@@ -21,9 +21,12 @@ it runs on."""
 LENGTHS = tuple(f"trainer.{key}" for key in ("num_steps", "num_epochs", "minutes"))
 """What sets the number of steps."""
 
+PATIENCE = "trainer.early_stopping_patience"
+"""What may end a run before."""
+
 CHANGEABLE = (
-    *LENGTHS,
-    *(f"trainer.{key}" for key in ("valid_every", "eval_batch_size", "early_stopping_patience")),
+    *(*LENGTHS, PATIENCE),
+    *(f"trainer.{key}" for key in ("valid_every", "eval_batch_size")),
     *(f"trainer.{key}" for key in ("checkpoint_every", "keep_checkpoints", "log_every")),
     *(f"optimizer.{key}" for key in ("learning_rate", "final_fraction")),
     *(f"optimizer.{key}" for key in ("plateau_factor", "plateau_patience")),

@@ -209,24 +209,26 @@ def _check_length(
     changed: Sequence[changed_settings.Change],
     place: folder.RunFolder,
 ) -> None:
-    """Refuses another length with which no step is left.
+    """Refuses changed settings with which no step is left.
 
     Raises:
       CheckpointError: If the run has gone further already, or early stopping has ended it.
     """
     keys = [change.key for change in changed if change.key in changed_settings.LENGTHS]
-    if not keys:
-        return
-    if 0 < num_steps <= progress.step:
+    is_over = 0 < num_steps <= progress.step
+    if keys and is_over:
         raise errors.CheckpointError(
             f"{place.path}: {progress.step} steps are done, and with {', '.join(keys)} as given it"
             f" would end after {num_steps}; expected more than {progress.step}"
         )
+    is_wanted = any(change.key == changed_settings.PATIENCE for change in changed)
+    if not changed or is_over or is_wanted:
+        return
     if judging.Judge.of(config, num_steps).stops(progress):
         raise errors.CheckpointError(
             f"{place.path}: early stopping has ended it after step {progress.step}, with"
             f" {progress.waited} validations without a better one; to go on, give a larger"
-            " trainer.early_stopping_patience too, or null"
+            f" {changed_settings.PATIENCE} too, or null"
         )
 
 

@@ -227,8 +227,17 @@ def test_training_stops_early_when_patience_is_over(tmp_path, lennard_jones_file
     steps = {"num_steps": 200, "valid_every": 2, "early_stopping_patience": 2, "log_every": 100}
     patient = settings(tmp_path / "run", lennard_jones_file, optimizer=optimizer, trainer=steps)
     folder = fitting.fit(patient)
-    last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
-    assert json.loads(last)["step"] < 200
+    lines = (folder / "metrics.jsonl").read_text()
+    done = json.loads(lines.splitlines()[-1])["step"]
+    assert done < 200
+    longer = dataclasses.replace(
+        patient, resume="changed", trainer=dataclasses.replace(patient.trainer, num_steps=400)
+    )
+    with pytest.raises(
+        errors.CheckpointError, match=f"early stopping has ended it after step {done}"
+    ):
+        fitting.fit(longer)
+    assert (folder / "metrics.json").exists() and (folder / "metrics.jsonl").read_text() == lines
 
 
 @pytest.mark.slow

@@ -55,6 +55,15 @@ def energy_in_ev(name: str) -> float:
     return _look_up(name, _ENERGIES, "energy")
 
 
+def is_energy(name: str) -> bool:
+    """Whether a name is that of a unit of energy."""
+    try:
+        energy_in_ev(name)
+    except errors.ConfigError:
+        return False
+    return True
+
+
 def length_in_angstrom(name: str) -> float:
     """Returns one ``name`` in Å: ``"Bohr"`` gives 0.529.
 

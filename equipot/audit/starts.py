@@ -142,7 +142,7 @@ def _scaled(rng: np.random.Generator, box: Structure) -> tuple[np.ndarray, float
 
 
 def _shaken(rng: np.random.Generator, frame: Structure, audited: Audited) -> Structure:
-    """All atoms moved at random, by less where two would come too near; not at all if two are."""
+    """All atoms moved at random, less far if two would come too close; not at all if two are."""
     if nearest(audited, frame)[0] < SHARE:
         return frame
     size = _SHAKEN

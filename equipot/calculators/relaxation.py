@@ -48,8 +48,8 @@ class RelaxationConfig:
             )
         if self.pressure and not self.cell:
             raise errors.ConfigError(
-                f"pressure: acts on a cell that is relaxed, received {self.pressure:g} GPa without"
-                " cell; set it, or leave the pressure out"
+                "pressure: only has an effect if the cell is relaxed too; received"
+                f" {self.pressure:g} GPa without cell. Set cell, or leave pressure out"
             )
         for name in ("fmax", "max_steps"):
             if not getattr(self, name) > 0:

@@ -24,7 +24,7 @@ from equipot.potential.summands import Summand
 SUFFIX = ".restart"
 KIND = "equipot restart file"
 _VERSION = 1
-_LATER = ("head", "plus")  # files of earlier versions do not say them
+_LATER = ("head", "plus")  # files of earlier versions lack them
 _STATE, _RUN = "state.json", "run.json"
 
 
@@ -152,7 +152,7 @@ def run_of(
 
 
 def _named(summand: Summand) -> str:
-    """A summand in words that are the same in every process."""
+    """A description of a summand that is identical in every process."""
     if dataclasses.is_dataclass(summand):
         return repr(summand)
     return f"{type(summand).__qualname__}(cutoff={summand.cutoff})"

@@ -86,7 +86,7 @@ def _fill_in(options: argparse.Namespace) -> None:
     """Gives options of heat bath and barostat their defaults.
 
     Raises:
-      ConfigError: At one that was given and has no effect.
+      ConfigError: At one that was given and has no effect, unless a run goes on that had it.
     """
     bath = options.thermostat or _OF_BATHS["thermostat"]
     bath = "none" if options.ensemble == "nve" else bath
@@ -95,11 +95,12 @@ def _fill_in(options: argparse.Namespace) -> None:
     for name, default in _OF_BATHS.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
-        elif not acts.get(name, options.ensemble == "npt"):
+        elif not options.restart and not acts.get(name, options.ensemble == "npt"):
             beside = "" if bath == "none" else f" --thermostat {bath}"
             raise errors.ConfigError(
                 f"--{name.replace('_', '-')}: has no effect with --ensemble"
-                f" {options.ensemble}{beside}; leave it out, or take another"
+                f" {options.ensemble}{beside}; leave it out, or choose"
+                " another ensemble or thermostat"
             )
 
 

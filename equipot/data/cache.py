@@ -20,7 +20,7 @@ from equipot.data import config as data_config
 from equipot.data import contents, paths, structure
 from equipot.quantities import DERIVED, Label
 
-VERSION = 3  # raise when the reading of any format changes
+VERSION = 4  # raise when the reading of any format changes
 WORTHWHILE_SECONDS = 2.0
 MAX_FILES = 32
 _OWN = re.compile("[0-9a-f]{64}")  # names of files; users may keep others beside them

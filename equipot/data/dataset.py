@@ -123,9 +123,11 @@ def read_dataset(config: data_config.DataConfig) -> Dataset:
 def _read_split(
     config: data_config.DataConfig, split: Literal["train", "valid", "test"]
 ) -> list[contents.FileContents]:
-    read, beside = [], reading.beside_store(config)
+    read = []
     for name in config.files(split):
-        made = reading.read(name, config, split) or readers.read_file(name, beside)
+        made = reading.read(name, config, split)
+        if made is None:
+            made = readers.read_file(name, reading.for_file(name, config))
         _check_labelled(made, name, config)
         read.append(made)
     if read and not _structures(read):
@@ -194,7 +196,7 @@ def _with_own_file(
         return marked, ()
     if config.energy_key == data_config.IGNORED:
         return marked, (f"{path}: not read, since energies are ignored",)
-    own, found = isolated.read_isolated_atoms(path, reading.beside_store(config))
+    own, found = isolated.read_isolated_atoms(path, reading.for_file(path, config))
     elements = structure.elements(train)
     used, unused = isolated.without_unused(own, elements, columns.heads(train))
     return isolated.merge(marked, used, path), (found, *unused)

@@ -8,10 +8,11 @@ import ase
 import ase.io
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import voigt_6_to_full_3x3_stress
 
-from equipot import files
+from equipot import files, units
 from equipot.data import config as data_config
-from equipot.data import label_units
+from equipot.data import label_units, labels
 from equipot.data.own_keys import OwnKeys
 from equipot.data.structure import Structure
 from equipot.quantities import DERIVED, Quantity
@@ -67,7 +68,10 @@ def write_predictions(
 
 
 def in_units_of(atoms: ase.Atoms, config: data_config.DataConfig) -> ase.Atoms:
-    """A frame in the units of the settings, which it states: they then read it as what it was.
+    """Converts a frame to the units of the settings, and records them in it.
+
+    Reading it with these settings gives the original values. A stress becomes a virial where that
+    is what the settings have the unit or the key of.
 
     Args:
       atoms: In eV and Å, with the labels that its calculator holds.
@@ -76,12 +80,18 @@ def in_units_of(atoms: ase.Atoms, config: data_config.DataConfig) -> ase.Atoms:
     given = label_units.in_settings(config)
     if not given or atoms.calc is None:
         return atoms
-    scales = label_units.scales_of(given, "stress")
+    key = "virial" if units.is_energy(given.get("stress", "")) else "stress"
+    if config.stress_key not in (None, data_config.IGNORED):
+        key = str(config.stress_key)
+    scales, results = label_units.scales_of(given, key), dict(atoms.calc.results)
     made = atoms.copy()
+    if labels.is_virial(key) and "stress" in results:
+        virial = -atoms.get_volume() * voigt_6_to_full_3x3_stress(results.pop("stress"))
+        made.info[key] = virial / scales.stress
     made.positions /= scales.length
     made.set_cell(np.asarray(made.cell) / scales.length)
     made.info |= {f"{name}_unit": unit for name, unit in given.items()}
-    found = {k: v / getattr(scales, k) for k, v in atoms.calc.results.items() if k in DERIVED}
+    found = {k: v / getattr(scales, k) for k, v in results.items() if k in DERIVED}
     made.calc = SinglePointCalculator(made, **found)
     return made
 

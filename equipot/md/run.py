@@ -66,6 +66,7 @@ def run(
         a constraint cannot be kept.
       ArtefactError: If the restart file is missing or damaged, or the potential's probe is not
         reproduced.
+      DataError: If two atoms are at the same place, a cell is singular, or a number is not finite.
       EquipotError: What the potential raises, with the step in front.
     """
     wanted = list(temperatures or [config.temperature] * len(structures))

@@ -24,10 +24,10 @@ _NUMBERS = frozenset({".npz", ".npy", ".raw", ".h5", ".hdf5", ".traj", ".db", ".
 
 
 def is_needed(config: data_config.DataConfig, room: int | None = None) -> bool:
-    """Whether a new run reads its data from a store that it need not have been given.
+    """Whether a new run reads its data from a store that is made for it.
 
-    It does where memory would not hold them or the settings say so, and where the store of the same
-    files and settings is there.
+    It does if the data would not fit into memory, if the settings say so, or if a store of the same
+    files and settings already exists.
 
     Args:
       config: Files and settings.

@@ -157,6 +157,7 @@ def _finish(job: _Job, written: Sequence[_Written]) -> None:
     }
     shown = {key: value for key, value in manifest.items() if key != "found"}
     manifest["fingerprint"] = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
+    manifest[folder.READ_WITH] = job.config.of_reading()
     arrays = {**contacts.arrays("contacts"), **_firsts(job.draft, manifest)}
     manifest[folder.FACTS] = shards.write(job.draft / "facts.arrays", arrays)
     if job.neighbors is not None:

@@ -101,9 +101,9 @@ def check(
     )
     if not is_new:
         raise errors.MemoryLimitError(
-            f"{too_much}; a run that has begun keeps its batches: go on with more memory, or on as"
-            f" many devices as it began on ({parts.facts['num_devices']}; now there are"
-            f" {parts.train.num_devices}), or begin another under another name"
+            f"{too_much}; a run that has begun keeps its batches: go on with more memory on each of"
+            f" {parts.train.num_devices} devices (it began on {parts.facts['num_devices']}), or"
+            " begin another under another name"
         )
     found = memory.largest(size, least, bytes_of, programs.bytes_of_state, most)
     if found is None:

@@ -209,7 +209,7 @@ def _check_length(
     changed: Sequence[changed_settings.Change],
     place: folder.RunFolder,
 ) -> None:
-    """Refuses changed settings with which no step is left.
+    """Refuses another length than before if the run is longer already, or was stopped early.
 
     Raises:
       CheckpointError: If the run has gone further already, or early stopping has ended it.
@@ -222,7 +222,8 @@ def _check_length(
             f" would end after {num_steps}; expected more than {progress.step}"
         )
     is_wanted = any(change.key == changed_settings.PATIENCE for change in changed)
-    if not changed or is_over or is_wanted:
+    is_unknown = num_steps == 0 and config.stage_two.start is not None  # whether that has begun
+    if not changed or is_over or is_wanted or is_unknown:
         return
     if judging.Judge.of(config, num_steps).stops(progress):
         raise errors.CheckpointError(
@@ -304,7 +305,7 @@ def _take_time(
 ) -> None:
     """Computes how many steps there are from the time of the first ones, once for a run.
 
-    What the folder says, ``is_known``, may be that this is still to be done.
+    ``is_known`` means that the folder has a length file, which may say that this is still to do.
 
     Raises:
       CheckpointError: If steps are done and their number is not known any more.

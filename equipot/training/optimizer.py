@@ -74,7 +74,7 @@ class Updates:
         schedule, optimizer = make_schedule(settings), make_optimizer(settings)
         compiled = {"optimizer": dataclasses.replace(settings, learning_rate=1.0)}
         if settings.name == SCHEDULE_FREE:  # needs the rates for its average
-            # For an end that need not be known the warm-up is that of a long run.
+            # The end of the run need not be known, so the warm-up is that of a long run.
             course = Course.of(settings, math.ceil(_WARMUP / _WARMUP_SHARE))
             schedule = functools.partial(_on_course, schedule, course)
             optimizer = _promoting(schedule_free.schedule_free(optimizer, schedule))

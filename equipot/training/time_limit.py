@@ -15,7 +15,7 @@ _COUNTED = 3  # of the longest steps: the first two compile the step and the val
 
 
 class _End(NamedTuple):
-    """When something ends by ``time.monotonic``, seconds before it that are kept free, and what."""
+    """When something ends (``time.monotonic``), the seconds kept free before it, and what it is."""
 
     moment: float
     margin: float

@@ -86,6 +86,29 @@ def test_another_method_is_refused_unless_it_is_wanted(dataset, tmp_path, capsys
     assert output.exists()
 
 
+def test_a_stress_becomes_a_virial_where_the_dataset_has_one(tmp_path):
+    frames = []
+    for seed in range(3):
+        atoms = ase.build.molecule("H2O", cell=[6.0, 6.0, 6.0], pbc=True)
+        atoms.rattle(0.03, seed=seed)
+        atoms.calc = EMT()
+        atoms.info["virial"] = -atoms.get_volume() * atoms.get_stress(voigt=False)
+        results = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        frames.append(atoms)
+    path, output = tmp_path / "virial.extxyz", tmp_path / "stretched.extxyz"
+    ase.io.write(path, frames)
+    main.main(command(str(path), output, "--stress-unit", "eV"))
+    found = readers.read_structures(str(output), DataConfig(train=str(output), stress_unit="eV"))
+    for made in found:
+        if not made.pbc.all():
+            continue
+        atoms = writers.to_atoms(made)
+        atoms.calc = EMT()
+        np.testing.assert_allclose(made.stress, atoms.get_stress(voigt=False), atol=1e-6)
+    assert any(made.stress_weight > 0 for made in found)
+
+
 def test_frames_are_read_with_the_units_of_the_dataset(tmp_path):
     frames = []
     for seed in range(3):

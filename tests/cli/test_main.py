@@ -361,7 +361,7 @@ def test_a_strict_simulation_ends_where_it_leaves_training(
         ),
         (
             ["relax", "POTENTIAL", "STRUCTURES", "--pressure", "5"],
-            "acts on a cell that is relaxed, received 5 GPa without cell",
+            "if the cell is relaxed too; received 5 GPa without cell",
         ),
         (
             ["md", "POTENTIAL", "STRUCTURES", "--engine", "ase", "--ensemble", "npt"],

@@ -359,6 +359,20 @@ def test_files_beside_a_store_are_read_in_its_units(tmp_path):
     found = dataset.read_dataset(beside)
     assert found.isolated_atoms[1] == pytest.approx(-13.605693)
     assert found.valid[0].energy == pytest.approx(found.train[0].energy)
+    hydrogen.info |= {"energy": -13.6, "energy_unit": "eV"}  # its own unit comes first
+    ase.io.write(tmp_path / "iso.extxyz", [hydrogen], format="extxyz")
+    assert dataset.read_dataset(beside).isolated_atoms[1] == pytest.approx(-13.6)
+
+
+def test_a_store_of_an_earlier_version_may_have_any_weights(store, config, tmp_path):
+    copy = tmp_path / "copy.store"
+    shutil.copytree(store, copy)
+    manifest = copy / folder.MANIFEST
+    content = json.loads(manifest.read_text())
+    del content[folder.READ_WITH]
+    manifest.write_text(json.dumps(content))
+    weights = {"weight_keys": {"energy": "weight"}}
+    dataset.read_dataset(dataclasses.replace(config, train=str(copy), **weights))
 
 
 def test_files_of_one_name_and_labels_that_some_lack_are_no_contradiction(tmp_path):

@@ -43,7 +43,7 @@ def read(path: pathlib.Path, quantities: Mapping[str, Quantity] = NONE) -> frame
     if not systems:
         raise errors.DataError(f"{path}: expected a DeePMD folder, but found no type.raw in it")
     leaves = [system.name for system in systems]
-    # Names are short where they tell the systems apart.
+    # Short names are used if they tell the systems apart.
     names = leaves if len({*leaves}) == len(leaves) else [_below(path, own) for own in systems]
     frames = [
         f

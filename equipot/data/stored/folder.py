@@ -20,13 +20,14 @@ import numpy as np
 from equipot import config as configuration
 from equipot import errors
 from equipot import quantities as quantities_
-from equipot.data import config as data_config
 from equipot.data import contacts
 from equipot.data.stored import extremes, packing, shards
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "equipot store", 1
 FACTS = "facts"
+READ_WITH = "read_with"
+"""All settings of reading, in the manifest; its fingerprint is of those that matter."""
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -164,10 +165,10 @@ class Folder:
         Raises:
           DataError: With both.
         """
-        # A store of before a setting was there has its default.
-        usual = data_config.DataConfig(train="-").of_reading()
-        written = {**usual, **self.manifest["settings"]}
+        written = self.manifest.get(READ_WITH, self.manifest["settings"])
         for name, value in given.items():
+            if name not in written:
+                continue  # stores of earlier versions do not say it
             known = written[name]
             if packing.settings_text(known) != packing.settings_text(value):
                 raise errors.DataError(

@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import label_keys, readers, structure
+from equipot.data import label_keys, label_units, readers, structure
 from equipot.data.stored import sources
 from equipot.quantities import every
 
@@ -122,11 +122,11 @@ def _of_file(name: str, seen: Sequence[sources.Seen], config: data_config.DataCo
                     f" '{other}'. Which one is the label? Set data.{label}_key"
                 )
         keys = dataclasses.replace(keys, others={**one.keys.others, **keys.others})
-        if _differ(one, seen[0]):
-            raise errors.DataError(
-                f"{name}: frames state different units; set data.energy_unit, data.length_unit and"
-                " so on for all of them, or split the file"
-            )
+    if any(len(set(_scales(label, seen))) > 1 for label in label_units.QUANTITIES):
+        raise errors.DataError(
+            f"{name}: frames state different units; set data.energy_unit, data.length_unit and so"
+            " on for all of them, or split the file"
+        )
     present = dict.fromkeys(key for one in seen for key in one.contents.keys_present)
     for label in ("energy", "forces", "stress"):
         label_keys.check_present(label, config, list(present), name)
@@ -145,17 +145,17 @@ def _of_file(name: str, seen: Sequence[sources.Seen], config: data_config.DataCo
     return [summary, *_once([line for one in seen for line in one.contents.found[1:]])]
 
 
-def _differ(one: sources.Seen, other: sources.Seen) -> bool:
-    """Whether two blocks were read in different units, of what both have."""
-    names = ["length"] if one.frames and other.frames else []
-    for name in ("energy", "forces", "stress"):
-        if None not in (getattr(one.keys, name), getattr(other.keys, name)):
-            names.append(name)
-    return any(getattr(one.scales, name) != getattr(other.scales, name) for name in names)
+def _scales(label: str, seen: Sequence[sources.Seen]) -> list[float]:
+    """The units in which the blocks that have a label were read."""
+    return [
+        getattr(one.scales, label)
+        for one in seen
+        if (one.frames if label == "length" else getattr(one.keys, label) is not None)
+    ]
 
 
 def _once(lines: Sequence[str]) -> list[str]:
-    """Sentences of all blocks as they would be of the whole file: numbers of frames are added."""
+    """Sentences of all blocks, each once: their numbers of frames are added up."""
     totals: dict[str, list[int]] = {}
     for line in lines:
         counts = [int(count) for count in _COUNT.findall(line)]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from equipot.data import config as data_config
-from equipot.data import contents, paths
+from equipot.data import contents, paths, readers
 from equipot.data.stored import folder
 from equipot.data.stored.structures import StoredStructures
 
@@ -50,22 +50,26 @@ def settings(config: data_config.DataConfig) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k not in _LATER or v != usual[k]}
 
 
-def beside_store(config: data_config.DataConfig) -> data_config.DataConfig:
-    """The settings by which files beside a store for training are read.
+def for_file(name: str, config: data_config.DataConfig) -> data_config.DataConfig:
+    """The settings by which a file beside a store for training is read.
 
-    Units and the key of the level of theory that are left out are those that the store was written
-    with.
+    The key of the level of theory, and units where the file states none, are those that the store
+    was written with, if they are left out.
 
     Args:
+      name: Of the file, as ``paths.resolve`` takes it.
       config: The settings.
     """
-    path = paths.resolve(config.files("train")[0])
+    path, names = paths.resolve(config.files("train")[0]), _BESIDE
     if not folder.is_store(path):
         return config
+    content = readers.read_frames(paths.resolve(name), None, config.declared)
+    if content.stated_units or any(item.stated_units for item in content.frames):
+        names = ("head_key",)
     written = folder.opened(path).manifest["settings"]
     left_out = {
         name: written[name]
-        for name in _BESIDE
+        for name in names
         if getattr(config, name) is None and written.get(name) is not None
     }
     return dataclasses.replace(config, **left_out)

@@ -66,13 +66,14 @@ class IrrepsArray(chunked.ChunkedArray):
         """Applies a proper rotation, which is not checked, and k inversions."""
         self = self.floating()
         matrix, chunks = matrix.astype(self.dtype), []
+        lead = jnp.broadcast_shapes(self.shape[:-1], matrix.shape[:-2], jnp.shape(k))
         matrices = wigner.wigner_matrices(max(self.irreps.ls, default=0), matrix)
         for (_, ir), chunk in zip(self.irreps, self.chunks, strict=True):
             if chunk is not None and chunk.size:
                 d = wigner.with_inversions(matrices[ir.l], ir.p, k)
                 chunk = jnp.einsum("...ij,...uj->...ui", d, chunk, precision="highest")
+                chunk = jnp.broadcast_to(chunk, (*lead, *chunk.shape[-2:]))
             chunks.append(chunk)
-        lead = jnp.broadcast_shapes(self.shape[:-1], matrix.shape[:-2], jnp.shape(k))
         return self.from_chunks(self.irreps, chunks, lead, self.dtype)
 
     @classmethod

@@ -166,7 +166,7 @@ def _sum(rows: Array, groups: _Groups) -> Array:
 
 
 def _mean(rows: Array, groups: _Groups) -> Array:
-    """Summed in 32 bits at least: those of half precision end counting at 256 or 2048."""
+    """Sums use at least 32 bits: in half precision, counting stops at 256 or 2048."""
     is_float = jnp.issubdtype(rows.dtype, jnp.inexact)
     dtype = rows.dtype if is_float else jnp.result_type(float)
     exact = jnp.promote_types(dtype, jnp.float32)

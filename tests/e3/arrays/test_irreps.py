@@ -168,5 +168,6 @@ def test_entries_that_would_be_misread_are_refused():
 def test_a_batch_of_inversions_alone_has_a_matrix_each():
     found = e3.Irreps("0e+1o").D_from_angles(0.0, 0.0, 0.0, k=np.array([0, 1]))
     np.testing.assert_allclose(found, [np.eye(4), np.diag([1.0, -1.0, -1.0, -1.0])], atol=1e-6)
-    turned = e3.IrrepsArray("1o", np.ones(3)).transform_by_angles(0.0, 0.0, 0.0, k=np.array([0, 1]))
-    np.testing.assert_allclose(turned.array, [[1.0] * 3, [-1.0] * 3], atol=1e-6)
+    ones = e3.IrrepsArray("0e+1o", np.ones(4))
+    turned = ones.transform_by_angles(0.0, 0.0, 0.0, k=np.array([0, 1]))
+    np.testing.assert_allclose(turned.array, [[1.0] * 4, [1.0, -1.0, -1.0, -1.0]], atol=1e-6)

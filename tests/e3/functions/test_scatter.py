@@ -135,5 +135,6 @@ def test_narrow_counts_and_indices_do_not_wrap(dtype):
     index = jnp.arange(100, dtype=dtype)
     found = e3.scatter_sum(jnp.ones(100), dst=index, output_size=200)
     np.testing.assert_array_equal(found, np.repeat([1, 0], 100))
-    gathered = e3.dense.gather_src(jnp.ones((200, 1, 1, 1)), dst_idx=index, src_idx=index)
-    assert gathered.shape[0] == 100
+    rows = jnp.arange(200.0).reshape(200, 1, 1, 1)
+    gathered = e3.dense.gather_src(rows, dst_idx=index, src_idx=index)
+    np.testing.assert_array_equal(gathered.ravel(), np.arange(100.0))

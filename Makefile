@@ -2,9 +2,10 @@
 #   make water   the environment, then a potential for liquid water, tested and run: all in runs/water
 #   make test    the environment, then the tests
 #   make test-wide   tests of variants and corners, which make test leaves out
+#   make test-slow   whole runs, several hosts, kills: a quarter of an hour
 #   make test-newest   a fast part of the tests on the newest Python that is supported and here
 #   make reference   compares with other programs; makes an environment for each, of gigabytes
-.PHONY: water test test-wide test-newest lint reference reference-mace reference-nequip reference-foundation docs bench
+.PHONY: water test test-wide test-slow test-newest lint reference reference-mace reference-nequip reference-foundation docs bench
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -33,6 +34,11 @@ test: .venv/.test
 
 test-wide: .venv/.test
 	$(BIN)/python -m pytest -q -n 2 $(SPREAD) -m "wide and not slow and not gpu and not reference and not physics"
+
+# What defaults change and the others do not see; those of models and layers take longer still.
+test-slow: .venv/.test
+	$(BIN)/python -m pytest -q -n 2 $(SPREAD) -m "slow and not gpu and not reference" \
+	  tests/integration tests/training tests/cli tests/scripts
 
 # Readers, calculators, training and commands, and little that is slow to compile.
 NEWEST_TESTS := tests/test_package.py tests/test_warnings.py tests/test_config.py tests/data \

@@ -169,10 +169,15 @@ def _mean(rows: Array, groups: _Groups) -> Array:
     """Sums use at least 32 bits: in half precision, counting stops at 256 or 2048."""
     is_float = jnp.issubdtype(rows.dtype, jnp.inexact)
     dtype = rows.dtype if is_float else jnp.result_type(float)
-    exact = jnp.promote_types(dtype, jnp.float32)
+    exact = summing_dtype(dtype)
     count = jnp.maximum(_sum(jnp.ones(groups.index.size, jnp.int32), groups), 1)
     count = count.reshape(-1, *(1,) * (rows.ndim - 1)).astype(exact)
     return (_sum(rows.astype(exact), groups) / count).astype(dtype)
+
+
+def summing_dtype(dtype: Any) -> Any:
+    """What numbers of a floating kind are added up in: 32 bits at least."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def _repeated(nel: Array, number: int) -> Array:

@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from equipot.e3.arrays import operations
 from equipot.e3.arrays.irreps_array import IrrepsArray
+from equipot.e3.functions import scatter
 from equipot.typing import Array, Float
 
 
@@ -64,7 +65,7 @@ def _mean_square(x: IrrepsArray) -> Float[Array, "*batch 1"]:
     Squares are added up in 32 bits at least: in 16 they are soon infinite.
     """
     kinds = {item.ir for item in x.irreps if item.mul}
-    exact = jnp.promote_types(x.dtype, jnp.float32)
+    exact = scatter.summing_dtype(x.dtype)
     total = jnp.zeros((*x.shape[:-1], 1), exact)
     for (_, ir), chunk in zip(x.irreps, x.chunks, strict=True):
         if chunk is not None and chunk.shape[-2]:

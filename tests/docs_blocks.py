@@ -128,11 +128,13 @@ def compose(words: list[str]) -> list:
     return configs
 
 
-def _members(overrides: Sequence[hydra_types.Override]) -> Iterator[list[str]]:
+def _members(given: Sequence[hydra_types.Override]) -> Iterator[list[str]]:
     """The overrides of every run of a sweep."""
+    from equipot.cli import overrides
+
     choices = []
-    for override in overrides:
-        line = override.input_line or ""
+    for override in given:
+        line = overrides.added(override)
         key, _, value = line.partition("=")
         if key.startswith(("hydra.", "hydra/")):
             continue  # settings of a launcher, not of a run

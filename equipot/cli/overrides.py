@@ -45,7 +45,7 @@ class CommandLine:
 
         The folder of each run of a sweep is named after the keys that are swept.
         """
-        words = [_added(override) for override in self.overrides]
+        words = [added(override) for override in self.overrides]
         unswept = [f"'{o.key_or_group}'" for o in self.overrides if not o.is_sweep_override()]
         exclude = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(unswept)}]"
         keys = [override.key_or_group for override in self.overrides]
@@ -56,8 +56,8 @@ class CommandLine:
         return [*words, exclude, *search, *sweeps.settings(keys, words), *self.flags]
 
 
-def _added(override: types.Override) -> str:
-    """The arguments, with pluses where names are free and need not be in a YAML file."""
+def added(override: types.Override) -> str:
+    """An argument, with pluses where names are free and need not be in a YAML file."""
     word = override.input_line or ""
     first, *rest = override.key_or_group.split(".")
     hint: Any = training_config.TrainConfig

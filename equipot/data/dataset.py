@@ -127,7 +127,7 @@ def _read_split(
     for name in config.files(split):
         made = reading.read(name, config, split)
         if made is None:
-            made = readers.read_file(name, reading.for_file(name, config))
+            made = readers.read_file(name, reading.for_file(name, config, config.format))
         _check_labelled(made, name, config)
         read.append(made)
     if read and not _structures(read):
@@ -196,7 +196,7 @@ def _with_own_file(
         return marked, ()
     if config.energy_key == data_config.IGNORED:
         return marked, (f"{path}: not read, since energies are ignored",)
-    own, found = isolated.read_isolated_atoms(path, reading.for_file(path, config))
+    own, found = isolated.read_isolated_atoms(path, reading.for_file(path, config, None))
     elements = structure.elements(train)
     used, unused = isolated.without_unused(own, elements, columns.heads(train))
     return isolated.merge(marked, used, path), (found, *unused)

@@ -39,7 +39,8 @@ def test_energy_is_conserved_and_hardly_anything_is_compiled(make_potential, dty
     assert drift.excursion < 5e-3 * exchanged
     assert abs(drift.slope) < 0.05
     assert calculator.n_neighbor_searches > 3
-    assert calculator.n_compilations <= 2  # the crystal melts, and may outgrow its first room
+    # In float64 the parameters are others, and the crystal melts and outgrows its first room.
+    assert calculator.n_compilations == {"float32": 1, "float64": 2}[dtype]
 
 
 @pytest.mark.slow

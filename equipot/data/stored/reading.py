@@ -50,7 +50,9 @@ def settings(config: data_config.DataConfig) -> dict[str, Any]:
     return {k: v for k, v in found.items() if k not in _LATER or v != usual[k]}
 
 
-def for_file(name: str, config: data_config.DataConfig) -> data_config.DataConfig:
+def for_file(
+    name: str, config: data_config.DataConfig, format: str | None
+) -> data_config.DataConfig:
     """The settings by which a file beside a store for training is read.
 
     The key of the level of theory, and units where the file states none, are those that the store
@@ -59,11 +61,12 @@ def for_file(name: str, config: data_config.DataConfig) -> data_config.DataConfi
     Args:
       name: Of the file, as ``paths.resolve`` takes it.
       config: The settings.
+      format: Of the file; None goes by its name.
     """
     path, names = paths.resolve(config.files("train")[0]), _BESIDE
     if not folder.is_store(path):
         return config
-    content = readers.read_frames(paths.resolve(name), None, config.declared)
+    content = readers.read_frames(paths.resolve(name), format, config.declared)
     if content.stated_units or any(item.stated_units for item in content.frames):
         names = ("head_key",)
     written = folder.opened(path).manifest["settings"]

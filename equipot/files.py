@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from equipot import errors
 
 _PREFIX = ".draft-"
+_DRAFT = re.compile(r"\.draft-[0-9a-f]{16}(\..*)?")  # not a file of somebody else's
 _LONGEST_SUFFIX = 20  # characters; writers choose a format by the end of the name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the system's errors that say that there is no room."""
@@ -37,10 +39,10 @@ def whole(path: str | Path, refuse: type[errors.EquipotError] = errors.DataError
       EquipotError: Of the given kind, if the disk does not take the file; what stood there before
         stays, and nothing is left beside it.
     """
-    target = Path(os.path.realpath(path))
+    given, target = Path(path), Path(os.path.realpath(path))
     try:
-        if target.exists() and not target.is_file() and not target.is_dir():
-            yield target
+        if given.exists() and not given.is_file() and not given.is_dir():
+            yield given  # what a pipe among /dev/fd leads to is no path
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_stale(target.parent)
@@ -86,7 +88,7 @@ def remove_stale(folder: Path) -> None:
     """Removes the drafts that killed writers left in a folder; those being written stay."""
     try:
         with os.scandir(folder) as entries:
-            drafts = [entry.path for entry in entries if entry.name.startswith(_PREFIX)]
+            drafts = [entry.path for entry in entries if _DRAFT.fullmatch(entry.name)]
     except OSError:
         return  # nothing to tidy where nothing can be listed
     for draft in drafts:

@@ -64,7 +64,8 @@ class Evaluator:
     def graph(self, structure: Structure) -> batching.HostGraph:
         """The graph of a structure, of the level of theory that is asked for."""
         zeros = np.zeros(len(self.species_table))
-        graph = batching.build_graph(structure, self.cutoff, self.species_table, zeros)
+        unnamed = dataclasses.replace(structure, head="")
+        graph = batching.build_graph(unnamed, self.cutoff, self.species_table, zeros)
         return dataclasses.replace(graph, head=self.head)
 
     def run(

@@ -72,6 +72,8 @@ def random_box(
 ) -> Structure:
     """Molecules at random places and turned at random in a periodic cube.
 
+    A cube in which one would meet its own images is made larger.
+
     Args:
       rng: Random numbers.
       parts: The molecules.
@@ -79,7 +81,7 @@ def random_box(
       span: Shortest distances of training.
       share: Of these, how near atoms of two molecules may lie; less where there is no room.
     """
-    edge = volume ** (1 / 3)
+    edge = max(volume ** (1 / 3), *(_least_edge(part, span) for part in parts))
     while True:
         places = _placed(rng, parts, edge, span, share)
         if places is not None:
@@ -91,6 +93,12 @@ def random_box(
                 source="molecules at random",
             )
         share *= 0.95
+
+
+def _least_edge(part: Molecule, span: DistanceRange | None) -> float:
+    """Å that a molecule and the shortest distance of its atoms to those of an image take up."""
+    extent = np.linalg.norm(part.positions[:, None] - part.positions[None], axis=-1).max()
+    return float(extent + samples.shortest_table(span, part.atomic_numbers).max())
 
 
 def _placed(

@@ -104,8 +104,13 @@ def smallest_frames(data: Sequence[Structure], count: int = 2) -> tuple[Structur
 
 
 def box_of(data: Sequence[Structure]) -> Structure:
-    """The frame that dynamics run on: the largest of at most a hundred atoms, the coolest of it."""
-    small = [s for s in data if _is_small(s)] or [min(data, key=lambda s: len(s.positions))]
+    """The frame that dynamics run on: the largest of at most a hundred atoms, the coolest of it.
+
+    Args:
+      data: Frames, one of them of several atoms.
+    """
+    several = [s for s in data if len(s.positions) > 1]
+    small = [s for s in several if _is_small(s)] or [min(several, key=lambda s: len(s.positions))]
     size = max(len(s.positions) for s in small)
     largest = [s for s in small if len(s.positions) == size]
     cool = [s for s in largest if _is_number(s.group)]
@@ -188,7 +193,7 @@ def _composition(species_table: tuple[int, ...]) -> np.ndarray:
 
 
 def _is_small(structure: Structure) -> bool:
-    return 1 < len(structure.positions) <= LARGEST
+    return len(structure.positions) <= LARGEST
 
 
 def _is_number(text: str) -> bool:

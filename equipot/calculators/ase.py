@@ -201,7 +201,8 @@ class EquipotCalculator(Calculator):
                 changed.append("cell")
             if not (before.pbc == atoms.pbc).all():
                 changed.append("pbc")
-            if self._charge(before) != self._charge(atoms):
+            charges = (own.info.get(results.CHARGE, 0.0) for own in (before, atoms))
+            if self._needs_charge and not np.array_equal(*charges):
                 changed.append(results.CHARGE)
             return changed
 
@@ -211,9 +212,10 @@ class EquipotCalculator(Calculator):
             return super().calculate_properties(atoms, properties)
 
     def export_properties(self) -> Properties:
-        """Returns the results that ASE has a name for."""
-        known = {name: value for name, value in self.results.items() if name in all_outputs}
-        return Properties(known)
+        """Returns the results that ASE has a name for, and whose shape is the one it means."""
+        return Properties(
+            {name: value for name, value in self.results.items() if _is_of_ase(name, value)}
+        )
 
     def reset(self) -> None:
         """Forgets the last calculation."""
@@ -283,9 +285,11 @@ class EquipotCalculator(Calculator):
 
     def _charge(self, structure: Atoms) -> float:
         """The total charge, if a quantity adds up to it, otherwise 0."""
-        quantities = self.potential.spec.quantities
-        needed = any(quantity.sums_to_charge for quantity in quantities)
-        return results.total_charge(structure) if needed else 0.0
+        return results.total_charge(structure) if self._needs_charge else 0.0
+
+    @property
+    def _needs_charge(self) -> bool:
+        return any(quantity.sums_to_charge for quantity in self.potential.spec.quantities)
 
     def _structure(self, atoms: Atoms | None) -> Atoms:
         """The requested structure; by ASE's convention, None means that of the last calculation."""
@@ -311,6 +315,15 @@ class EquipotCalculator(Calculator):
                 "stress is defined only where all three directions are periodic, received pbc ="
                 f" {atoms.pbc.tolist()}; give a cell and set pbc, or do not ask for stress"
             )
+
+
+def _is_of_ase(name: str, value: Any) -> bool:
+    """Whether ASE's ``Properties`` has a place for a result; it refuses all for one of them."""
+    if name not in all_outputs:
+        return False
+    wanted, found = all_outputs[name].shapespec, np.shape(value)
+    fits = (own == size or isinstance(own, str) for own, size in zip(wanted, found, strict=False))
+    return len(wanted) == len(found) and all(fits)
 
 
 def _same(before: Atoms, after: Atoms, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Molecular dynamics through ASE: constant energy or temperature, with a log and a trajectory."""
 
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -73,10 +74,10 @@ class DynamicsConfig:
                 f"ensemble: expected one of {', '.join(self.ENSEMBLES)}, received"
                 f" {self.ensemble!r}.{errors.did_you_mean(self.ensemble.lower(), self.ENSEMBLES)}"
             )
-        if self.temperature < 0:
+        if not 0 <= self.temperature < math.inf:
             raise errors.ConfigError(f"temperature: expected K, received {self.temperature}")
         for name in _POSITIVE:
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise errors.ConfigError(
                     f"{name}: expected a positive number, received {getattr(self, name)}"
                 )
@@ -130,9 +131,9 @@ def run_dynamics(
         draw_velocities(atoms, config.temperature, rng)
     integrator = _integrator(atoms, config, rng)
     integrator.nsteps = begun.step if begun else 0
-    samples = log.read_samples(config.log, begun.sizes["log"] if begun else None)
     sizes = dict(begun.sizes) if begun else {"trajectory": 0, "log": 0}
-    kept: dict[str, int | None] = dict(sizes) if begun else {"trajectory": None, "log": None}
+    kept = {name: size or None for name, size in sizes.items()}  # 0: it had no such file
+    samples = log.read_samples(config.log, kept["log"])
     with (
         trajectory.frame_writer(
             config.trajectory, atoms, config.overwrite, kept["trajectory"]

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -80,13 +81,15 @@ class DynamicsReport:
 
 
 def fit_drift(times: np.ndarray, energies: np.ndarray, num_atoms: int) -> Drift:
-    """Fits a straight line to the total energy.
+    """Fits a straight line to the total energy; no numbers where there is none.
 
     Args:
       times: fs.
       energies: Total energies in eV.
       num_atoms: Number of atoms.
     """
+    if not len(energies):
+        return Drift(slope=math.nan, excursion=math.nan)
     picoseconds = times * 1e-3
     shares = (energies - energies[0]) * 1e3 / num_atoms
     slope = float(np.polyfit(picoseconds, shares, 1)[0]) if len(shares) > 1 else 0.0

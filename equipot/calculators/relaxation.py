@@ -86,7 +86,8 @@ class RelaxationReport:
         if math.isnan(self.energy_after):
             return (
                 f"NOT relaxed, left as it was: at step {self.num_steps} energies or forces are not"
-                " finite; atoms may lie much closer together than in the potential's training data"
+                " finite, or the cell has collapsed; atoms may lie much closer together than in the"
+                " potential's training data"
             )
         state = "converged" if self.converged else "NOT converged"
         line = (

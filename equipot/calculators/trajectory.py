@@ -44,9 +44,12 @@ def read_all(path: str | pathlib.Path) -> list[Atoms]:
     """Reads all frames of a file, as ``read_atoms`` does one.
 
     Raises:
-      DataError: If there is no such file, or ASE cannot read it.
+      DataError: If there is no such file, it holds no structure, or ASE cannot read it.
     """
-    return [without_labels(found) for found in _read_images(pathlib.Path(path))]
+    found = _read_images(pathlib.Path(path))
+    if not found:
+        raise errors.DataError(f"{path}: expected structures, found none")
+    return [without_labels(own) for own in found]
 
 
 def _read_images(path: pathlib.Path) -> list[Atoms]:

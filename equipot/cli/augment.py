@@ -113,17 +113,18 @@ def run(options: argparse.Namespace) -> None:
     marks: dict[str, Any] = {options.group_key: _MARK} if options.group_key else {}
     if options.weight is not None:
         marks["weight"] = options.weight
-    frames = progress.track([_atoms(one, marks) for one in made], description="labels")
+    frames = [_atoms(one, marks, config.head_key) for one in made]
     method = f"{options.calculator} {options.calculator_args}".encode()  # labels of two never mix
     parts = Path(f"{options.output}.{hashlib.sha256(method).hexdigest()[:8]}{_PARTS}")
     if parts.exists():
         print(f"goes on with the labels in {parts}")
-    done = labelling.label(frames, make, parts)
+    done = labelling.label(progress.track(frames, description="labels"), make, parts)
     for reason, count in done.dropped.items():
         print(f"dropped {count}: {reason}")
     if not done.frames:
         raise errors.DataError("the calculator fails at every frame; nothing was written")
-    writers.write_frames(options.output, [writers.in_units_of(own, config) for own in done.frames])
+    written = [writers.as_read_with(config, own) for own in done.frames]
+    writers.write_frames(options.output, written)
     shutil.rmtree(parts)
     bonds = sum(len(made[place].bonds) for place in done.places)
     print(f"{len(done.frames)} frames with {bonds} stretched bonds: {options.output}")
@@ -151,10 +152,11 @@ def _arguments(text: str) -> dict[str, Any]:
     return found
 
 
-def _atoms(one: "Stretched", marks: dict[str, Any]) -> "Atoms":
-    """For ASE, with where it comes from."""
+def _atoms(one: "Stretched", marks: dict[str, Any], head_key: str | None) -> "Atoms":
+    """For ASE, with where it comes from, and its level of theory where there are several."""
     from equipot.data import writers
 
     atoms = writers.to_atoms(one.structure)
-    atoms.info.update(made_of=one.source, stretched="; ".join(one.bonds), **marks)
+    levels = {head_key: one.structure.head} if head_key else {}
+    atoms.info.update(made_of=one.source, stretched="; ".join(one.bonds), **marks, **levels)
     return atoms

@@ -109,7 +109,8 @@ def _undetermined(potential: Any) -> str:
     if not potential.spec.anchor_isolated:
         sentences.append(
             "isolated atoms, which have a constant energy of the model's own making: take energies"
-            " of dissociation from elsewhere, or train with potential.shift=bonds"
+            " of dissociation from elsewhere, or train with isolated atoms in the data and"
+            " potential.shift=bonds"
         )
     return "; ".join(sentences) or "nothing"
 

@@ -33,8 +33,9 @@ def run(composed: Any) -> float:
         with console.clean_errors(console.TRAIN):
             return _trained(composed, None)
     folder = os.path.relpath(job.runtime.output_dir)
+    chosen = OmegaConf.select(composed, "run_dir", throw_on_resolution_failure=False)
     launcher: Any = OmegaConf.to_container(job.launcher, resolve=True)
-    with sweeps.member(folder, list(job.overrides.task)):
+    with sweeps.member(str(chosen or folder), list(job.overrides.task)):
         cores.share(launcher, job.job.num, sweeps.places())
         return _trained(composed, folder)
 

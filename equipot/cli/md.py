@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -107,11 +108,14 @@ def _fill_in(options: argparse.Namespace) -> None:
 def _temperatures(text: str) -> list[float]:
     """Numbers with commas between them."""
     try:
-        return [float(part) for part in text.split(",")]
+        found = [float(part) for part in text.split(",")]
     except ValueError:
+        found = []
+    if not found or not all(0 <= own < math.inf for own in found):
         raise argparse.ArgumentTypeError(
             f"expected K, or several as in 300,350,400, received '{text}'"
-        ) from None
+        )
+    return found
 
 
 def _add_course(parser: argparse.ArgumentParser) -> None:
@@ -372,7 +376,7 @@ def _beginning(
 
 
 def _num_steps(options: argparse.Namespace) -> int:
-    if options.timestep <= 0 or options.time <= 0:
+    if not (0 < options.timestep < math.inf and 0 < options.time < math.inf):
         raise errors.ConfigError(
             f"--time, --timestep: expected positive numbers, received {options.time} ps and"
             f" {options.timestep} fs"

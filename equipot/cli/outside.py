@@ -68,15 +68,15 @@ def reported(files: str) -> Iterator[Callable[..., None]]:
     """
     from equipot.inference import out_of_range
 
-    watch, num_seen, num_steps, ends = out_of_range.Watch(), 0, 0, []
+    watch, num_seen, num_steps, first = out_of_range.Watch(), 0, 0, 0
 
     def look(step: int, found: "Sequence[Finding]", count: int = 1) -> None:
-        nonlocal num_seen, num_steps
+        nonlocal num_seen, num_steps, first
         num_seen += 1
         if not found:
             return
+        first = first if num_steps else step
         num_steps += count
-        ends.append(step)
         for finding in watch.news(found):
             print(f"{PROGRAM}: step {step}: outside of training: {finding}", file=sys.stderr)
 
@@ -90,7 +90,7 @@ def reported(files: str) -> Iterator[Callable[..., None]]:
         raise
     if num_steps:
         print(
-            f"{PROGRAM}: {num_steps} steps, from {ends[0]} to {ends[-1]}, were outside of the"
+            f"{PROGRAM}: {num_steps} steps, {first} the first of them, were outside of the"
             " distances of training, where the numbers of the potential mean little",
             file=sys.stderr,
         )

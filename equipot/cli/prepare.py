@@ -42,6 +42,9 @@ def run(options: argparse.Namespace) -> None:
         raise errors.ConfigError(f"--processes: expected at least 1, received {options.processes}")
     config = _composed(options)
 
+    from equipot.models import registry
+
+    _, model = registry.config_from_mapping(config.model)
     from equipot.data import paths
     from equipot.store import progress, workers, writing
 
@@ -52,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         made = writing.write(
             config.data,
             target,
-            cutoff=float(config.model["cutoff"]),
+            cutoff=model.cutoff,
             with_pairs=not options.without_pairs,
             processes=options.processes or workers.count(1 << 30),
             on_progress=lambda done, count: tell(done, f"{count:,} structures"),
@@ -61,8 +64,10 @@ def run(options: argparse.Namespace) -> None:
     print("\n".join(made.manifest["found"]))
     print(
         f"{target}: {len(made):,} structures, {size / 1e9:.3g} GB, pairs within"
-        f" {config.model['cutoff']:g} Å. Train with data.train={target}"
+        f" {model.cutoff:g} Å. Train with data.train={target}"
     )
+    if config.data.isolated_atoms is not None:
+        print("data.isolated_atoms is not written to the store: give it to equipot-train too")
 
 
 def _bytes(path: Path) -> int:
@@ -83,7 +88,7 @@ def _composed(options: argparse.Namespace) -> Any:
     swept = [o.input_line for o in line.overrides if o.is_sweep_override()]
     if swept:
         raise errors.ConfigError(f"{swept[0]}: a store is made of one set of data; give one value")
-    words = [word for word in line.for_hydra() if not word.startswith(("hydra.", "--"))]
+    words = [overrides.added(override) for override in line.overrides]
     search = [f"file://{folder.resolve()}" for folder in line.folders[1:]]
     if search:
         words.append(f"hydra.searchpath=[{','.join(repr(path) for path in search)}]")

@@ -1,6 +1,7 @@
 """``equipot relax``: the nearest minimum of the potential, for atoms and, if asked, the cell."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -115,15 +116,19 @@ def _relax_all(options: argparse.Namespace, config: "RelaxationConfig") -> "list
 
     if options.strict:
         raise errors.ConfigError("--strict: expected one structure; leave out --frame all")
+    trajectory.prepare(options.output, trajectory.SUFFIXES, options.overwrite)
     stored, bound, head = outside.bind(options)
     atoms = structures.read_starts(options)
     waiting: dict[int, RelaxationReport] = {}
     watch = out_of_range.Watch()
-    with trajectory.frame_writer(config.trajectory, atoms[0], config.overwrite) as write:
-        num_written = 0
+    with contextlib.ExitStack() as stack:
+        num_written, write = 0, None
 
         def take(index: int, report: "RelaxationReport", found: "Sequence[Finding]") -> None:
-            nonlocal num_written
+            nonlocal num_written, write
+            if write is None:  # what cannot be relaxed is refused before a file is replaced
+                writer = trajectory.frame_writer(options.output, atoms[0], options.overwrite)
+                write = stack.enter_context(writer)
             waiting[index] = report
             print(f"{index} ({atoms[index].get_chemical_formula()}): {report}")
             for finding in watch.news(found):

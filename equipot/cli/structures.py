@@ -106,6 +106,9 @@ def read_starts(options: argparse.Namespace) -> "list[Atoms]":
     return trajectory.read_all(paths.resolve(options.structure))
 
 
+_OF_DATABASE = "key_value_pairs"  # where ASE puts what a row of its databases is marked with
+
+
 def _marked(path: str, key: str, value: str) -> "Atoms":
     """The first structure for which the key has this value."""
     from equipot.calculators import trajectory
@@ -113,7 +116,9 @@ def _marked(path: str, key: str, value: str) -> "Atoms":
     from equipot.data.formats import ase_files
 
     frames = ase_files.read_images(paths.resolve(path))
-    marks = [str(frame.info.get(key, "")) for frame in frames]
+    marks = [
+        str({**frame.info.get(_OF_DATABASE, {}), **frame.info}.get(key, "")) for frame in frames
+    ]
     for frame, mark in zip(frames, marks, strict=True):
         if mark and _as_number(mark) == _as_number(value):
             return trajectory.without_labels(frame)

@@ -6,6 +6,7 @@ for.
 """
 
 import dataclasses
+import http.client
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,13 @@ from equipot.potential.known import Known
 _SILENCE = 30.0  # s without a byte after which a server is given up
 _BLOCK = 2**16  # bytes
 _MOST = 2**31  # bytes, more than any such file has
+_OF_NETWORK = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    TimeoutError,
+    ConnectionError,
+    ValueError,
+)
 
 
 def download(
@@ -86,7 +94,7 @@ def _fetch_address(
             length = answer.headers.get("Content-Length")
             total = int(length) if length and length.isdecimal() else None
             done = 0
-            while block := answer.read(_BLOCK):
+            while block := _next(known, answer, silence):
                 file.write(block)
                 done += len(block)
                 if done > _MOST:
@@ -95,13 +103,25 @@ def _fetch_address(
                     on_progress(done, total)
     except urllib.error.HTTPError as error:
         raise _failed(known, f"the server answers {error.code}, {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-        reason: Any = getattr(error, "reason", error)
-        if isinstance(reason, TimeoutError):
-            reason = f"no byte came for {silence:g} s"
-        raise _failed(known, str(reason) or type(error).__name__) from error
+    except _OF_NETWORK as error:
+        raise _broken(known, error, silence) from error
     if total is not None and done != total:
         raise _failed(known, f"{done} of {total} bytes came, then the connection ended")
+
+
+def _next(known: Known, answer: Any, silence: float) -> bytes:
+    """The next block; what goes wrong here is the network, and not the disk."""
+    try:
+        return answer.read(_BLOCK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _broken(known, error, silence) from error
+
+
+def _broken(known: Known, error: Exception, silence: float) -> errors.EquipotError:
+    reason: Any = getattr(error, "reason", error)
+    if isinstance(reason, TimeoutError):
+        reason = f"no byte came for {silence:g} s"
+    return _failed(known, str(reason) or type(error).__name__)
 
 
 def _fetch_package(known: Known, target: Path) -> None:

@@ -197,6 +197,8 @@ def _classify(archive: zipfile.ZipFile, path: Path) -> tuple[str, str]:
             " nequip's .ckpt or .nequip.zip)"
         )
     pickles = [part for part in parts if part.endswith("data.pkl")]
+    if pickles and archive.getinfo(pickles[0]).file_size > _MAX_PICKLE:
+        raise errors.ConversionError(f"{path}: its pickle is too large for a potential")
     names = _names(archive.read(pickles[0]), path) if pickles else []
     classes = [name.replace(" ", ".") for name in names]
     if _LIGHTNING in names and any("nequip" in name or "allegro" in name for name in names):
@@ -215,6 +217,9 @@ def _classify(archive: zipfile.ZipFile, path: Path) -> tuple[str, str]:
         f" (.nequip.zip) of nequip, or a checkpoint of SevenNet (.pth); found"
         f" {', '.join(classes[:3]) or 'no pickle'}"
     )
+
+
+_MAX_PICKLE = 256 * 2**20  # bytes
 
 
 def _names(data: bytes, path: Path) -> list[str]:
@@ -237,9 +242,9 @@ def _open_mace(source: Source) -> Any:
     torch: Any = importlib.import_module("torch")
     try:
         module = torch.load(source.path, map_location="cpu", weights_only=False)
-    except (AttributeError, ModuleNotFoundError, RuntimeError) as error:
+        return module.to("cpu").eval()
+    except (AttributeError, ModuleNotFoundError, RuntimeError, TypeError) as error:
         raise _does_not_open(source, error) from error
-    return module.to("cpu").eval()
 
 
 def _open_nequip(source: Source) -> Any:
@@ -249,9 +254,11 @@ def _open_nequip(source: Source) -> Any:
     opener = saved.ModelFromPackage if source.kind == "package" else saved.ModelFromCheckpoint
     try:
         return opener(str(source.path), compile_mode="eager").to("cpu").eval()
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in _REQUIREMENTS:
-            require(str(error.name), source)
+    except ImportError as error:
+        for cause in (error, error.__cause__, error.__context__):  # Hydra wraps what is missing
+            missing = getattr(cause, "name", None) or ""
+            if missing.partition(".")[0] in _REQUIREMENTS:
+                require(missing, source)
         raise _does_not_open(source, error) from error
     except (AttributeError, AssertionError, KeyError, RuntimeError, TypeError) as error:
         raise _does_not_open(source, error) from error

@@ -1,5 +1,6 @@
 """From a file or folder to labelled structures in eV and Å, with sentences on what was found."""
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -136,7 +137,9 @@ def convert_with(
     Raises:
       DataError: If a label is wrong or ambiguous.
     """
+    given = label_keys.present_keys(content.frames)
     content, left_out = nan_labels.without(content, config)
+    config = _without_emptied(config, given, label_keys.present_keys(content.frames))
     keys = label_keys.find_keys(content, config, name)
     scales = label_units.scales(content, config, keys, name)
     stated = label_units.stated(content, config, keys, name)
@@ -179,6 +182,15 @@ def convert_with(
         ),
     )
     return made, keys, scales
+
+
+def _without_emptied(
+    config: data_config.DataConfig, before: Sequence[str], after: Sequence[str]
+) -> data_config.DataConfig:
+    """Without keys of which this file has labels, but none without a NaN."""
+    options = ("energy_key", "forces_key", "stress_key")
+    emptied = [own for own in options if getattr(config, own) in {*before} - {*after}]
+    return dataclasses.replace(config, **dict.fromkeys(emptied, data_config.IGNORED))
 
 
 def _is_isolated(item: frame.Frame) -> bool:

@@ -163,7 +163,8 @@ def _split(
         found = stratified.chosen(order, columns.groups(structures), needed, pinned, wanted)
         return [np.asarray(own, np.int64) for own in found]
     if config.split == "random":
-        order, *_ = _training_first(structures, generator, counts)
+        order, needed, pinned = _training_first(structures, generator, counts)
+        order = stratified.arranged(order, needed, pinned, counts.valid + counts.test)
         train, rest = order[: counts.train], order[counts.train :][::-1]
     else:
         train, rest = order[: counts.train], order[counts.train :]
@@ -196,7 +197,7 @@ def _count(num: int, exact: int | None, fraction: float) -> int:
 def _training_first(
     structures: Sequence[structure.Structure], generator: np.random.Generator, counts: Counts
 ) -> tuple[np.ndarray, set[int], set[int]]:
-    """A random order that begins with the frames that must train, these, and those that stay there.
+    """A random order, the frames that must train, and those that are not set aside.
 
     The latter are the former and those that occur twice.
     """
@@ -222,10 +223,7 @@ def _training_first(
             f"{len(pinned)} of {len(structures)} frames must train (they hold the only atoms of an "
             f"element, or occur twice), which leaves too few to set {held_out} aside; ask for fewer"
         )
-    rank = np.full(len(structures), 2)
-    rank[list(pinned)] = 1
-    rank[list(needed)] = 0
-    return order[np.argsort(rank[order], kind="stable")], needed, pinned
+    return order, needed, pinned
 
 
 def _elements(structures: Sequence[structure.Structure]) -> list[frozenset[tuple[int, str]]]:

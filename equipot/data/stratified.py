@@ -15,7 +15,7 @@ def chosen(
     """Chooses the frames of each split, as near to the share of each group as whole frames allow.
 
     Args:
-      order: Indices of all frames at random, but those first that are needed, then those fixed.
+      order: Indices of all frames at random.
       groups: Group of each frame.
       needed: Frames that must train.
       fixed: Frames that are not set aside, those among them.
@@ -24,8 +24,9 @@ def chosen(
     Returns:
       Indices of the training, validation and test frames, each ascending.
     """
-    names = sorted(set(groups))
-    members = [np.array([i for i in order.tolist() if groups[i] == name]) for name in names]
+    names, which = np.unique(np.asarray(groups), return_inverse=True)
+    by_group = order[np.argsort(which[order], kind="stable")]
+    members = np.split(by_group, np.cumsum(np.bincount(which, minlength=len(names)))[:-1])
     sizes = np.array([len(own) for own in members])
     free = np.array([sum(i not in fixed for i in own.tolist()) for own in members])
     least = np.array([sum(i in needed for i in own.tolist()) for own in members])
@@ -37,11 +38,27 @@ def chosen(
     splits: tuple[list[int], list[int], list[int]] = ([], [], [])
     for own, wanted in zip(members, zip(num_train, num_valid, num_test, strict=True), strict=True):
         first, second, third = map(int, wanted)
-        end = len(own)
+        own, end = arranged(own, needed, fixed, second + third), len(own)
         splits[0].extend(own[:first].tolist())
         splits[1].extend(own[end - second :].tolist())
         splits[2].extend(own[end - second - third : end - second].tolist())
     return sorted(splits[0]), sorted(splits[1]), sorted(splits[2])
+
+
+def arranged(order: np.ndarray, needed: Set[int], fixed: Set[int], set_aside: int) -> np.ndarray:
+    """Frames that must train first and those set aside last, each in the order given.
+
+    Args:
+      order: Indices at random.
+      needed: Frames that must train.
+      fixed: Frames that are not set aside, those among them; enough are not.
+      set_aside: How many are.
+    """
+    must = np.isin(order, list(needed))
+    free = np.flatnonzero(~np.isin(order, list(fixed)))
+    rank = np.where(must, 0, 1)
+    rank[free[len(free) - set_aside :]] = 2
+    return order[np.argsort(rank, kind="stable")]
 
 
 def _most(valid: int, test: int, free: np.ndarray) -> np.ndarray:

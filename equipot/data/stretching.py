@@ -248,6 +248,7 @@ def _cut(
         cell=np.zeros((3, 3)),
         pbc=np.zeros(3, bool),
         source=item.source,
+        head=item.head,
     )
     own, mine = _bonds(alone), [bonds.molecule[atom] == owner for atom in atoms]
     return alone, own, int(own.molecule[mine.index(True)])
@@ -304,4 +305,5 @@ def _unlabelled(item: Structure) -> Structure:
         cell=item.cell,
         pbc=item.pbc,
         source=item.source,
+        head=item.head,
     )

@@ -67,18 +67,32 @@ def write_predictions(
     write_frames(path, frames)
 
 
-def in_units_of(atoms: ase.Atoms, config: data_config.DataConfig) -> ase.Atoms:
-    """Converts a frame to the units of the settings, and records them in it.
+def as_read_with(config: data_config.DataConfig, atoms: ase.Atoms) -> ase.Atoms:
+    """A frame in the units and under the keys of some settings of reading, which give it back.
 
-    Reading it with these settings gives the original values. A stress becomes a virial where that
-    is what the settings have the unit or the key of.
+    Units are recorded in it. A stress becomes a virial where that is what the settings have the
+    unit or the key of.
 
     Args:
+      config: May give units and keys; without any the frame stays as it is.
       atoms: In eV and Å, with the labels that its calculator holds.
-      config: May give units; without any the frame stays as it is.
     """
+    made = _in_units_of(atoms, config)
+    if made.calc is None:
+        return made
+    results = dict(made.calc.results)
+    for name in DERIVED:
+        key = getattr(config, f"{name}_key")
+        if key not in (None, data_config.IGNORED, name) and name in results:
+            held = made.arrays if name == "forces" else made.info
+            held[key] = results.pop(name)
+    made.calc = SinglePointCalculator(made, **results)
+    return made
+
+
+def _in_units_of(atoms: ase.Atoms, config: data_config.DataConfig) -> ase.Atoms:
     given = label_units.in_settings(config)
-    if not given or atoms.calc is None:
+    if atoms.calc is None:
         return atoms
     key = "virial" if units.is_energy(given.get("stress", "")) else "stress"
     if config.stress_key not in (None, data_config.IGNORED):

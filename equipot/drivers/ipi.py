@@ -53,7 +53,8 @@ def serve(atoms: Atoms, address: Address, look: Callable[[int], None] = lambda _
 
     Args:
       atoms: The atoms in i-PI's order, with a calculator; which directions are periodic is taken
-        from them. Without three the virial is zero.
+        from them. Without three the virial is zero. Their constraints are taken off: i-PI moves
+        the atoms, and has to know all forces.
       address: Where i-PI listens.
       look: Called with the number of each evaluation.
 
@@ -65,6 +66,7 @@ def serve(atoms: Atoms, address: Address, look: Callable[[int], None] = lambda _
       EquipotError: What an evaluation raises; i-PI then waits for another client.
     """
     count = 0
+    atoms.set_constraint()
     with _connected(address) as client:
         try:
             for _ in client.irun(atoms, use_stress=bool(atoms.pbc.all())):

@@ -35,6 +35,10 @@ FIX = "equipot"
 _ENERGIES: Mapping[str, float] = {"metal": 1.0, "real": 1.0 / units.KILOCALORIE_PER_MOL}
 """Units that LAMMPS can be in, lengths in Å, with what an eV is in each."""
 _WARNING = 0  # of lammps_error
+_LOST = (
+    "expected the fix of the potential, it is gone (unfix, clear); attach it again, or go on "
+    "without it in a new LAMMPS"
+)
 _RUNNING = "command", "commands_list", "commands_string", "file"
 
 
@@ -109,6 +113,11 @@ class Driver:
     def is_lost(self) -> bool:
         """Whether the fix that asks for forces is gone, and no other potential came after."""
         return self._lmp.equipot is self and not self._lmp.has_id("fix", self._fix)
+
+    @property
+    def step(self) -> int:
+        """The step that LAMMPS is at."""
+        return int(self._lmp.extract_global("ntimestep"))
 
     def __call__(
         self, _: Any, step: int, count: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray
@@ -224,13 +233,10 @@ def _raising(run: Callable[..., Any], driver: Driver, halt: str) -> Callable[...
 
     @functools.wraps(run)
     def wrapped(*arguments: Any) -> Any:
-        refused = driver.n_refused
-        words = str(arguments[0]).split() if arguments else []
-        if words[:1] in (["run"], ["minimize"]) and driver.is_lost:
-            raise errors.ConfigError(
-                "lammps: expected the fix of the potential, it is gone (unfix, clear); attach it "
-                "again, or go on without it in a new LAMMPS"
-            )
+        refused, evaluated, step = driver.n_refused, driver.n_evaluations, driver.step
+        first_words = {word for line in _lines(arguments) for word in line.split()[:1]}
+        if driver.is_lost and first_words & {"run", "minimize"}:
+            raise errors.ConfigError(f"lammps: {_LOST}")
         try:
             result = run(*arguments)
         except Exception as failure:
@@ -239,9 +245,18 @@ def _raising(run: Callable[..., Any], driver: Driver, halt: str) -> Callable[...
             raise
         if driver.failure is not None and driver.n_refused > refused:  # ended before it was halted
             raise driver.failure
+        taken = driver.step - step if driver.step >= step else driver.step  # clear begins anew
+        if driver.is_lost and taken > driver.n_evaluations - evaluated:
+            raise errors.ConfigError(f"lammps: steps were run without forces: {_LOST}")
         return result
 
     return wrapped
+
+
+def _lines(arguments: Sequence[Any]) -> Sequence[str]:
+    """What a method of LAMMPS was given, as lines."""
+    text = arguments[0] if arguments else ""
+    return [str(line) for line in text] if isinstance(text, list | tuple) else str(text).split("\n")
 
 
 def _check(lmp: Any, elements: Sequence[str], fix: str, earlier: Sequence[str]) -> float:
@@ -276,7 +291,8 @@ def _check(lmp: Any, elements: Sequence[str], fix: str, earlier: Sequence[str]) 
             f"lammps: a fix with the ID {fix} is there already; unfix it, or choose another with "
             "fix=…"
         )
-    early = [name for name in lmp.available_ids("fix") if name not in earlier]
+    ours = f"{fix}_halt"  # left from before, and replaced
+    early = [name for name in lmp.available_ids("fix") if name not in (*earlier, ours)]
     if early:
         raise errors.ConfigError(
             f"lammps: expected no fix before the potential is attached, received {', '.join(early)}"

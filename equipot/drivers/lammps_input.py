@@ -43,7 +43,7 @@ def read(path: Path) -> Script:
       ConfigError: If it cannot be read, or the two lines are not there once each.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _joined(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as failure:
         raise errors.ConfigError(f"{path}: cannot be read: {failure}") from failure
     styles = [i for i, words in _commands(lines) if words[:2] == ["pair_style", STYLE]]
@@ -76,6 +76,18 @@ def run(lmp: Any, lines: Sequence[str]) -> None:
         file.write("\n".join(lines) + "\n")
         file.flush()
         lmp.file(file.name)
+
+
+def _joined(lines: Sequence[str]) -> list[str]:
+    """Lines that go on in the next (``&`` at their end) as one, and empty ones after it."""
+    whole, first = list(lines), 0
+    for i, line in enumerate(lines[1:], 1):
+        if whole[first].rstrip().endswith("&"):
+            whole[first] = whole[first].rstrip()[:-1] + line
+            whole[i] = ""
+        else:
+            first = i
+    return whole
 
 
 def _commands(lines: Sequence[str]) -> list[tuple[int, list[str]]]:

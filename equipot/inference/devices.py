@@ -1,5 +1,6 @@
 """Devices by the names that users give them."""
 
+import contextlib
 from typing import Any
 
 import jax
@@ -37,5 +38,8 @@ def find(name: str | None) -> Any:
 
 def _names() -> list[str]:
     """All devices here, each kind's own numbers from 0."""
-    kinds = dict.fromkeys((jax.default_backend(), "cpu"))
-    return [f"{kind}:{i}" for kind in kinds for i in range(len(jax.local_devices(backend=kind)))]
+    names = []
+    for kind in dict.fromkeys((jax.default_backend(), "cpu")):
+        with contextlib.suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
+            names += [f"{kind}:{i}" for i in range(len(jax.local_devices(backend=kind)))]
+    return names

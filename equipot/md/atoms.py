@@ -16,6 +16,8 @@ from equipot.inference import neighbors
 from equipot.md.simulation import Snapshot
 from equipot.md.systems import Start
 
+_WRITTEN = 1e-8  # amu Å per unit of time of ASE: the last digit of momenta in an xyz file
+
 
 def start_of(atoms: Atoms, stream: int, temperature: float, *, conserves: bool) -> Start:
     """A system at its start.
@@ -31,7 +33,8 @@ def start_of(atoms: Atoms, stream: int, temperature: float, *, conserves: bool) 
     """
     fixed = fixed_atoms(atoms)
     momenta = atoms.get_momenta()
-    at_rest = bool((np.abs(momenta.sum(axis=0)) < 1e-9 * (1.0 + np.abs(momenta).sum())).all())
+    rounding = _WRITTEN * len(atoms) + 1e-9 * np.abs(momenta).sum()
+    at_rest = bool((np.abs(momenta.sum(axis=0)) < rounding).all())
     return Start(
         positions=atoms.get_positions(),
         numbers=atoms.numbers,
@@ -82,7 +85,8 @@ def fixed_atoms(atoms: Atoms) -> np.ndarray:
         if not are_kept([constraint]):
             raise errors.ConfigError(
                 f"constraints: expected fixed atoms alone, received {type(constraint).__name__};"
-                " the engine ase keeps it"
+                " others are kept where ASE runs one structure (equipot md --engine ase, equipot"
+                " relax without --frame all)"
             )
         fixed[constraint.index] = True
     return fixed

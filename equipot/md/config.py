@@ -1,6 +1,7 @@
 """Settings of dynamics on the device, in the units of people and in those of the integrator."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -43,10 +44,12 @@ class DeviceConfig(dynamics.DynamicsConfig):
                 f"{errors.did_you_mean(self.thermostat.lower(), ('langevin', 'bussi'))}"
             )
         for name in ("relaxation", "pressure_relaxation", "compressibility"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise errors.ConfigError(
                     f"{name}: expected a positive number, received {getattr(self, name)}"
                 )
+        if not math.isfinite(self.pressure):
+            raise errors.ConfigError(f"pressure: expected GPa, received {self.pressure}")
 
 
 def ensemble_of(config: DeviceConfig, structures: Sequence[Atoms]) -> Ensemble:

@@ -50,6 +50,7 @@ class Relaxing:
       forces: eV/Å.
       virials: Σ r ⊗ ∂E/∂r, eV.
       largest: Largest force on an atom, or on a row of F, eV/Å.
+      abandoned: Which have been given up, because no room suffices for them.
       lists: Of pairs.
       needed: The most pairs so far: of the lists, and within the cutoff.
       overflow: Whether there was no room for them.
@@ -67,6 +68,7 @@ class Relaxing:
     forces: Float[AnyArray, "systems atoms 3"]
     virials: Float[AnyArray, "systems 3 3"]
     largest: Float[AnyArray, " systems"]
+    abandoned: Bool[AnyArray, " systems"]
     lists: Lists
     needed: Int[AnyArray, "2"]
     overflow: Bool[AnyArray, ""]
@@ -121,6 +123,7 @@ def begin(lists: Lists, origin: np.ndarray, cells: np.ndarray) -> Relaxing:
         forces=np.zeros_like(origin),
         virials=np.zeros((count, 3, 3)),
         largest=np.zeros(count),
+        abandoned=np.zeros(count, bool),
         lists=lists,
         needed=np.zeros(2, np.int32),
         overflow=np.asarray(False),
@@ -185,7 +188,7 @@ def make_relax(evaluate: forces.Evaluate, room: Room, target: Target) -> Callabl
 def has_ended(target: Target, state: Relaxing) -> Bool[Array, " systems"]:
     """Which systems have converged, were given up, or are not finite."""
     moves = (jnp.asarray(state.largest) >= target.fmax) & jnp.isfinite(state.energies)
-    return ~moves | (state.num_steps >= target.max_steps)
+    return ~moves | (state.num_steps >= target.max_steps) | state.abandoned
 
 
 def generalized_forces(

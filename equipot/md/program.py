@@ -35,11 +35,13 @@ class First(enum.IntEnum):
       NOTHING: Forces and lists are at hand.
       SEARCH: Lists and forces are made anew.
       EVALUATE: Forces are made anew, by the lists that there are.
+      AGAIN: Lists and forces are made anew, of a step that has been looked at.
     """
 
     NOTHING = 0
     SEARCH = 1
     EVALUATE = 2
+    AGAIN = 3
 
 
 @no_type_check
@@ -141,7 +143,8 @@ def make_advance(
             is_still = (turn == 0) & (first > 0)
             moved = functools.partial(_moved, ensemble)
             positions, velocities, cells = lax.cond(is_still, _still, moved, systems, now, key)
-            searched = (turn == 0) & (first == First.SEARCH)
+            is_again = is_still & (first == First.AGAIN)
+            searched = is_again | (is_still & (first == First.SEARCH))
             stale = forces.is_stale(room, positions, cells, now.lists, systems.present)
             anew = searched | (stale & ~is_still)
             lists = lax.cond(
@@ -168,7 +171,7 @@ def make_advance(
                 overflow=lists.pairs.overflow | (found.num_pairs > room.capacity),
                 is_finite=_all_finite(positions, found.energies, found.forces),
             )
-            return turn + 1, _watched(new, found.is_outside)
+            return turn + 1, _watched(new, found.is_outside & ~is_again)
 
         return lax.while_loop(goes_on, take, (jnp.zeros_like(num_turns), state))[1]
 

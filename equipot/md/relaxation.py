@@ -58,14 +58,13 @@ def relax(
         outside of the distances of training.
 
     Returns:
-      One report for each structure. One whose energy or forces become infinite or no numbers stays
-      as it was, and its report has no energy.
+      One report for each structure. One whose energy or forces become infinite or no numbers, or
+      whose cell collapses, stays as it was, and its report has no energy.
 
     Raises:
       ConfigError: If the optimizer is another, a cell is to relax that is not periodic in all
         directions, or a constraint cannot be kept.
       DataError: If two atoms are at the same place, a cell is singular, or a number is not finite.
-      NonFiniteError: If no room for pairs suffices.
       UnknownElementError: If the potential does not know an element.
       ArtefactError: If the stored probe is not reproduced.
     """
@@ -80,6 +79,7 @@ def relax(
                 f" received pbc = {own.pbc.tolist()}; relax the atoms alone, or give a cell"
             )
     atoms.check(structures, bound.spec.cutoff)
+    _check_each(structures, bound.spec)
     if stored is not None:
         stored.check(evaluate.evaluate(bound.potential, [stored.probe.structure])[0], bound.spec)
     classes: dict[int, list[int]] = {}
@@ -95,6 +95,16 @@ def relax(
                 span, cutoff = bound.potential.distance_range, bound.spec.cutoff
                 on_end(index, report, find_anew(span, own.numbers, *there, cutoff))
     return [reports[i] for i in range(len(structures))]
+
+
+def _check_each(structures: Sequence[Atoms], spec: PotentialSpec) -> None:
+    """Refuses what would stop only when a structure gets its slot."""
+    for i, own in enumerate(structures):
+        try:
+            systems.species_of(own.positions, own.numbers, spec)
+            atoms.fixed_atoms(own)
+        except errors.EquipotError as failure:
+            raise type(failure)(f"structure {i}: {failure}") from failure
 
 
 class _Slots:
@@ -153,11 +163,32 @@ class _Slots:
                 if not bool(new.overflow):
                     return new
                 cells = np.asarray(new.deformed)
-                self._room = rooms.grown(
-                    self._room, self._starts, new.needed, cells, "a relaxation"
-                )
+                try:
+                    self._room = rooms.grown(
+                        self._room, self._starts, new.needed, cells, "a relaxation"
+                    )
+                except errors.NonFiniteError:
+                    if np.asarray(state.abandoned).all():
+                        raise
+                    state = self._without_smallest(state, cells)
                 lists = beginning.refitted(state.lists, self._room.plan.capacity)
                 state = dataclasses.replace(state, lists=lists)
+
+    def _without_smallest(self, state: Relaxing, cells: np.ndarray) -> Relaxing:
+        """Gives up the system whose cell has collapsed, so that the others go on.
+
+        Args:
+          state: Before the steps in which it did.
+          cells: Å, after them, [slots, 3, 3].
+        """
+        reach = self._room.plan.cutoff
+        needed = [
+            rooms.num_images([cell], [start.pbc], reach)
+            for cell, start in zip(cells, self._starts, strict=True)
+        ]
+        abandoned = np.array(state.abandoned)
+        abandoned[int(np.argmax(np.where(abandoned, 0, needed)))] = True
+        return dataclasses.replace(state, abandoned=abandoned)
 
     def _start(self, index: int) -> Start:
         return atoms.start_of(self._structures[index], index, 0.0, conserves=False)
@@ -201,7 +232,10 @@ class _Slots:
         index, num_steps = self._owners[slot], int(np.asarray(state.num_steps)[slot])
         own = self._structures[index]
         before, volume = self._before[index]
-        if not np.isfinite(snapshot.energies[slot]) or not np.isfinite(snapshot.forces[slot]).all():
+        is_finite = (
+            np.isfinite(snapshot.energies[slot]) and np.isfinite(snapshot.forces[slot]).all()
+        )
+        if not is_finite or np.asarray(state.abandoned)[slot]:
             return RelaxationReport(  # the structure stays as it was, and the others go on
                 converged=False,
                 num_steps=num_steps,

@@ -76,12 +76,24 @@ def grown(
     reach = tuple(max(pair) for pair in zip(search.reach, before.plan.reach, strict=True))
     search = dataclasses.replace(search, reach=reach)
     room = dataclasses.replace(before, plan=search, capacity=size)
-    if room == before or search.num_images > max(_MOST_IMAGES, before.plan.num_images):
+    first = num_images([start.cell for start in starts], pbcs, before.plan.cutoff)
+    if room == before or search.num_images > max(_MOST_IMAGES, 2 * first):
         raise errors.NonFiniteError(
             f"{where}: a cell has shrunk so far that the neighbors of its atoms cannot be found; a"
             " potential that knows such structures, or shorter steps of dynamics, may help"
         )
     return room
+
+
+def num_images(cells: Sequence[np.ndarray], pbcs: Sequence[np.ndarray], reach: float) -> int:
+    """Number of images of each pair that a search of some cells examines.
+
+    Args:
+      cells: Å, [3, 3] each.
+      pbcs: Which directions are periodic, [3] each.
+      reach: Å, of the search.
+    """
+    return device_neighbors.plan(cells, pbcs, reach, 0).num_images
 
 
 def _num_pairs(start: Start, cutoff: float, skin: float) -> np.ndarray:

@@ -128,8 +128,8 @@ class _Course:
         self.draw: Callable[[int, float], None] = lambda step, temperature: None
 
     def kept(self, name: str) -> int | None:
-        """Bytes of a file to go on after."""
-        return self._begun.sizes[name] if self._begun else None
+        """Bytes of a file to go on after; None where the run had no such file."""
+        return self._begun.sizes[name] or None if self._begun else None
 
     def take(self, place: pathlib.Path | None, what: dict[str, Any]) -> float:
         """All steps; returns the seconds they took after the program was compiled."""

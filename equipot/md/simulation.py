@@ -153,7 +153,7 @@ class Simulation:
 
     def forget(self) -> None:
         """Has lists and forces made anew before the next step, as a simulation that begins does."""
-        self._first = First.SEARCH
+        self._first = First.AGAIN
 
     def snapshot(self) -> Snapshot:
         """Where everything is."""

@@ -84,7 +84,7 @@ def build(starts: Sequence[Start], spec: PotentialSpec, head: int, num_atoms: in
       UnknownElementError: If the potential does not know an element.
     """
     size = max(num_atoms, *(len(start.numbers) for start in starts))
-    species = [_species(start, spec) for start in starts]
+    species = [species_of(start.positions, start.numbers, spec) for start in starts]
     table = spec.references[head]
     free = [3 * int(np.count_nonzero(~start.fixed)) for start in starts]
     return Systems(
@@ -122,6 +122,16 @@ def cells_of(starts: Sequence[Start]) -> np.ndarray:
     return np.stack([device_neighbors.complete(start.cell, start.pbc) for start in starts])
 
 
-def _species(start: Start, spec: PotentialSpec) -> np.ndarray:
-    structure = Structure(positions=start.positions, atomic_numbers=start.numbers)
+def species_of(positions: np.ndarray, numbers: np.ndarray, spec: PotentialSpec) -> np.ndarray:
+    """Places of atoms in the table of a potential, [nodes].
+
+    Args:
+      positions: Å, [nodes, 3], for the message.
+      numbers: Atomic numbers, [nodes].
+      spec: Of the potential.
+
+    Raises:
+      UnknownElementError: If the potential does not know an element.
+    """
+    structure = Structure(positions=positions, atomic_numbers=numbers)
     return host_graph.species_of(structure, spec.species_table)

@@ -15,7 +15,6 @@ import numpy as np
 
 from equipot import errors
 from equipot.potential.potential import Potential, init_params
-from equipot.store.host_graph import ONE_HEAD
 
 _OF_HEAD = re.compile(r"_head_\d+$")  # how models name a parameter of one head
 
@@ -31,7 +30,7 @@ def with_heads(potential: Potential, names: Sequence[str]) -> Potential:
       ConfigError: If it has several heads already, or its model can have only one.
     """
     spec = potential.spec
-    if spec.heads != ONE_HEAD:
+    if len(spec.heads) > 1:
         raise errors.ConfigError(
             f"data.head_key: expected a potential with one head, received one with the heads"
             f" {', '.join(spec.heads)}"

@@ -78,6 +78,12 @@ def compute_references(
         shift = np.zeros(len(species_table))
         atomic_energies, rank = _least_squares(labelled, species_table, shift)
         notes += _about_fit(labelled, species_table, atomic_energies, rank)
+        if config.shift != "constant":
+            notes.append(
+                f"potential.shift={config.shift}: reference energies that are fitted hold what"
+                " binds the atoms in the data, so that atoms alone have that energy, not their own;"
+                " give isolated atoms"
+            )
     else:
         given = _given(method, config, species_table, isolated_atoms)
         atomic_energies = np.asarray([given[z] for z in species_table])

@@ -46,13 +46,22 @@ def _scale_and_shift(
     if not labelled:
         return 1.0, np.zeros((len(species_table), len(places)))
     stacked = columns.label_values(labelled, quantity)
+    rest = outputs.components(stacked, quantity)
     if quantity.per == "atom":
-        counts = columns.atomic_numbers(labelled)[:, None] == species_table
-        counts = counts.astype(np.float64)
+        species, sizes = np.searchsorted(species_table, columns.atomic_numbers(labelled)), 1.0
+        shift = _means(rest[:, places], species, len(species_table))
+        rest[:, places] -= shift[species]
     else:
         counts = structures_.compositions(labelled, species_table.tolist()).astype(np.float64)
-    rest = outputs.components(stacked, quantity)
-    shift = np.linalg.lstsq(counts, rest[:, places], rcond=None)[0]
-    rest[:, places] -= counts @ shift
-    rms = float(np.sqrt(np.mean(rest**2 / counts.sum(axis=1, keepdims=True))))
+        sizes = counts.sum(axis=1, keepdims=True)
+        shift = np.linalg.lstsq(counts, rest[:, places], rcond=None)[0]
+        rest[:, places] -= counts @ shift
+    rms = float(np.sqrt(np.mean(rest**2 / sizes)))
     return (rms if rms > 0 else 1.0), shift
+
+
+def _means(values: np.ndarray, species: np.ndarray, count: int) -> np.ndarray:
+    """Mean of each column for each species, [species, columns]; 0 for one without atoms."""
+    numbers = np.maximum(np.bincount(species, minlength=count), 1)
+    sums = [np.bincount(species, own, minlength=count) for own in values.T]
+    return np.stack(sums, axis=1) / numbers[:, None] if sums else np.zeros((count, 0))

@@ -67,14 +67,15 @@ def _spec(spec: PotentialSpec, table: tuple[int, ...], rows: np.ndarray) -> Pote
         atomic_energies=tuple(spec.references[:, rows].ravel().tolist()),
         bond_radii=radii,
         repulsion=repulsion,
-        wall=None if spec.wall is None else _wall(spec.wall, spec.species_table, table),
+        wall=None if spec.wall is None else _wall(spec.wall, spec, table),
     )
 
 
-def _wall(found: Wall, before: tuple[int, ...], table: tuple[int, ...]) -> Wall:
+def _wall(found: Wall, spec: PotentialSpec, table: tuple[int, ...]) -> Wall:
     """Known pairs keep theirs; those of new elements have what elements that never met have."""
+    before = spec.species_table
     there = [before.index(z) if z in before else -1 for z in table]
-    apart = wall.unmet(table)
+    apart = wall.unmet(table, spec.cutoff, {name: getattr(found, name) for name in wall.FORMER})
     known = [i >= 0 and j >= 0 for i, j in itertools.combinations_with_replacement(there, 2)]
     rows, columns = np.triu_indices(len(table))
     i, j = np.array(there)[rows], np.array(there)[columns]

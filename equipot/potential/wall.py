@@ -13,7 +13,7 @@ on there is the network alone, as it would be without a wall.
 import dataclasses
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -118,33 +118,52 @@ def fitted(
     return Wall(nearest=tuple(nearest.tolist()), pushes=tuple(pushes.tolist()), **shape)
 
 
-def lowered(wall: Wall, found: Closest, species_table: Sequence[int], cutoff: float) -> Wall:
+def lowered(
+    wall: Wall,
+    found: Closest,
+    species_table: Sequence[int],
+    cutoff: float,
+    new: Collection[int] = (),
+) -> Wall:
     """The wall for training that goes on with other data, where these have shorter distances.
 
-    What stands farther out stays: a wall is never raised.
+    What stands farther out stays: a wall is never raised. Pairs with an element that is new to the
+    potential have the wall of the data.
 
     Args:
       wall: Of the potential that training starts from.
       found: What the closest pairs of the training set say.
       species_table: Atomic number of each species.
       cutoff: Å.
+      new: Atomic numbers that the potential did not know.
     """
-    new = fitted(found, species_table, cutoff, {name: getattr(wall, name) for name in FORMER})
+    own = fitted(found, species_table, cutoff, {name: getattr(wall, name) for name in FORMER})
     rows = np.triu_indices(len(species_table))
-    nearer = found.nearest[rows] < np.array(wall.nearest)
+    is_new = np.isin(species_table, list(new))
+    taken = (found.nearest[rows] < np.array(wall.nearest)) | is_new[rows[0]] | is_new[rows[1]]
     tables = {
-        name: np.where(nearer, getattr(new, name), getattr(wall, name))
+        name: np.where(taken, getattr(own, name), getattr(wall, name))
         for name in ("nearest", "pushes")
     }
     return dataclasses.replace(wall, **{k: tuple(x.tolist()) for k, x in tables.items()})
 
 
-def unmet(species_table: Sequence[int]) -> Wall:
-    """The wall of elements that never met: for each two as if there were no data."""
+def unmet(
+    species_table: Sequence[int],
+    cutoff: float,
+    shape: Mapping[str, float] = types.MappingProxyType({}),
+) -> Wall:
+    """The wall of elements that never met: for each two as if there were no data.
+
+    Args:
+      species_table: Atomic number of each species.
+      cutoff: Å; the wall does not reach beyond.
+      shape: As ``fitted`` takes it.
+    """
     count = len(species_table)
     empty = np.full((count, count), np.inf)
     nothing = Closest(nearest=empty, pushes=np.full_like(empty, np.nan), usual=0.0)
-    return fitted(nothing, species_table, math.inf)
+    return fitted(nothing, species_table, cutoff, shape)
 
 
 def bond_lengths(species_table: Sequence[int]) -> np.ndarray:

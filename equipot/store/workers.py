@@ -20,7 +20,9 @@ _AHEAD = 4  # pieces of work for each process that wait for it
 
 def count(items: int) -> int:
     """How many processes so many pieces of work are given to, if nothing else is said."""
-    return max(1, min(len(os.sched_getaffinity(0)), items, _MOST))
+    mine = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if mine else os.cpu_count() or 1
+    return max(1, min(cores, items, _MOST))
 
 
 def results(work: Callable[[S], T], items: Iterable[S], processes: int) -> Iterator[T]:

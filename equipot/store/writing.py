@@ -135,6 +135,9 @@ def _finish(job: _Job, written: Sequence[_Written]) -> None:
     """Writes what is known of all structures together, and the manifests."""
     counts = [one.record["count"] for one in written]
     starts = np.cumsum([0, *counts]).tolist()
+    if not starts[-1]:
+        named = ", ".join(dict.fromkeys(one.seen.name for one in written)) or "no file"
+        raise errors.DataError(f"{named}: no structures but isolated atoms; nothing to store")
     lone = [
         dataclasses.replace(atom, index=atom.index + start)
         for one, start in zip(written, starts, strict=False)

@@ -12,6 +12,7 @@ from equipot.data import dataset as datasets
 from equipot.data.stored.structures import StoredStructures
 from equipot.potential import artefact, evaluate
 from equipot.potential import potential as potentials
+from equipot.quantities import Quantity
 from equipot.store import stored_graphs
 from equipot.store.graph_store import GraphStore
 from equipot.training import folder, plots, reports, run_files, run_log, trainer
@@ -61,6 +62,7 @@ def finish(
         text += f"\nBefore training, of {run.config.init_from}:\n"
         text += _table(run, before)
     _draw(run, evaluated, table, before, place, page)
+    text += "".join(f"\n{line}" for line in _unlearnt(table, known))
     run_files.write_text(place.table, text + "\n")
     which = "last" if run.parts.valid is None else "best"
     run.log.say(f"Errors of {place.artefact} (step {run.progress.best_step}, the {which}):\n{text}")
@@ -88,6 +90,16 @@ def _table(run: trainer.Trainer, table: Mapping[str, reports.SplitErrors]) -> st
     """Errors by split, for people."""
     data = run.config.data
     return reports.error_table(table, run.parts.quantities, data.group_key, data.head_key)
+
+
+def _unlearnt(table: Mapping[str, reports.SplitErrors], known: Mapping[str, Quantity]) -> list[str]:
+    """What no split but that of training can tell, and what to do about it."""
+    others = {name: own for name, own in table.items() if name != "train"}
+    lines = reports.no_better_than_zeros(others, known)
+    advice = (
+        "More data, more steps, or a published potential to start from (docs/foundation.md) help"
+    )
+    return [*lines, advice] if lines else []
 
 
 def _draw(

@@ -264,7 +264,11 @@ def _train(
     vote = hosts.StopVote(process, run.mesh, run.progress.step)
     if process.count > 1:
         stop.agrees()
+    if process.count == 1:  # several would have to agree after each batch
+        run.is_asked = lambda: bool(stop.received or limit.reached)
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
+        if run.progress.is_due:
+            run.look_around()
         while run.goes_on:
             began = time.monotonic()
             item = next(stream)
@@ -273,7 +277,8 @@ def _train(
             run.look_around()
             limit.note_step()
             page.follow()
-            asked = stop.received or (limit.reached if run.goes_on else "")
+            has_more = run.goes_on or run.progress.is_due
+            asked = stop.received or (limit.reached if has_more else "")
             if by := vote.after(run.progress.step, asked):
                 stop.saves()
                 raise _stopped(run, by, process)
@@ -326,9 +331,9 @@ def _take_time(
         found = dataclasses.replace(found, num_steps=num_steps, valid_every=valid_every)
         if process.is_first:
             lengths.write(place, run.config.trainer, found)
-        run.log.say(lengths.timed(found, pace, minutes, gone))
+        run.log.say(lengths.timed(found, pace, minutes, gone - run.progress.seconds))
     run.last_for(found.num_steps or 0, found.valid_every)
-    judging.check_stage(run.config, run.num_steps)
+    judging.check_moments(run.config, run.num_steps)
 
 
 def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, None]:

@@ -5,6 +5,7 @@ import math
 
 from equipot import errors
 from equipot.data.dataset import Dataset
+from equipot.training.changing import step_at
 from equipot.training.config import VALID_LOSS, LossConfig, TrainConfig
 from equipot.training.state import Progress
 
@@ -45,8 +46,8 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
         )
 
 
-def check_stage(config: TrainConfig, num_steps: int) -> None:
-    """Stops where the second stage would not begin before the end of the run.
+def check_moments(config: TrainConfig, num_steps: int) -> None:
+    """Stops where a second stage or a change of a weight would not fit into the run.
 
     Args:
       config: The run.
@@ -61,6 +62,14 @@ def check_stage(config: TrainConfig, num_steps: int) -> None:
             f"stage_two.start: expected fewer than the {num_steps} steps of the run, received"
             f" {begins}; a share such as 0.75 suits every length"
         )
+    for name, change in config.loss.changes.items() if num_steps else ():
+        first, last = (step_at(own, num_steps) for own in (change.start, change.end))
+        if not (first < num_steps and first <= last <= num_steps):
+            raise errors.ConfigError(
+                f"loss.changes.{name}: expected a beginning before the end, both in the {num_steps}"
+                f" steps of the run, received {change.start:g} to {change.end:g}, which are the"
+                f" steps {first} and {last}; shares such as 0.5 suit every length"
+            )
 
 
 def notes(config: TrainConfig, dataset: Dataset, num_steps: int) -> tuple[str, ...]:
@@ -79,6 +88,12 @@ def notes(config: TrainConfig, dataset: Dataset, num_steps: int) -> tuple[str, .
         )
     elif config.trainer.best != VALID_LOSS:
         found.append(f"The best is decided by {config.best_column} (set by trainer.best)")
+    warmup = config.optimizer.warmup_steps or 0
+    if 0 < num_steps <= warmup:
+        found.append(
+            f"The rate rises for {warmup} steps (optimizer.warmup_steps), which this run of"
+            f" {num_steps} has not: it never falls"
+        )
     begins = config.stage_two.begins(num_steps)
     if begins is not None:
         start = config.stage_two.start

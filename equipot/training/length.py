@@ -184,8 +184,14 @@ def of_first(number: int) -> int:
     return int(multihost_utils.broadcast_one_to_all(np.asarray(number, np.int32)))
 
 
-def sentence(trainer: TrainerConfig, length: Length) -> str:
-    """What was chosen, in one line; nothing where nothing was."""
+def sentence(trainer: TrainerConfig, length: Length, steps: int) -> str:
+    """What was chosen, in one line; nothing where nothing was.
+
+    Args:
+      trainer: The settings.
+      length: What was chosen, and what the settings say.
+      steps: Those of an epoch.
+    """
     parts, keys = [], []
     if _batches_are_open(trainer):
         noun = "structure" if length.batch_size == 1 else "structures"
@@ -200,7 +206,13 @@ def sentence(trainer: TrainerConfig, length: Length) -> str:
     if not parts:
         return ""
     named = ", ".join(f"trainer.{key}" for key in keys)
-    return f"Chosen for the size of the data: {', '.join(parts)} (set by {named})"
+    said = f"Chosen for the size of the data: {', '.join(parts)} (set by {named})"
+    if "num_steps" in keys and (length.num_steps or steps) < steps:
+        said += (
+            f"\nThese see {100 * (length.num_steps or 0) / steps:.0f} % of the training structures,"
+            f" once: an epoch has {steps} steps; trainer.num_steps or trainer.num_epochs sets more"
+        )
+    return said
 
 
 def read(place: folder.RunFolder) -> Length | None:

@@ -162,8 +162,8 @@ def _batched(
     measured = 0 if valid is None else valid.num_batches(0)
     length = lengths.counted(length, config.trainer, per_epoch, measured)
     num_steps = length.num_steps or (config.trainer.num_epochs or 0) * per_epoch
-    judging.check_stage(config, num_steps)
-    said = lengths.sentence(config.trainer, length)
+    judging.check_moments(config, num_steps)
+    said = lengths.sentence(config.trainer, length, per_epoch)
     return {
         "train": loaders["train"],
         "valid": valid,
@@ -234,7 +234,7 @@ def _potential(
 ) -> tuple[PotentialSpec, PyTree]:
     """What training begins with: the given potential, or a new one."""
     if point.potential is not None:
-        spec = _with_wall(point.potential.spec, graphs)
+        spec = starting_point.with_wall(point.potential.spec, graphs, point.new)
         return spec, jax.tree.map(jnp.asarray, point.potential.params)
     spec, fitted = _spec(config, point, graphs), point.references
     scale, shift = (jnp.asarray(x, spec.dtype) for x in (fitted.scale, fitted.shift))
@@ -243,14 +243,6 @@ def _potential(
     params = potentials.init_params(spec, key, scale, shift, quantity_scales=own)
     model = registry.model_class(spec.model_name)
     return spec, {**params, "model": alike.alike(params["model"], model, spec.species_table)}
-
-
-def _with_wall(spec: PotentialSpec, graphs: GraphStore) -> PotentialSpec:
-    """The wall, where there is one, makes way for distances that are new to the potential."""
-    if spec.wall is None:
-        return spec
-    table, found = spec.species_table, graphs.closest_pairs(spec.num_species)
-    return dataclasses.replace(spec, wall=wall.lowered(spec.wall, found, table, spec.cutoff))
 
 
 _WALLS = {"wall": {}, "fitted": wall.FORMER}

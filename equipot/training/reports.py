@@ -101,7 +101,10 @@ def split_errors(
     by_head = _are_levels(structures)
     groups = [s.head if by_head else s.group for s in structures]
     names = sorted(set(groups) - {""}, key=_natural)
-    members = {name: [i for i, own in enumerate(groups) if own == name] for name in names}
+    members: dict[str, list[int]] = {name: [] for name in names}
+    for i, name in enumerate(groups):
+        if name:
+            members[name].append(i)
     return dataclasses.replace(
         _overall(structures, predictions, quantities),
         elements=_by_element(structures, predictions, quantities),
@@ -159,6 +162,24 @@ def error_table(
         for a, b, c, d, e, f in rows
     ]
     return "\n".join(aligned)
+
+
+def no_better_than_zeros(
+    splits: Mapping[str, SplitErrors], quantities: Mapping[str, Quantity] = DERIVED
+) -> list[str]:
+    """A sentence for each quantity of a split, but the energy, that zeros predict as well.
+
+    Args:
+      splits: By name, as in ``error_table``.
+      quantities: What was compared, by name.
+    """
+    return [
+        f"{split}: zeros would be as good a prediction of {name} (RMSE {100 * own.relative:.0f} %"
+        " of the size of the labels): nothing was learnt of them that holds for these structures"
+        for split, found in splits.items()
+        for name, own in found.quantities.items()
+        if own is not None and not quantities[name].is_extensive and own.relative >= 1
+    ]
 
 
 def labels_and_predictions(

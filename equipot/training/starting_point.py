@@ -43,6 +43,7 @@ class StartingPoint:
       potential: What training starts from, in the precision of the run; None for random parameters.
       fingerprint: SHA-256 of its file.
       heads: Names of the levels of theory.
+      new: Atomic numbers that ``potential`` did not know before.
       graphs: Of the training split, where they had to be built; labels are those of ``potential``
         as it was.
     """
@@ -54,6 +55,7 @@ class StartingPoint:
     potential: Potential | None = None
     fingerprint: str | None = None
     heads: tuple[str, ...] = ONE_HEAD
+    new: tuple[int, ...] = ()
     graphs: GraphStore | None = None
 
 
@@ -119,7 +121,7 @@ def _from_potential(
     if new and config.potential.reference_energies == "auto":
         fitted = dataclasses.replace(config.potential, reference_energies="least_squares")
         config = dataclasses.replace(config, potential=fitted)
-    energies, shift, graphs, notes = _adapted(config, dataset, potential)
+    energies, shift, graphs, notes = _adapted(config, dataset, potential, new)
     _check_energies(dataset, spec, energies + shift, path)
     return StartingPoint(
         model_name=spec.model_name,
@@ -150,6 +152,7 @@ def _from_potential(
         ),
         fingerprint=hashlib.sha256(path.read_bytes()).hexdigest(),
         heads=spec.heads,
+        new=new,
         graphs=graphs,
     )
 
@@ -157,20 +160,23 @@ def _from_potential(
 def _with_heads(dataset: Dataset, potential: Potential) -> tuple[Potential, tuple[str, ...]]:
     """The potential with a head for each level of theory of the data, and a sentence on that."""
     there = statistics.heads(dataset.train)
-    if len(there) < 2 or potential.spec.heads != ONE_HEAD:
+    if there == ONE_HEAD or len(potential.spec.heads) > 1:
         return potential, ()
+    if len(there) == 1:
+        spec = dataclasses.replace(potential.spec, heads=there)
+        return dataclasses.replace(potential, spec=spec), ()
     note = f"It gets a head for each of {', '.join(there)}, which all begin as the one it has"
     return several.with_heads(potential, there), (note,)
 
 
 def _with_elements(
     config: TrainConfig, dataset: Dataset, potential: Potential
-) -> tuple[Potential, bool, tuple[str, ...]]:
-    """The potential for the elements that are wanted of it, whether some are new, and sentences."""
+) -> tuple[Potential, tuple[int, ...], tuple[str, ...]]:
+    """The potential for the elements that are wanted of it, those that are new, and sentences."""
     known, there = potential.spec.species_table, statistics.species_table(dataset.train)
     wanted = there if config.init_elements == "data" else tuple(sorted({*known, *there}))
     if wanted == known:
-        return potential, False, ()
+        return potential, (), ()
     potential, sources = species.with_species(potential, wanted)
     notes = [
         f"{symbol(new)} is new to it and begins as {symbol(source)}, the most similar it knows"
@@ -184,7 +190,7 @@ def _with_elements(
             "Reference energies are fitted by least squares, since those of new elements are not"
             " known; potential.reference_energies=isolated takes them from isolated atoms"
         )
-    return potential, bool(sources), tuple(notes)
+    return potential, tuple(sources), tuple(notes)
 
 
 def _check_energies(
@@ -284,7 +290,7 @@ def _check_quantities(
 
 
 def _adapted(
-    config: TrainConfig, dataset: Dataset, potential: Potential
+    config: TrainConfig, dataset: Dataset, potential: Potential, new: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, GraphStore | None, tuple[str, ...]]:
     """Reference energies and shift for the labels of the training split, and notes on them.
 
@@ -293,7 +299,7 @@ def _adapted(
     With "auto" those of the potential. Least squares adds to its reference energies what best
     explains its errors. Reference energies that are given replace those of the elements in the
     training split; what then best explains the errors is a mean binding energy, and added to the
-    shift.
+    shift. Levels of theory that the training split lacks keep theirs.
     """
     method, spec = config.potential.reference_energies, potential.spec
     energies = spec.references.reshape(spec.table_shape)
@@ -303,7 +309,8 @@ def _adapted(
     fits = method == "least_squares"
     train = columns.drawn(dataset.train, _MEASURED)
     graphs = evaluate.graphs_of(spec, train)
-    predicted = evaluate.evaluate(potential, graphs)
+    begun = dataclasses.replace(potential, spec=with_wall(spec, graphs, new))
+    predicted = evaluate.evaluate(begun, graphs)
     structures = tuple(
         dataclasses.replace(s, energy=s.energy - p.energy + (0.0 if fits else _references(s, spec)))
         if s.energy_weight > 0
@@ -311,17 +318,41 @@ def _adapted(
         for s, p in zip(train, predicted, strict=True)
     )
     table = statistics.species_table(train)
-    found = _fit(structures, dataset, table, spec.heads, config)
+    heads = _heads_of(dataset, spec)
+    found = _fit(structures, dataset, table, heads, config)
     places = np.searchsorted(spec.species_table, table)
+    rows = np.array([spec.heads.index(head) for head in heads])[:, None], places
     energies, shift = energies.copy(), shift.copy()
-    energies[..., places] = found.atomic_energies + (energies[..., places] if fits else 0.0)
-    shift[..., places] += found.shift.astype(shift.dtype)
+    own, shifts = (x.reshape(len(spec.heads), -1) for x in (energies, shift))  # views
+    own[rows] = found.atomic_energies + (own[rows] if fits else 0.0)
+    shifts[rows] += found.shift.astype(shift.dtype)
     notes = tuple(note for note in found.notes if references.UNIT not in note)
     if train is not dataset.train:
         graphs = None
         notes += (f"They are fitted to {len(train):,} structures of the store, drawn at random",)
     added = "Energies below are added to those of that potential"
     return energies, shift, graphs, (added, *notes) if fits else notes
+
+
+def with_wall(spec: PotentialSpec, graphs: GraphStore, new: tuple[int, ...]) -> PotentialSpec:
+    """The wall, where there is one, makes way for distances that are new to the potential.
+
+    Args:
+      spec: Of the potential that training starts from.
+      graphs: Of the training split.
+      new: Atomic numbers that the potential did not know.
+    """
+    if spec.wall is None:
+        return spec
+    table, found = spec.species_table, graphs.closest_pairs(spec.num_species)
+    lowered = wall.lowered(spec.wall, found, table, spec.cutoff, new)
+    return dataclasses.replace(spec, wall=lowered)
+
+
+def _heads_of(dataset: Dataset, spec: PotentialSpec) -> tuple[str, ...]:
+    """The levels of theory of a potential that the training split has."""
+    there = statistics.heads(dataset.train)
+    return tuple(head for head in spec.heads if len(spec.heads) == 1 or head in there)
 
 
 def _references(structure: Structure, spec: PotentialSpec) -> float:

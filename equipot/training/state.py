@@ -68,6 +68,7 @@ class Progress:
       seconds: Time spent, excluding work lost when the run was killed.
       logs: Length in bytes of each log file.
       counted: Sums since the last line of the log and their weights, by name; empty just after one.
+      is_due: Whether the run was stopped in the validation after this step, which is to be made.
     """
 
     step: int = 0
@@ -81,6 +82,7 @@ class Progress:
     seconds: float = 0.0
     logs: Mapping[str, int] = dataclasses.field(default_factory=dict)
     counted: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    is_due: bool = False
 
     def validated(self, loss: float, plateau: Plateau) -> "Progress":
         """Where the run stands after a validation with this loss."""

@@ -5,7 +5,7 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ _IN_FLIGHT = (
 )
 _UNTIMED, _FEW_TIMED, _TIMED = 5, 3, 50  # steps, where a run is to last for some minutes
 _TIMED_VALIDATION = 8  # batches
+_CHECKPOINTS, _FEWEST_BETWEEN = 50, 500  # of a run whose validations are rarer; steps
 
 
 class Trainer:
@@ -52,6 +53,7 @@ class Trainer:
       saved: The checkpoints of the run.
       log: The log of the run.
       waited: Seconds in which the loop waited for batches, since the last line of the log.
+      is_asked: Whether the run is to stop, which a validation is not to delay.
       programs: What is compiled.
     """
 
@@ -88,6 +90,7 @@ class Trainer:
         self._has_validated = False  # in this process
         self._places: dict[int, tuple[int, int]] = {}  # of the batches in the tally, by step
         self.waited = 0.0  # seconds for batches, since the last line
+        self.is_asked: Callable[[], bool] = lambda: False
 
     def last_for(self, num_steps: int, valid_every: int | None) -> None:
         """Sets the length of the run, before its first step.
@@ -98,7 +101,8 @@ class Trainer:
         """
         trainer = self.config.trainer
         valid_every = valid_every or self.parts.train.num_steps(0)
-        save_every = trainer.checkpoint_every or valid_every
+        seldom = max(math.ceil(num_steps / _CHECKPOINTS), _FEWEST_BETWEEN)
+        save_every = trainer.checkpoint_every or min(valid_every, seldom)
         self.num_steps = num_steps
         self._plan = _Plan(num_steps, trainer.log_every, valid_every, save_every)
         self._judge = judging.Judge.of(self.config, num_steps)
@@ -157,7 +161,7 @@ class Trainer:
     @property
     def has_validated(self) -> bool:
         """Whether a validation followed the last step."""
-        return self._plan.validates(self.progress.step)
+        return self._plan.validates(self.progress.step) and not self.progress.is_due
 
     def take_step(self, epoch: int, position: int, batch: Batch) -> None:
         """Hands one step to the devices; ``position`` batches of the epoch are done after it."""
@@ -178,13 +182,23 @@ class Trainer:
             self._validate(self.parts.valid)
 
     def look_around(self) -> None:
-        """Logs, validates and saves if it is time to; all three are functions of the step alone."""
+        """Logs, validates and saves if it is time to; all three are functions of the step alone.
+
+        A validation in which the run is asked to stop is given up, and due when the run goes on.
+        """
         done = self.progress.step
         if not self._plan.logs(done):
             return
+        counted = self._tally, dict(self._places)
         values = self._count_up()
+        self.progress = dataclasses.replace(self.progress, is_due=False)
         if self._plan.validates(done) and self.parts.valid is not None:
-            values |= self._validate(self.parts.valid)
+            found = self._validate(self.parts.valid)
+            if found is None:
+                self._tally, self._places = counted
+                self.progress = dataclasses.replace(self.progress, is_due=True)
+                return
+            values |= found
         elif self._plan.validates(done):
             self._keep(values)
         self.log.record(values)
@@ -272,13 +286,20 @@ class Trainer:
         self.progress = dataclasses.replace(self.progress, best_step=self.progress.step)
         self.log.say(self._line("train", values, f"loss {values['loss']:.4g}"))
 
-    def _validate(self, valid: loader.Loader) -> dict[str, float | int]:
-        """Measures the averaged parameters on the validation split; decides on rate and best."""
+    def _validate(self, valid: loader.Loader) -> dict[str, float | int] | None:
+        """Measures the averaged parameters on the validation split; decides on rate and best.
+
+        Nothing is decided, and None returned, if the run is asked to stop meanwhile.
+        """
         began, parts, compiling = time.monotonic(), [], 0.0
         for batch in valid.batches(0):
             parts.append(self._eval_step(self.state.ema_params, sharding.shard(batch, self.mesh)))
             if not self._has_validated:  # the first call returns when its program is compiled
                 compiling, self._has_validated = time.monotonic() - began, True
+            if len(parts) > _IN_FLIGHT:
+                jax.block_until_ready(parts[-1 - _IN_FLIGHT])
+            if self.is_asked():
+                return None
         found_in = jax.device_get(parts)
         self._pace.validated(time.monotonic() - began, compiling)
         terms, sums = jax.tree.map(

@@ -111,6 +111,32 @@ def test_random_molecules_keep_their_shape_and_their_distance():
     assert lengths[~np.eye(4, dtype=bool)].min() > 0.8 * 0.9 * 1.32
 
 
+def test_a_molecule_longer_than_its_share_of_the_volume_does_not_meet_its_images():
+    rod = fragments.Molecule(
+        positions=1.2 * np.arange(-5, 6)[:, None] * [1.0, 0.0, 0.0],
+        atomic_numbers=np.full(11, 6),
+    )
+    for seed in range(5):
+        box = fragments.random_box(np.random.default_rng(seed), [rod], 5.0**3, None, 0.8)
+        shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), -1).reshape(-1, 3) @ box.cell
+        images = box.positions[:, None, None] - box.positions[None, :, None] - shifts
+        lengths = np.linalg.norm(images[:, :, np.any(shifts != 0, axis=1)], axis=-1)
+        assert lengths.min() >= 0.8 * 0.9 * 2 * 0.76
+
+
+def test_dynamics_need_several_atoms():
+    one = Structure(positions=np.zeros((1, 3)), atomic_numbers=np.array([6]))
+    large = subjects.crystal_frame(cells=5)
+    assert len(large.positions) > samples.LARGEST
+    assert len(samples.box_of([one, large]).positions) == len(large.positions)
+
+
+def test_an_evaluator_takes_frames_of_a_named_level():
+    frame = dataclasses.replace(subjects.crystal_frame(), head="pbe")
+    [named], [plain] = (subjects.right().exact([own]) for own in (frame, samples.bare(frame)))
+    assert named.energy == plain.energy
+
+
 def test_a_network_has_no_molecules_however_small_its_cell():
     assert fragments.molecules(subjects.crystal_frame(cells=4)) == []
     assert fragments.molecules(subjects.crystal_frame(cells=3)) == []

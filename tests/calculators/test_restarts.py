@@ -86,6 +86,24 @@ def test_a_run_can_be_made_longer(tmp_path):
     assert contents(short) == contents(longer) and report.samples[-1].step == 30
 
 
+def test_a_run_that_had_no_log_does_not_empty_a_file_when_it_goes_on(tmp_path):
+    def start():
+        atoms = Icosahedron("Cu", 2)
+        atoms.calc = EMT()
+        return atoms
+
+    bare = settings(tmp_path, trajectory=None, log=None)
+    dynamics.run_dynamics(start(), bare, progress=False)
+    again = dynamics.run_dynamics(start(), dataclasses.replace(bare, resume=True), progress=False)
+    assert again.samples == () and np.isnan(again.drift.slope)
+    notes = tmp_path / "notes.csv"
+    notes.write_text("mine\n")
+    config = dataclasses.replace(bare, resume=True, num_steps=40, log=str(notes))
+    with pytest.raises(errors.ConfigError, match=r"notes\.csv"):
+        dynamics.run_dynamics(start(), config, progress=False)
+    assert notes.read_text() == "mine\n"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -69,6 +69,33 @@ def test_a_charge_that_is_no_number_is_refused(water, charge):
         water.get_charges()
 
 
+def test_after_a_wrong_charge_a_right_one_is_calculated_and_nothing_old_remains(polar_potential):
+    calculator = EquipotCalculator(polar_potential)
+    water = Atoms("OH2", positions=[[0, 0, 0], [0.76, 0.59, 0.1], [-0.76, 0.59, 0]])
+    water.calc = calculator
+    water.info["charge"] = "+1"
+    for _ in range(2):
+        with pytest.raises(errors.DataError, match=r"received '\+1'"):
+            water.get_charges()
+    water.info["charge"] = 1
+    assert water.get_charges().sum() == pytest.approx(1.0, abs=1e-10)
+    water.info["charge"] = [1, 2]
+    with pytest.raises(errors.DataError, match=r"received \[1, 2\]"):
+        water.get_potential_energy()
+    assert calculator.results == {}
+
+
+def test_what_has_a_name_of_ase_and_another_shape_does_not_refuse_all(make_potential):
+    """ASE's magnetic moments are numbers, ours vectors; i-PI's own driver asks in this way."""
+    moments = declared({"magnetic_moment": QuantityConfig(per="atom", irreps="1e")})
+    atoms = Atoms("OH", positions=[[0, 0, 0], [1, 0, 0]])
+    potential = make_potential(quantities=tuple(moments.values()), parity=True, num_layers=2)
+    atoms.calc = EquipotCalculator(potential)
+    found = atoms.get_properties(["energy", "forces"])
+    assert found["forces"].shape == (2, 3) and "magmoms" not in found
+    assert atoms.calc.results["magmoms"].shape == (2, 3)
+
+
 def test_a_charge_does_not_matter_to_a_potential_without_charges(make_potential):
     atoms = Atoms("OH", positions=[[0, 0, 0], [1, 0, 0]], info={"charge": "unknown"})
     atoms.calc = EquipotCalculator(make_potential())

@@ -10,6 +10,7 @@ import uuid
 import numpy as np
 import pytest
 from ase import io
+from ase.constraints import FixAtoms
 
 from equipot import EquipotCalculator, drivers, errors
 from equipot.drivers import ipi
@@ -114,6 +115,20 @@ def test_energies_forces_and_stress_are_those_of_ase(tmp_path, server, saved):
         stress = frame.get_stress(voigt=False)
         expected = [-stress[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))]
         np.testing.assert_allclose(row[2:], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_atoms_that_the_file_holds_are_not_held_from_i_pi(tmp_path, server, saved):
+    """A fixed atom without forces would drift there; fixing it is i-PI's business."""
+    process, name = server(steps=1)
+    atoms = io.read(tmp_path / "start.extxyz")
+    atoms.set_constraint(FixAtoms([0, 3]))
+    atoms.calc = EquipotCalculator(saved, dtype="float64")
+    ipi.serve(atoms, ipi.address_of(f"unix:{name}"))
+    assert process.wait(60) == 0, (tmp_path / "ipi.log").read_text()
+    found = io.read(tmp_path / "out.f_0.extxyz", 0, format="extxyz").get_forces()
+    start = io.read(tmp_path / "start.extxyz")
+    start.calc = atoms.calc
+    np.testing.assert_allclose(found, start.get_forces(), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.slow

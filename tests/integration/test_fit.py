@@ -214,6 +214,27 @@ def test_a_run_stopped_between_two_lines_of_the_log_writes_the_lines_it_would_ha
     assert records(tmp_path / "run") == records(finished)
 
 
+@pytest.mark.slow
+def test_a_run_stopped_in_a_validation_makes_it_when_it_goes_on(
+    tmp_path, finished, lennard_jones_file, monkeypatch
+):
+    """In the last one too, after which no step is left."""
+    same = settings(tmp_path / "run", lennard_jones_file)
+    for stopped in (NUM_STEPS // 2, NUM_STEPS):
+
+        def validate(run, valid, look=trainer.Trainer._validate, stopped=stopped):
+            if run.progress.step >= stopped:
+                signal.raise_signal(signal.SIGTERM)
+            return look(run, valid)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer.Trainer, "_validate", validate)
+            with pytest.raises(errors.StoppedError, match="stopped by SIGTERM after step"):
+                fitting.fit(same)
+    fitting.fit(same)
+    assert records(tmp_path / "run") == records(finished)
+
+
 def records(run_dir):
     """Lines of metrics.jsonl without what depends on the clock."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]

@@ -11,7 +11,7 @@ from ase.optimize import FIRE
 
 from equipot import EquipotCalculator, errors
 from equipot.calculators.relaxation import RelaxationConfig
-from equipot.md import relaxation
+from equipot.md import relaxation, rooms
 from equipot.potential.bound import Bound
 
 
@@ -87,6 +87,21 @@ def test_one_that_is_not_finite_stays_as_it_was_and_the_others_go_on(
     assert not reports[1].converged and many[1].calc is None
     np.testing.assert_array_equal(many[1].positions, before)
     assert np.isfinite([reports[0].energy_after, reports[2].energy_after]).all()
+
+
+def test_a_cell_that_collapses_stays_as_it_was_and_the_others_go_on(
+    make_crystal, bound, monkeypatch
+):
+    """Under a pressure that a dilute cell withstands for longer."""
+    monkeypatch.setattr(rooms, "_MOST_IMAGES", 27)
+    many = crystals(make_crystal)
+    many[1].set_cell(3 * np.asarray(many[1].cell), scale_atoms=True)
+    before = many[0].copy()
+    config = RelaxationConfig(fmax=1e-9, max_steps=30, cell=True, pressure=300.0)
+    reports = relaxation.relax(many, bound, config)
+    assert "not finite, or the cell has collapsed" in str(reports[0])
+    assert many[0].calc is None and many[0] == before
+    assert reports[1].num_steps == 30 and np.isfinite(reports[1].energy_after)
 
 
 def test_what_cannot_be_relaxed_here_is_refused(make_crystal, bound):

@@ -73,10 +73,32 @@ def test_plateau_begins_anew_in_a_second_stage_and_rests_if_that_has_its_own_rat
 
 def test_a_stage_that_never_begins_is_refused():
     own = settings(stage_two={"start": 50})
-    judging.check_stage(own, 51)
-    judging.check_stage(own, 0)
+    judging.check_moments(own, 51)
+    judging.check_moments(own, 0)
     with pytest.raises(errors.ConfigError, match="fewer than the 50 steps of the run, received 50"):
-        judging.check_stage(own, 50)
+        judging.check_moments(own, 50)
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ({"start": 50_000, "end": 60_000}, "which are the steps 50000 and 60000"),
+        ({"start": 0.9, "end": 1_000}, "which are the steps 18000 and 1000"),
+        ({"start": 0.5, "end": 30_000}, "which are the steps 10000 and 30000"),
+    ],
+)
+def test_changes_that_the_run_does_not_reach_are_refused(change, steps):
+    own = settings(loss={"changes": {"energy": {"to": 10.0, **change}}})
+    judging.check_moments(own, 0)
+    with pytest.raises(errors.ConfigError, match=f"loss.changes.energy: expected .*{steps}"):
+        judging.check_moments(own, 20_000)
+
+
+def test_a_warm_up_that_outlasts_the_run_is_said(lennard_jones):
+    own = settings(optimizer={"warmup_steps": 500})
+    data = made_of(lennard_jones[:2], lennard_jones[2:3])
+    assert any("rises for 500 steps" in note for note in judging.notes(own, data, 200))
+    assert not any("rises" in note for note in judging.notes(own, data, 2_000))
 
 
 WITHOUT = {"train": "x", "valid_fraction": 0.0}

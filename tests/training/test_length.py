@@ -25,7 +25,7 @@ def test_what_is_given_is_taken(lennard_jones):
     assert chosen(lennard_jones, **given) == Length(**given)
     assert chosen(lennard_jones, num_epochs=5, batch_size=3) == Length(batch_size=3)
     assert not length.is_open(TrainerConfig(**given))
-    assert length.sentence(TrainerConfig(**given), Length(**given)) == ""
+    assert length.sentence(TrainerConfig(**given), Length(**given), 3) == ""
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,23 @@ def test_validations_are_fifty_unless_they_would_take_too_long(lennard_jones, nu
 
 
 def test_the_choice_is_said_with_the_keys_that_set_it(lennard_jones):
-    said = length.sentence(TrainerConfig(), chosen(lennard_jones))
+    said = length.sentence(TrainerConfig(), chosen(lennard_jones), 125)
     assert said == (
         "Chosen for the size of the data: batches of 8 structures, 12500 steps, a validation every"
         " 250 (set by trainer.batch_size, trainer.num_steps, trainer.valid_every)"
     )
     minutes = {"minutes": 20.0}
-    said = length.sentence(TrainerConfig(**minutes), chosen(lennard_jones, **minutes))
+    said = length.sentence(TrainerConfig(**minutes), chosen(lennard_jones, **minutes), 125)
     assert said == (
         "Chosen for the size of the data: batches of 8 structures (set by trainer.batch_size)"
     )
+
+
+def test_a_run_that_is_shorter_than_an_epoch_says_so(lennard_jones):
+    own = chosen(lennard_jones, 8_000_000)
+    said = length.sentence(TrainerConfig(), own, 1_000_000).splitlines()
+    assert own.num_steps == 100_000
+    assert said[1].startswith("These see 10 % of the training structures, once: an epoch has 10000")
 
 
 @pytest.mark.parametrize(("validation", "expected"), [(0.01, 100), (0.5, 500)])

@@ -7,8 +7,10 @@ and torch's devices – a placeholder that does nothing. Any other name ends the
 """
 
 import collections
+import math
 import pickle
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ _KINDS = {
     "BoolStorage": "|b1",
 }
 _MAX_PICKLE = 64 * 2**20  # bytes; those of published models have a thousandth of it
+
+_MOST_REPEATED = 2**24  # numbers of a tensor that repeats a few of its storage
 
 _DAMAGE = (  # what an unpickler meets with bytes that are none of a pickle's
     *files.DAMAGES,
@@ -76,6 +80,7 @@ def read(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             parts = {info.filename: info for info in archive.infolist()}
+            _check_sizes(path, list(parts.values()))
             name = next((part for part in parts if part.endswith("/data.pkl")), None)
             if name is None or parts[name].file_size > _MAX_PICKLE:
                 raise errors.ConversionError(
@@ -90,6 +95,16 @@ def read(path: Path) -> Any:
         raise errors.ConversionError(
             f"{path}: the file is damaged ({errors.brief(error)}); fetch it again"
         ) from error
+
+
+def _check_sizes(path: Path, parts: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuses what would become far larger than the file; torch packs nothing."""
+    packed = [part.filename for part in parts if part.compress_type != zipfile.ZIP_STORED]
+    if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+        raise errors.ConversionError(
+            f"{path}: expected parts that are stored as they are, as torch.save writes them, found"
+            f" {packed[0] if packed else 'more bytes than the file has'}"
+        )
 
 
 class _Reader(pickle.Unpickler):
@@ -137,5 +152,7 @@ def _tensor(
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if min(offset, *shape, *strides, 0) < 0 or (0 not in shape and last >= len(storage)):
         raise pickle.UnpicklingError(f"a tensor of shape {shape} reaches beyond its numbers")
+    if math.prod(shape) > max(len(storage), _MOST_REPEATED):
+        raise pickle.UnpicklingError(f"a tensor of shape {shape} repeats {len(storage)} numbers")
     steps = [step * storage.itemsize for step in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps).copy()

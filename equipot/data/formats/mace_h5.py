@@ -115,7 +115,8 @@ def _frame(group: Any, place: str, where: str) -> frame.Frame:
     }
     for key in ("config_type", "weight", "head"):
         value = _value(group[key]) if key in group else values.pop(key, None)
-        if value not in (None, "", "Default"):
+        unset = "Default" if key == "config_type" else ""
+        if value not in (None, "", unset):
             values[key] = value
     cell, pbc = _value(group["cell"]), _value(group["pbc"])
     return frame.Frame(

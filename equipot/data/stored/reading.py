@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from equipot.data import config as data_config
-from equipot.data import contents, paths, readers
+from equipot.data import contents, label_keys, paths, readers
 from equipot.data.stored import folder
 from equipot.data.stored.structures import StoredStructures
 
 _LATER = "nan_labels", "weight_keys"
-_BESIDE = "energy_unit", "length_unit", "forces_unit", "stress_unit", "head_key"
+_UNITS = "energy_unit", "length_unit", "forces_unit", "stress_unit"
+_KEYS = "energy_key", "forces_key", "stress_key", "group_key", "weight_key"
 
 
 def read(
@@ -55,21 +56,23 @@ def for_file(
 ) -> data_config.DataConfig:
     """The settings by which a file beside a store for training is read.
 
-    The key of the level of theory, and units where the file states none, are those that the store
-    was written with, if they are left out.
+    The key of the level of theory, other keys that the file has, and units where it states none are
+    those that the store was written with, if they are left out.
 
     Args:
       name: Of the file, as ``paths.resolve`` takes it.
       config: The settings.
       format: Of the file; None goes by its name.
     """
-    path, names = paths.resolve(config.files("train")[0]), _BESIDE
+    path = paths.resolve(config.files("train")[0])
     if not folder.is_store(path):
         return config
     content = readers.read_frames(paths.resolve(name), format, config.declared)
-    if content.stated_units or any(item.stated_units for item in content.frames):
-        names = ("head_key",)
+    states_units = content.stated_units or any(item.stated_units for item in content.frames)
     written = folder.opened(path).manifest["settings"]
+    there = {*label_keys.present_keys(content.frames), data_config.IGNORED}
+    keys = [name for name in _KEYS if written.get(name) in there]
+    names = ("head_key", *keys, *(() if states_units else _UNITS))
     left_out = {
         name: written[name]
         for name in names

@@ -117,7 +117,9 @@ class LossConfig:
         """
         if self.stress is not None:
             return self
-        return dataclasses.replace(self, stress=weight if is_labelled else 0.0)
+        made = dataclasses.replace(self, stress=weight if is_labelled else 0.0)
+        check(any(made.terms.values()), "loss", "one term with a weight above 0", made.terms)
+        return made
 
     def completed(self, declared: Iterable[str]) -> "LossConfig":
         """With a weight for each declared quantity.
@@ -135,6 +137,7 @@ class LossConfig:
                 )
         weights = dict.fromkeys(names, 1.0) | dict(self.quantities)
         made = dataclasses.replace(self, quantities=weights)
-        check(any(made.terms.values()), "loss", "one term with a weight above 0", made.terms)
-        changing.check_changes(made.changes, made.terms)
+        usual = made.terms | {"stress": OPEN_STRESS if made.stress is None else made.stress}
+        check(any(usual.values()), "loss", "one term with a weight above 0", made.terms)
+        changing.check_changes(made.changes, usual)
         return made

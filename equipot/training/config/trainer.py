@@ -26,8 +26,9 @@ class TrainerConfig:
         ``batch_edges``, default null.
       valid_every: Steps between validations; null for one each epoch, or for an interval that suits
         the number of steps where that is chosen or timed, default null.
-      checkpoint_every: Steps between checkpoints; null for one at each validation (the best one is
-        kept in any case), default null.
+      checkpoint_every: Steps between checkpoints; null for one at each validation, but at least one
+        in each fiftieth of the run (500 steps, if that is longer); the best one is kept in any
+        case, default null.
       keep_checkpoints: How many of the latest checkpoints are kept beside the best, default 2.
       early_stopping_patience: Validations without a better loss before the run ends; null to go on
         to the end, default null.

@@ -107,8 +107,9 @@ def test_what_only_looks_like_a_draft_is_left_alone(tmp_path):
     os.mkfifo(tmp_path / ".draft-pipe")
     (tmp_path / ".draft-link").symlink_to(tmp_path / "precious")
     (tmp_path / "precious").write_text("x")
+    (tmp_path / ".draft-of-a-paper.tex").write_text("x")
     files.write(tmp_path / "a.txt", "a")
-    assert len(names(tmp_path)) == 5 and (tmp_path / "precious").exists()
+    assert len(names(tmp_path)) == 6 and (tmp_path / "precious").exists()
 
 
 def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
@@ -118,6 +119,11 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path):
     assert (tmp_path / "link.txt").is_symlink() and (tmp_path / "real.txt").read_text() == "after"
     files.write("/dev/null", "nothing")
     assert not os.path.isfile("/dev/null")
+    reader, writer = os.pipe()
+    files.write(f"/dev/fd/{writer}", "through a pipe")
+    os.close(writer)
+    with os.fdopen(reader) as found:
+        assert found.read() == "through a pipe"
 
 
 def test_the_mode_of_the_file_stays_and_a_new_one_follows_the_umask(tmp_path):

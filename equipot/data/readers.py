@@ -173,7 +173,7 @@ def convert_with(
             *_remarks(content, config, keys, name),
             *(f"{name}: {sentence}" for sentence in (*said, *left_out)),
         ),
-        keys_present=tuple(label_keys.present_keys(content.frames)),
+        keys_present=tuple(given),
         length_unit_given=bool(config.length_unit) or "length" in stated,
         units_given=tuple(
             quantity

@@ -35,8 +35,8 @@ def check(dataset: data_dataset.Dataset, loss_terms: Mapping[str, float]) -> Non
                 raise errors.DataError(
                     f"the loss weighs {term} by {weight:g}, but none of the {len(part)} frames of "
                     f"the {name} split has a label for it ({'; '.join(dataset.found)}). Set "
-                    f"{_setting(term)}=0, and leave out what raises it later (loss.changes,"
-                    f" stage_two), or name the label with data.{key}"
+                    f"{_setting(term)}=0, or name the label with data.{key}; a weight that comes "
+                    "later, of loss.changes or stage_two, counts too"
                 )
 
 

@@ -109,6 +109,35 @@ def test_a_stress_becomes_a_virial_where_the_dataset_has_one(tmp_path):
     assert any(made.stress_weight > 0 for made in found)
 
 
+def test_labels_and_levels_stand_under_the_keys_of_the_dataset(tmp_path):
+    """So that one configuration reads both files."""
+    frames = []
+    for seed in range(3):
+        atoms = ase.build.molecule("H2O", cell=[6.0, 6.0, 6.0], pbc=True)
+        atoms.rattle(0.03, seed=seed)
+        atoms.calc = EMT()
+        atoms.info |= {"dft_E": atoms.get_potential_energy(), "level": "emt"}
+        atoms.info["dft_virial"] = -atoms.get_volume() * atoms.get_stress(voigt=False)
+        atoms.arrays["dft_F"] = atoms.get_forces()
+        atoms.calc = None
+        frames.append(atoms)
+    path, output = tmp_path / "named.extxyz", tmp_path / "stretched.extxyz"
+    ase.io.write(path, frames)
+    keys = {"energy_key": "dft_E", "forces_key": "dft_F", "stress_key": "dft_virial"}
+    keys["head_key"] = "level"
+    given = [word for k, v in keys.items() for word in (f"--{k.replace('_', '-')}", v)]
+    main.main(command(str(path), output, *given))
+    found = readers.read_structures(str(output), DataConfig(train=str(output), **keys))
+    assert {s.head for s in found} == {"emt"}
+    for made in found:
+        atoms = writers.to_atoms(made)
+        atoms.calc = EMT()
+        assert made.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+        np.testing.assert_allclose(made.forces, atoms.get_forces(), atol=1e-5)
+        if made.pbc.all():
+            np.testing.assert_allclose(made.stress, atoms.get_stress(voigt=False), atol=1e-6)
+
+
 def test_frames_are_read_with_the_units_of_the_dataset(tmp_path):
     frames = []
     for seed in range(3):

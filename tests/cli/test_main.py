@@ -9,6 +9,7 @@ import sys
 import ase.io
 import numpy as np
 import pytest
+from ase.constraints import FixCartesian
 
 from equipot import EquipotCalculator, OutOfRangeWarning
 from equipot.cli import main
@@ -351,6 +352,9 @@ def test_a_strict_simulation_ends_where_it_leaves_training(
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "shift=3"], "there: 0.05, 0.15"),
         (["md", "POTENTIAL", "STRUCTURES", "--frame", "first"], "a number or KEY=VALUE"),
         (["md", "POTENTIAL", "STRUCTURES", "--timestep", "-1"], "expected positive numbers"),
+        (["md", "POTENTIAL", "STRUCTURES", "--time", "inf"], "expected positive numbers"),
+        (["md", "POTENTIAL", "EMPTY", "--frame", "all"], "empty.xyz"),
+        (["relax", "POTENTIAL", "EMPTY", "--frame", "all"], "empty.xyz"),
         (["md", "POTENTIAL", "STRUCTURES", "--pressure", "1"], "--pressure: has no effect with"),
         (
             ["md", "POTENTIAL", "STRUCTURES", "--thermostat", "bussi", "--friction", "0.1"],
@@ -385,15 +389,56 @@ def test_a_mistake_is_one_sentence(
     message: str,
     potential: str,
     copper: pathlib.Path,
+    tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture,
 ):
+    (tmp_path / "empty.xyz").touch()
     words = {"POTENTIAL": potential, "STRUCTURES": str(copper)}
+    words["EMPTY"] = str(tmp_path / "empty.xyz")
     with pytest.raises(SystemExit) as ended:
         main.main([words.get(a, a) for a in arguments])
     assert ended.value.code == 2
     shown = capsys.readouterr().err
     assert message in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("temperatures", ["300,-50", "nan", "inf", "warm"])
+def test_temperatures_are_numbers_from_0_on(
+    temperatures: str, potential: str, copper: pathlib.Path, capsys: pytest.CaptureFixture
+):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["md", potential, str(copper), "--temperature", temperatures])
+    assert ended.value.code == 2
+    assert f"expected K, or several as in 300,350,400, received '{temperatures}'" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("wrong", ["element", "option", "constraint"])
+def test_what_cannot_be_relaxed_is_said_before_anything_is_and_replaces_no_file(
+    wrong: str,
+    potential: str,
+    copper: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture,
+):
+    structures, output = tmp_path / "many.traj", tmp_path / "relaxed.extxyz"
+    frames = [*ase.io.iread(copper, ":")]
+    if wrong == "element":
+        frames[7].numbers[0] = 79
+    if wrong == "constraint":
+        frames[7].set_constraint(FixCartesian(0, (True, False, False)))
+    ase.io.write(structures, frames)
+    output.write_text("of yesterday")
+    more = ["--optimizer", "lbfgs"] if wrong == "option" else []
+    words = ["relax", potential, str(structures), "--frame", "all", "--overwrite", *more]
+    with pytest.raises(SystemExit) as ended:
+        main.main([*words, "--output", str(output)])
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert ("expected fire" if wrong == "option" else "structure 7: ") in shown
+    assert output.read_text() == "of yesterday"
 
 
 def test_an_element_the_potential_does_not_know_is_named(

@@ -43,6 +43,16 @@ def page(handler: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
     whole(handler, b"<html>please log in</html>")
 
 
+def chunked(handler: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
+    """Breaks off in a chunk of a proxy's answer."""
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"ffff\r\n" + data[:100])
+    handler.close_connection = True
+
+
 def slow(handler: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
     handler.send_response(200)
     handler.end_headers()
@@ -139,6 +149,7 @@ def test_a_fetched_potential_is_found_by_its_name(
         (truncated, r"\d+ of \d+ bytes came, then the connection ended"),
         (lying, "expected the checksum .* received .*damaged one; nothing was kept"),
         (page, "expected the checksum"),
+        (chunked, r"could not be fetched .*IncompleteRead"),
         (slow, r"no byte came for 0\.3 s"),
         (missing, "the server answers 404, Not Found"),
     ],

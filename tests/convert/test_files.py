@@ -113,6 +113,42 @@ def test_allegro_is_asked_for_by_the_name_of_its_package(
         files.require("allegro", source)
 
 
+def test_a_package_that_hydra_misses_is_asked_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Hydra hides the module's name in an ImportError that says what it could not locate."""
+
+    def opener(*_: object, **__: object) -> None:
+        try:
+            raise ModuleNotFoundError("No module named 'allegro'", name="allegro")
+        except ModuleNotFoundError as error:
+            raise ImportError("Error loading 'allegro.model.AllegroModel'") from error
+
+    modules = {
+        "nequip.utils.global_state": {"set_global_state": lambda: None},
+        "nequip.model.saved_models": {"ModelFromCheckpoint": opener},
+    }
+    for name, members in modules.items():
+        module = types.ModuleType(name)
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "allegro", None)
+    source = files.recognise(_archive(tmp_path / "a", {"x/data.pkl": LIGHTNING}))
+    with pytest.raises(errors.ConversionError, match=r"nequip nequip-allegro\. "):
+        files._open_nequip(source)
+
+
+def test_a_pickle_of_something_else_than_a_model_gets_a_sentence(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    torch = types.ModuleType("torch")
+    vars(torch)["load"] = lambda *_, **__: {"model": "in a dictionary"}
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    source = files.recognise(_archive(tmp_path / "a", {"x/data.pkl": MACE}))
+    with pytest.raises(errors.ConversionError, match=r"does not open with .*no attribute 'to'"):
+        files._open_mace(source)
+
+
 @pytest.mark.parametrize(
     ("known", "name", "chosen"),
     [(["sole_model"], None, "sole_model"), (["a", "b"], "b", "b")],

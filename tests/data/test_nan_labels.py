@@ -1,10 +1,13 @@
 """Labels that hold NaN."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from equipot import errors
 from equipot.data import config, dataset, readers
+from equipot.store import writing
 
 
 @pytest.fixture
@@ -35,6 +38,25 @@ def test_a_label_with_nan_is_absent_where_that_is_asked_for(damaged):
     assert [s.label("dipole") is not None for s in items] == [True, True, True, False]
     assert not items[1].forces.any() and items[2].energy == 0.0
     assert any("'forces' holds NaN in 1 of 4 frames" in line for line in content.found)
+
+
+def test_a_named_key_that_holds_nothing_but_nan_in_one_file_is_absent_there(
+    write, labelled_water, tmp_path
+):
+    """In one of two files, and in a store."""
+    molecules, crystals = labelled_water(2), labelled_water(2)
+    for frames, value in ((molecules, np.nan), (crystals, 0.1)):
+        for atoms in frames:
+            atoms.set_cell(9.0 * np.eye(3))
+            atoms.pbc = True
+            atoms.info["REF_stress"] = np.full(6, value)
+            atoms.calc.results.pop("stress", None)
+    paths = [write("molecules.extxyz", molecules), write("crystals.extxyz", crystals)]
+    own = settings(paths[0], nan_labels="absent", stress_key="REF_stress", quantities={})
+    first, second = (readers.read_file(path, own).structures for path in paths)
+    assert [s.stress_weight for s in (*first, *second)] == [0.0, 0.0, 1.0, 1.0]
+    made = writing.write(dataclasses.replace(own, train=tuple(paths)), tmp_path / "both.store")
+    assert len(made) == 4
 
 
 def test_without_being_asked_it_is_refused(damaged):

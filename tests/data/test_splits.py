@@ -55,6 +55,18 @@ def test_a_configuration_that_occurs_twice_is_never_held_out(seed):
     assert {3, 7, 16, 17} <= set(train)
 
 
+@pytest.mark.parametrize("split", ["random", "stratified"])
+def test_frames_that_occur_twice_are_not_preferred_for_training(split):
+    pool = _pool(*[[1, 8]] * 160)
+    pool += pool[:40]
+    pool = [dataclasses.replace(s, group=str(i % 2)) for i, s in enumerate(pool)]
+    settings = {"num_train": 50, "num_valid": 20, "num_test": 20, "split": split}
+    train, valid, test = _split(pool, **settings, group_key="parity")
+    repeated = {*range(40), *range(160, 200)}
+    assert not repeated & {*valid, *test}
+    assert 10 < len(repeated & {*train}) < 40  # of 50, where 80 of the 160 left occur twice
+
+
 def test_a_configuration_at_two_levels_of_theory_can_be_held_out():
     pool = [dataclasses.replace(s, head="dft") for s in _pool(*[[1, 8]] * 10)]
     pool += [dataclasses.replace(s, head="xtb") for s in pool]

@@ -293,11 +293,12 @@ def test_without_forces_or_pairs_there_is_a_wall_still():
     own = wall.fitted(closest.closest_pairs(graphs_of(structures, (8,)), 1), (8,), 5.0)
     assert own == Wall(nearest=(2.0,), pushes=(2.0,))
     every = tuple(range(1, 90))
-    lonely = wall.unmet(every)
+    lonely = wall.unmet(every, 9.0)
     assert len(lonely.nearest) == 89 * 45
     radii = np.array([COVALENT_RADII[z] for z in every])
     matrix = wall.as_matrix(lonely.nearest, 89)
     np.testing.assert_allclose(matrix, 0.85 * np.add.outer(radii, radii))
+    assert wall.unmet((55,), 3.5).nearest == (3.5,)  # and not 4.15 Å, beyond the cutoff
 
 
 def test_pairs_that_met_far_apart_only_have_it_below_contact_and_within_the_cutoff():
@@ -317,6 +318,16 @@ def test_training_that_goes_on_lowers_a_wall_and_raises_none():
     after = wall.lowered(before, found, (1, 8), 5.0)
     assert after == Wall(nearest=(0.7, 0.9, 1.9), pushes=(3.0, 9.0, 14.0))
     assert wall.lowered(after, found, (1, 8), 5.0) == after
+
+
+def test_pairs_with_a_new_element_have_the_wall_of_the_data():
+    before = Wall(nearest=(1.2, 1.3, 0.7), pushes=(3.0, 9.0, 5.0))
+    frames = labelled([((8, 1), 1.8), ((8, 8), 2.6)], lambda r: 7.0)
+    found = closest.closest_pairs(graphs_of(frames, (1, 8)), 2)
+    after = wall.lowered(before, found, (1, 8), 5.0, new=(8,))
+    assert after.nearest[0] == 1.2 and after.pushes[0] == 3.0
+    assert after.nearest[1:] == wall.fitted(found, (1, 8), 5.0).nearest[1:]
+    assert after.nearest[2] == pytest.approx(2 * 0.66 + 1.1)
 
 
 def test_a_wall_survives_the_artefact_and_must_fit_the_elements(make_potential, tmp_path):

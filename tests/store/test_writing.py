@@ -364,6 +364,22 @@ def test_files_beside_a_store_are_read_in_its_units(tmp_path):
     assert dataset.read_dataset(beside).isolated_atoms[1] == pytest.approx(-13.6)
 
 
+def test_files_beside_a_store_are_read_by_its_keys(tmp_path):
+    """Where they have them; a group of the store that one lacks is no mistake."""
+    atoms = ase.build.molecule("H2O")
+    atoms.info |= {"energy": -1.0, "my_E": -76.0, "kind": "one"}
+    ase.io.write(tmp_path / "a.extxyz", [atoms] * 4, format="extxyz")
+    ase.io.write(tmp_path / "valid.extxyz", [atoms], format="extxyz")
+    del atoms.info["kind"], atoms.info["my_E"]
+    ase.io.write(tmp_path / "test.extxyz", [atoms], format="extxyz")
+    config = DataConfig(train=str(tmp_path / "a.extxyz"), energy_key="my_E", group_key="kind")
+    made = writing.write(config, tmp_path / "a.store")
+    files = {name: str(tmp_path / f"{name}.extxyz") for name in ("valid", "test")}
+    found = dataset.read_dataset(DataConfig(train=str(made.path), **files))
+    assert [s.energy for s in (found.train[0], found.valid[0], found.test[0])] == [-76, -76, -1]
+    assert [s.group for s in (found.train[0], found.valid[0], found.test[0])] == ["one", "one", ""]
+
+
 def test_a_store_of_an_earlier_version_may_have_any_weights(store, config, tmp_path):
     copy = tmp_path / "copy.store"
     shutil.copytree(store, copy)

@@ -83,7 +83,7 @@ def test_a_declared_quantity_weighs_one_unless_it_is_given():
             r"loss.changes.forces.end: expected 0.5 .start. or later, received 0.25",
         ),
         (
-            {"loss": {"changes": {"stress": {"to": 2, "shape": "exponential"}}}},
+            {"loss": {"stress": 0.0, "changes": {"stress": {"to": 2, "shape": "exponential"}}}},
             "two weights above 0, received 0 and 2; use shape=linear",
         ),
         (

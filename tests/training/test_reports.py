@@ -53,6 +53,20 @@ def test_elements_and_groups_are_told_apart(lennard_jones):
     assert found.groups["300 K"].quantities["energy"].mae == pytest.approx(0.0)
 
 
+def test_forces_that_zeros_predict_as_well_are_named(lennard_jones):
+    pair = lennard_jones[:2]
+    zeros = [off_by(s, forces=-s.forces) for s in pair]
+    worse = [off_by(s, energy=1e3, forces=-1.5 * s.forces) for s in pair]
+    right = [off_by(s, forces=-0.9 * s.forces) for s in pair]
+    found = {
+        name: reports.split_errors(pair, own)
+        for name, own in (("train", right), ("valid", zeros), ("test", worse))
+    }
+    said = reports.no_better_than_zeros(found)
+    assert [line.split(" ")[0] for line in said] == ["valid:", "test:"]
+    assert "zeros would be as good a prediction of forces (RMSE 150 %" in said[1]
+
+
 def test_a_quantity_without_labels_is_missing_and_not_zero(lennard_jones):
     bare = [dataclasses.replace(s, stress_weight=0.0, group="") for s in lennard_jones]
     found = reports.split_errors(bare, [off_by(s) for s in bare])

@@ -9,6 +9,7 @@ import pytest
 from equipot import errors
 from equipot.potential import artefact, evaluate
 from equipot.potential.potential import Potential
+from equipot.potential.wall import Wall
 from equipot.store.graph_store import GraphStore
 from equipot.training import config, preparation, starting_point
 from equipot.training.folder import RunFolder
@@ -271,6 +272,63 @@ def test_several_levels_of_theory_give_the_potential_as_many_heads(saved, frames
     known = evaluate.evaluate(artefact.load(path), frames.valid)
     for a, b in zip(again, known, strict=True):
         np.testing.assert_allclose(a.forces, b.forces, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.wide
+def test_a_level_of_theory_without_data_keeps_its_references(saved, frames, tmp_path):
+    path = saved[0]
+    both = [dataclasses.replace(s, head=head) for s in frames.train for head in ("new", "old")]
+    valid = [dataclasses.replace(s, head="old") for s in frames.valid]
+    begun = starting_point.find(settings(init_from=str(path)), made_of(both, valid))
+    several = artefact.save(tmp_path / "two.equipot", begun.potential)
+    old = [s for s in both if s.head == "old"]
+    given = {"reference_energies": {"Ar": -1.0, "Kr": 2.0}}
+    chosen = settings(init_from=str(several), potential=given)
+    again = starting_point.find(chosen, made_of(old, valid)).potential
+    np.testing.assert_array_equal(again.spec.references[0], begun.potential.spec.references[0])
+    np.testing.assert_allclose(again.spec.references[1], [-1.0, 2.0])
+    np.testing.assert_array_equal(again.params["shift"][0], begun.potential.params["shift"][0])
+
+
+@pytest.mark.parametrize("before", ["default", "dft"])
+def test_one_level_of_theory_gives_its_name_to_the_only_head(saved, frames, tmp_path, before):
+    potential = artefact.load(saved[0])
+    named = dataclasses.replace(potential.spec, heads=(before,))
+    path = artefact.save(tmp_path / "one.equipot", dataclasses.replace(potential, spec=named))
+    own, valid = (
+        [dataclasses.replace(s, head="xtb") for s in part] for part in (frames.train, frames.valid)
+    )
+    begun = starting_point.find(settings(init_from=str(path)), made_of(own, valid))
+    assert begun.heads == ("xtb",)
+    nameless = starting_point.find(settings(init_from=str(path)), frames)
+    assert nameless.heads == (before,)
+    both = [*own, *(dataclasses.replace(s, head="dft") for s in own)]
+    assert starting_point.find(settings(init_from=str(path)), made_of(both, valid)).heads == (
+        "dft",
+        "xtb",
+    )
+
+
+def test_references_are_fitted_to_the_potential_whose_wall_has_made_way(saved, frames):
+    """Else what the old wall adds, electronvolts, would go into the energies of atoms."""
+    potential = artefact.load(saved[0])
+    far = Wall(nearest=(4.2, 4.2, 4.2), pushes=(9.0, 9.0, 9.0))
+    spec = dataclasses.replace(potential.spec, wall=far)
+    path = artefact.save(
+        saved[0].with_name("far.equipot"), dataclasses.replace(potential, spec=spec)
+    )
+    chosen = settings(init_from=str(path), potential={"reference_energies": "least_squares"})
+    parts = preparation.prepare(chosen, frames, 1)
+    again = Potential(spec=parts.spec, params=jax.device_get(parts.params))
+    assert max(again.spec.wall.nearest) < 4.2
+    predicted = evaluate.evaluate(again, frames.train)
+    compositions = np.array(
+        [[np.sum(s.atomic_numbers == z) for z in (18, 36)] for s in frames.train], float
+    )
+    rest = np.array([s.energy - p.energy for s, p in zip(frames.train, predicted, strict=True)])
+    sizes = compositions.sum(axis=1)
+    left = np.linalg.lstsq(compositions / sizes[:, None], rest / sizes, rcond=None)[0]
+    np.testing.assert_allclose(left, 0.0, atol=1e-4)
 
 
 def test_energies_that_the_shift_holds_are_no_other_level_of_theory(saved, frames):

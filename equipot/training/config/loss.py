@@ -117,9 +117,7 @@ class LossConfig:
         """
         if self.stress is not None:
             return self
-        made = dataclasses.replace(self, stress=weight if is_labelled else 0.0)
-        check(any(made.terms.values()), "loss", "one term with a weight above 0", made.terms)
-        return made
+        return dataclasses.replace(self, stress=weight if is_labelled else 0.0)
 
     def completed(self, declared: Iterable[str]) -> "LossConfig":
         """With a weight for each declared quantity.
@@ -137,7 +135,7 @@ class LossConfig:
                 )
         weights = dict.fromkeys(names, 1.0) | dict(self.quantities)
         made = dataclasses.replace(self, quantities=weights)
-        usual = made.terms | {"stress": OPEN_STRESS if made.stress is None else made.stress}
-        check(any(usual.values()), "loss", "one term with a weight above 0", made.terms)
-        changing.check_changes(made.changes, usual)
+        check(any(made.terms.values()), "loss", "one term with a weight above 0", made.terms)
+        begun = made.terms | ({"stress": OPEN_STRESS} if made.stress is None else {})
+        changing.check_changes(made.changes, begun)
         return made

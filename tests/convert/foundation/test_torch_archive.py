@@ -48,6 +48,22 @@ def test_a_file_that_names_code_is_refused_and_nothing_runs(
     assert not (tmp_path / "harm").exists()
 
 
+def test_what_would_become_far_larger_than_the_file_is_refused(tmp_path: Path):
+    path = tmp_path / "x.pth"
+    files.write_torch(path, {"a": np.zeros(2**20, np.float32)})
+    with (
+        zipfile.ZipFile(path) as plain,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(errors.ConversionError, match="expected parts that are stored as they are"):
+        torch_archive.read(tmp_path / "packed.pth")
+    with pytest.raises(pickle.UnpicklingError, match="repeats 1 numbers"):
+        torch_archive._tensor(np.ones(1, np.float32), 0, (2**34,), (0,))
+    assert torch_archive._tensor(np.ones(1, np.float32), 0, (3, 4), (0, 0)).shape == (3, 4)
+
+
 def test_an_unknown_kind_of_numbers_is_refused(tmp_path: Path):
     files.write_torch(tmp_path / "x.pth", {"a": np.ones(2, np.float32)}, "QInt8Storage")
     with pytest.raises(errors.ConversionError, match=r"names torch\.QInt8Storage"):

@@ -51,6 +51,20 @@ def test_labels_cells_and_weights_are_read(tmp_path):
     assert "stress from 'stress' (6)" in made.found[0]
 
 
+def test_a_level_of_theory_may_be_called_default(tmp_path):
+    """As mace-torch calls the only one."""
+    path = write(tmp_path / "train_0.h5")
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "r+") as file:
+        for name in file["config_batch_0"]:
+            properties = file[f"config_batch_0/{name}/properties"]
+            del properties["head"]
+            properties["head"] = "Default"
+            file[f"config_batch_0/{name}/property_weights/head"][...] = 1.0
+    found = read(path, head_key="head").structures
+    assert {s.head for s in found} == {"Default"} and {s.group for s in found} == {""}
+
+
 def test_a_folder_of_files_is_read_in_order(tmp_path):
     for number, first in ((0, 0), (1, 3), (10, 6)):
         write(tmp_path / f"train_{number}.h5", first=first)

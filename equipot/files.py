@@ -18,7 +18,7 @@ from pathlib import Path
 from equipot import errors
 
 _PREFIX = ".draft-"
-_DRAFT = re.compile(r"\.draft-[0-9a-f]{16}(\..*)?")  # not a file of somebody else's
+_DRAFT = re.compile(r"\.draft-[0-9a-f]{16}.{0,20}", re.DOTALL)  # not somebody else's file
 _LONGEST_SUFFIX = 20  # characters; writers choose a format by the end of the name
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the system's errors that say that there is no room."""

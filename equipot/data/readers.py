@@ -139,7 +139,10 @@ def convert_with(
     """
     given = label_keys.present_keys(content.frames)
     content, left_out = nan_labels.without(content, config)
-    config = _without_emptied(config, given, label_keys.present_keys(content.frames))
+    emptied = _without_emptied(config, given, label_keys.present_keys(content.frames))
+    if emptied.energy_key != config.energy_key:
+        check_no_isolated(content, config.energy_key or "", name)
+    config = emptied
     keys = label_keys.find_keys(content, config, name)
     scales = label_units.scales(content, config, keys, name)
     stated = label_units.stated(content, config, keys, name)

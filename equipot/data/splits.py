@@ -220,8 +220,9 @@ def _training_first(
     pinned = needed | repeated
     if len(structures) - len(pinned) < held_out:
         raise errors.DataError(
-            f"{len(pinned)} of {len(structures)} frames must train (they hold the only atoms of an "
-            f"element, or occur twice), which leaves too few to set {held_out} aside; ask for fewer"
+            f"{len(pinned)} of {len(structures)} frames are not set aside (they hold the only "
+            f"atoms of an element, or occur twice), which leaves too few for {held_out} to "
+            "validate and test; ask for fewer"
         )
     return order, needed, pinned
 

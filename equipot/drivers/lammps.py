@@ -108,6 +108,7 @@ class Driver:
         self._numbers, self._unit = numbers, energy_unit
         self._watch = out_of_range.Watch()
         self._last: tuple[np.ndarray, np.ndarray] | None = None  # positions and forces
+        self._last_step = -1
 
     @property
     def is_lost(self) -> bool:
@@ -115,14 +116,28 @@ class Driver:
         return self._lmp.equipot is self and not self._lmp.has_id("fix", self._fix)
 
     @property
-    def step(self) -> int:
-        """The step that LAMMPS is at."""
-        return int(self._lmp.extract_global("ntimestep"))
+    def has_gone_on(self) -> bool:
+        """Whether LAMMPS has printed the end of a run at another step than that evaluated last."""
+        return int(self._lmp.last_thermo_step) not in (-1, self._last_step)
+
+    def runs_without(self, lines: Sequence[str]) -> bool:
+        """Whether some commands, one after another, run steps after the fix is gone.
+
+        Args:
+          lines: As LAMMPS reads them.
+        """
+        lost = self.is_lost
+        for words in (line.split() for line in lines if self._lmp.equipot is self):
+            if lost and words[:1] in (["run"], ["minimize"]):
+                return True
+            lost = lost or words[:1] == ["clear"] or words[:2] == ["unfix", self._fix]
+        return False
 
     def __call__(
         self, _: Any, step: int, count: int, tags: np.ndarray, x: np.ndarray, f: np.ndarray
     ) -> None:
         """Writes the forces of all atoms; an error stops the run at the end of this step."""
+        self._last_step = step
         try:
             if self.failure is None:
                 self._evaluate(tags, x, f)
@@ -233,30 +248,33 @@ def _raising(run: Callable[..., Any], driver: Driver, halt: str) -> Callable[...
 
     @functools.wraps(run)
     def wrapped(*arguments: Any) -> Any:
-        refused, evaluated, step = driver.n_refused, driver.n_evaluations, driver.step
-        first_words = {word for line in _lines(arguments) for word in line.split()[:1]}
-        if driver.is_lost and first_words & {"run", "minimize"}:
+        refused = driver.n_refused
+        if driver.runs_without(_lines(run.__name__, arguments)):
             raise errors.ConfigError(f"lammps: {_LOST}")
         try:
             result = run(*arguments)
         except Exception as failure:
-            if driver.failure is not None and halt in str(failure):
+            if driver.failure and driver.n_refused > refused and halt in str(failure):
                 raise driver.failure from None
             raise
         if driver.failure is not None and driver.n_refused > refused:  # ended before it was halted
             raise driver.failure
-        taken = driver.step - step if driver.step >= step else driver.step  # clear begins anew
-        if driver.is_lost and taken > driver.n_evaluations - evaluated:
+        if driver.is_lost and driver.has_gone_on:
             raise errors.ConfigError(f"lammps: steps were run without forces: {_LOST}")
         return result
 
     return wrapped
 
 
-def _lines(arguments: Sequence[Any]) -> Sequence[str]:
-    """What a method of LAMMPS was given, as lines."""
-    text = arguments[0] if arguments else ""
-    return [str(line) for line in text] if isinstance(text, list | tuple) else str(text).split("\n")
+def _lines(name: str, arguments: Sequence[Any]) -> Sequence[str]:
+    """The commands that a method of LAMMPS was given; those of a file as far as it can be read."""
+    given = arguments[0] if arguments else ""
+    if name == "file":
+        path = Path(str(given))
+        return path.read_text(errors="replace").split("\n") if path.is_file() else []
+    return (
+        [str(own) for own in given] if isinstance(given, list | tuple) else str(given).split("\n")
+    )
 
 
 def _check(lmp: Any, elements: Sequence[str], fix: str, earlier: Sequence[str]) -> float:

@@ -182,12 +182,12 @@ class _Slots:
           cells: Å, after them, [slots, 3, 3].
         """
         reach = self._room.plan.cutoff
-        needed = [
-            rooms.num_images([cell], [start.pbc], reach)
-            for cell, start in zip(cells, self._starts, strict=True)
-        ]
+        pairs = list(zip(cells, self._starts, strict=True))
+        needed = [rooms.num_images([cell], [start.pbc], reach) for cell, start in pairs]
+        first = [rooms.num_images([start.cell], [start.pbc], reach) for _, start in pairs]
         abandoned = np.array(state.abandoned)
-        abandoned[int(np.argmax(np.where(abandoned, 0, needed)))] = True
+        has_shrunk = ~abandoned & (np.array(needed) > first)
+        abandoned[int(np.argmax(np.where(has_shrunk, needed, ~abandoned)))] = True
         return dataclasses.replace(state, abandoned=abandoned)
 
     def _start(self, index: int) -> Start:

@@ -77,7 +77,8 @@ def grown(
     search = dataclasses.replace(search, reach=reach)
     room = dataclasses.replace(before, plan=search, capacity=size)
     first = num_images([start.cell for start in starts], pbcs, before.plan.cutoff)
-    if room == before or search.num_images > max(_MOST_IMAGES, 2 * first):
+    most = max(_MOST_IMAGES, 2 * first, before.plan.num_images)
+    if room == before or search.num_images > most:
         raise errors.NonFiniteError(
             f"{where}: a cell has shrunk so far that the neighbors of its atoms cannot be found; a"
             " potential that knows such structures, or shorter steps of dynamics, may help"

@@ -102,6 +102,7 @@ def fit(config: TrainConfig, stop: stopping.Stop | None = None, process: Process
         if config.trainer.batch_size == "auto" and begun.length is None:
             most = memory.agreed(memory.limit(mesh), process)
             parts, programs = capacity.as_many_as_fit(config, dataset, parts, mesh, most)
+            judging.check_moments(config, parts.num_steps)
         facts = {**parts.facts, "reads_store": reads_store}
         stack.enter_context(folder.occupied(place, config, facts, process))
         is_open = lengths.is_open(config.trainer)
@@ -264,11 +265,15 @@ def _train(
     vote = hosts.StopVote(process, run.mesh, run.progress.step)
     if process.count > 1:
         stop.agrees()
-    if process.count == 1:  # several would have to agree after each batch
-        run.is_asked = lambda: bool(stop.received or limit.reached)
+    is_alone = process.count == 1  # several would have to agree after each batch
     with stop.between_steps(), contextlib.closing(_stream(run)) as stream:
         if run.progress.is_due:
+            run.is_asked = lambda: is_alone and bool(stop.received)  # by no limit twice
             run.look_around()
+            if run.progress.is_due:
+                stop.saves()
+                raise _stopped(run, stop.received, process)
+        run.is_asked = lambda: is_alone and bool(stop.received or limit.is_over)
         while run.goes_on:
             began = time.monotonic()
             item = next(stream)
@@ -277,8 +282,8 @@ def _train(
             run.look_around()
             limit.note_step()
             page.follow()
-            has_more = run.goes_on or run.progress.is_due
-            asked = stop.received or (limit.reached if has_more else "")
+            asked = stop.received or (limit.reached if run.goes_on else "")
+            asked = asked or (limit.is_over if run.progress.is_due else "")
             if by := vote.after(run.progress.step, asked):
                 stop.saves()
                 raise _stopped(run, by, process)
@@ -316,7 +321,8 @@ def _take_time(
       CheckpointError: If steps are done and their number is not known any more.
     """
     found = run.parts.length
-    if found.num_steps is None:
+    is_new = found.num_steps is None
+    if is_new:
         if run.progress.step and not is_known and run.config.resume != "changed":
             raise errors.CheckpointError(
                 f"{place.length}: expected the number of steps of a run that has begun, found none;"
@@ -333,7 +339,7 @@ def _take_time(
             lengths.write(place, run.config.trainer, found)
         run.log.say(lengths.timed(found, pace, minutes, gone - run.progress.seconds))
     run.last_for(found.num_steps or 0, found.valid_every)
-    judging.check_moments(run.config, run.num_steps)
+    judging.check_moments(run.config, run.num_steps, is_new)
 
 
 def _stream(run: trainer.Trainer) -> Generator[tuple[int, int, Batch], None, None]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import jax
+import numpy as np
 
 from equipot import config as configuration
 from equipot import errors
@@ -273,8 +274,27 @@ def _check_facts(folder: RunFolder, facts: Mapping[str, Any]) -> None:
         if before.get(key) != facts.get(key):
             raise errors.CheckpointError(
                 f"{folder.path}: the {what} was {before.get(key)} when the run began, now it is"
-                f" {facts[key]}; restore it, or take another name or run_dir"
+                f" {facts[key]}; restore it (or the version that began the run), or take another"
+                " name or run_dir"
             )
+    if _has_moved(before, facts):
+        raise errors.CheckpointError(
+            f"{folder.path}: an earlier version began this run with another wall or with other"
+            " reference energies; take another name or run_dir"
+        )
+
+
+_MOVED = 1e-2  # eV: more than rounding on another machine
+
+
+def _has_moved(before: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
+    """Whether an earlier version began a fine-tuning from other numbers than this one would."""
+    if not facts.get("init_from"):
+        return False
+    if facts.get("new_elements") and "new_elements" not in before:  # they had another wall
+        return True
+    old, new = (np.array(own.get("atomic_energies", []), np.float64) for own in (before, facts))
+    return old.shape != new.shape or bool(np.abs(old - new).max(initial=0.0) > _MOVED)
 
 
 def _listing(path: Path) -> list[Path]:

@@ -46,12 +46,13 @@ def check(config: TrainConfig, dataset: Dataset) -> None:
         )
 
 
-def check_moments(config: TrainConfig, num_steps: int) -> None:
+def check_moments(config: TrainConfig, num_steps: int, is_new: bool = True) -> None:
     """Stops where a second stage or a change of a weight would not fit into the run.
 
     Args:
       config: The run.
       num_steps: Its length; 0 where it is to be timed.
+      is_new: Whether it begins; one that goes on keeps the changes that it began with.
 
     Raises:
       ConfigError: With the length.
@@ -62,7 +63,7 @@ def check_moments(config: TrainConfig, num_steps: int) -> None:
             f"stage_two.start: expected fewer than the {num_steps} steps of the run, received"
             f" {begins}; a share such as 0.75 suits every length"
         )
-    for name, change in config.loss.changes.items() if num_steps else ():
+    for name, change in config.loss.changes.items() if num_steps and is_new else ():
         first, last = (step_at(own, num_steps) for own in (change.start, change.end))
         if not (first < num_steps and first <= last <= num_steps):
             raise errors.ConfigError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from equipot.process import ALONE, Process
 from equipot.quantities import Quantity, every
 from equipot.store import graph_store
 from equipot.store.graph_store import GraphStore
-from equipot.training import alike, batches, judging, optimizer, starting_point
+from equipot.training import alike, batches, folder, judging, optimizer, starting_point
 from equipot.training import length as lengths
 from equipot.training.config import (
     OPEN_STRESS,
@@ -162,7 +163,9 @@ def _batched(
     measured = 0 if valid is None else valid.num_batches(0)
     length = lengths.counted(length, config.trainer, per_epoch, measured)
     num_steps = length.num_steps or (config.trainer.num_epochs or 0) * per_epoch
-    judging.check_moments(config, num_steps)
+    if config.trainer.batch_size != "auto":  # or when it is known how many fit
+        is_new = not folder.RunFolder(Path(config.folder), config.name).config.exists()
+        judging.check_moments(config, num_steps, is_new)
     said = lengths.sentence(config.trainer, length, per_epoch)
     return {
         "train": loaders["train"],
@@ -305,6 +308,7 @@ def _facts(
         "scale": point.references.scale.tolist(),
         "undetermined": [symbol(z) for z in point.references.undetermined],
         "init_from": point.fingerprint,
+        "new_elements": [symbol(z) for z in point.new],
         "avg_num_neighbors": spec.avg_num_neighbors,
     }
 

@@ -61,9 +61,17 @@ class TimeLimit:
     @property
     def reached(self) -> str:
         """What leaves no time for a further step; empty if there is time."""
+        return self._before(self._longest[0])
+
+    @property
+    def is_over(self) -> str:
+        """What leaves time for a checkpoint alone; empty if there is more."""
+        return self._before(0.0)
+
+    def _before(self, step: float) -> str:
         now = time.monotonic()
         for end in self._ends:
-            kept_free = end.margin + self._longest[0] if end.margin else 0.0
+            kept_free = end.margin + step if end.margin else 0.0
             if now >= end.moment - kept_free:
                 return end.what
         return ""

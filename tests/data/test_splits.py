@@ -116,7 +116,9 @@ def test_more_elements_than_training_frames_can_hold_are_refused():
 
 
 def test_frames_that_must_all_train_cannot_be_set_aside():
-    with pytest.raises(errors.DataError, match=r"6 of 6 frames must train .* to set 2 aside"):
+    with pytest.raises(
+        errors.DataError, match=r"6 of 6 frames are not set aside .* too few for 2 to"
+    ):
         _split(_pool([1, 8]) * 6)
 
 

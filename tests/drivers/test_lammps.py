@@ -270,17 +270,22 @@ def test_what_would_silently_change_the_forces_is_refused(start, make_potential,
     assert gathered(lmp, "f").any()
 
 
+@pytest.mark.parametrize("included", [False, True])
 @pytest.mark.parametrize("gone", ["unfix equipot", "clear\n{again}"])
 def test_steps_without_the_potential_in_a_file_are_an_error(
-    start, make_potential, crystal, tmp_path, gone
+    start, make_potential, crystal, tmp_path, gone, included
 ):
+    """Whether the file says so itself, or one that it includes."""
     lmp = start(crystal())
     lammps.attach(lmp, make_potential(), ["H", "O"])
     data = tmp_path / "atoms.data"
     again = "units metal\n" + COMMANDS.format(boundary="p p p", data=data, dt=0.0005)
-    lines = f"run 2\n{gone.format(again=again)}\nfix move all nve\nrun 5\n"
+    (tmp_path / "in.rest").write_text("fix move all nve\nrun 3\n")
+    rest = f"include {tmp_path / 'in.rest'}" if included else "fix move all nve\nrun 5"
+    lines = f"run 5\n{gone.format(again=again)}\n{rest}\n"
     (tmp_path / "in.lammps").write_text(lines)
-    with pytest.raises(errors.ConfigError, match="steps were run without forces: expected the fix"):
+    said = "steps were run without forces: " if included else "lammps: "
+    with pytest.raises(errors.ConfigError, match=f"{said}expected the fix of the potential, it is"):
         lmp.file(str(tmp_path / "in.lammps"))
 
 

@@ -13,7 +13,7 @@ import pytest
 from equipot import errors
 from equipot.data import dataset, distance_range
 from equipot.potential import artefact, evaluate
-from equipot.training import finishing, fitting, trainer
+from equipot.training import finishing, fitting, time_limit, trainer
 from tests.integration.tiny import NUM_STEPS, settings
 
 
@@ -218,9 +218,9 @@ def test_a_run_stopped_between_two_lines_of_the_log_writes_the_lines_it_would_ha
 def test_a_run_stopped_in_a_validation_makes_it_when_it_goes_on(
     tmp_path, finished, lennard_jones_file, monkeypatch
 ):
-    """In the last one too, after which no step is left."""
+    """In the last one too, after which no step is left; and again in the one that is due."""
     same = settings(tmp_path / "run", lennard_jones_file)
-    for stopped in (NUM_STEPS // 2, NUM_STEPS):
+    for stopped in (NUM_STEPS // 2, NUM_STEPS // 2, NUM_STEPS):
 
         def validate(run, valid, look=trainer.Trainer._validate, stopped=stopped):
             if run.progress.step >= stopped:
@@ -233,6 +233,39 @@ def test_a_run_stopped_in_a_validation_makes_it_when_it_goes_on(
                 fitting.fit(same)
     fitting.fit(same)
     assert records(tmp_path / "run") == records(finished)
+
+
+@pytest.mark.slow
+def test_a_limit_of_time_ends_a_validation_once(
+    tmp_path, finished, lennard_jones_file, monkeypatch
+):
+    """A command with time for nothing else makes the one that is due, or none would ever end."""
+    same = settings(tmp_path / "run", lennard_jones_file)
+    with monkeypatch.context() as patch:
+        patch.setattr(time_limit.TimeLimit, "reached", "")
+        patch.setattr(time_limit.TimeLimit, "is_over", "trainer.max_minutes")
+        with pytest.raises(errors.TimeUpError, match=r"by trainer\.max_minutes after step 8"):
+            fitting.fit(same)
+        with pytest.raises(errors.TimeUpError, match=r"by trainer\.max_minutes after step 16"):
+            fitting.fit(same)
+        with pytest.raises(errors.TimeUpError, match=r"by trainer\.max_minutes after step 24"):
+            fitting.fit(same)
+        fitting.fit(same)
+    assert records(tmp_path / "run") == records(finished)
+
+
+@pytest.mark.slow
+def test_checkpoints_are_written_between_rare_validations(
+    tmp_path, lennard_jones_file, monkeypatch
+):
+    monkeypatch.setattr(trainer, "_FEWEST_BETWEEN", 5)
+    rare = settings(tmp_path / "run", lennard_jones_file, trainer={"valid_every": NUM_STEPS})
+    folder = fitting.fit(rare)
+    saved = [int(p.name) for p in (folder / "checkpoints").iterdir() if p.name.isdigit()]
+    assert sorted(saved) == [20, NUM_STEPS]
+    steps = {record["step"]: "valid_loss" in record for record in records(folder)}
+    assert [step for step, has in steps.items() if has] == [NUM_STEPS]
+    assert {5, 10, 15, 20} < {*steps}
 
 
 def records(run_dir):

@@ -90,6 +90,7 @@ def test_a_stage_that_never_begins_is_refused():
 def test_changes_that_the_run_does_not_reach_are_refused(change, steps):
     own = settings(loss={"changes": {"energy": {"to": 10.0, **change}}})
     judging.check_moments(own, 0)
+    judging.check_moments(own, 20_000, is_new=False)
     with pytest.raises(errors.ConfigError, match=f"loss.changes.energy: expected .*{steps}"):
         judging.check_moments(own, 20_000)
 

@@ -85,6 +85,7 @@ def test_after_a_wrong_charge_a_right_one_is_calculated_and_nothing_old_remains(
     assert calculator.results == {}
 
 
+@pytest.mark.wide
 def test_what_has_a_name_of_ase_and_another_shape_does_not_refuse_all(make_potential):
     """ASE's magnetic moments are numbers, ours vectors; i-PI's own driver asks in this way."""
     moments = declared({"magnetic_moment": QuantityConfig(per="atom", irreps="1e")})

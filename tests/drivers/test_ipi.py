@@ -117,6 +117,7 @@ def test_energies_forces_and_stress_are_those_of_ase(tmp_path, server, saved):
         np.testing.assert_allclose(row[2:], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.wide
 def test_atoms_that_the_file_holds_are_not_held_from_i_pi(tmp_path, server, saved):
     """A fixed atom without forces would drift there; fixing it is i-PI's business."""
     process, name = server(steps=1)

@@ -89,6 +89,7 @@ def test_one_that_is_not_finite_stays_as_it_was_and_the_others_go_on(
     assert np.isfinite([reports[0].energy_after, reports[2].energy_after]).all()
 
 
+@pytest.mark.wide
 def test_a_cell_that_collapses_stays_as_it_was_and_the_others_go_on(
     make_crystal, bound, monkeypatch
 ):

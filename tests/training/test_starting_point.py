@@ -290,6 +290,7 @@ def test_a_level_of_theory_without_data_keeps_its_references(saved, frames, tmp_
     np.testing.assert_array_equal(again.params["shift"][0], begun.potential.params["shift"][0])
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("before", ["default", "dft"])
 def test_one_level_of_theory_gives_its_name_to_the_only_head(saved, frames, tmp_path, before):
     potential = artefact.load(saved[0])
@@ -309,6 +310,7 @@ def test_one_level_of_theory_gives_its_name_to_the_only_head(saved, frames, tmp_
     )
 
 
+@pytest.mark.wide
 def test_references_are_fitted_to_the_potential_whose_wall_has_made_way(saved, frames):
     """Else what the old wall adds, electronvolts, would go into the energies of atoms."""
     potential = artefact.load(saved[0])

@@ -174,7 +174,7 @@ def no_better_than_zeros(
       quantities: What was compared, by name.
     """
     return [
-        f"{split}: zeros would be as good a prediction of {name} (RMSE {100 * own.relative:.0f} %"
+        f"{split}: zeros would be at least as good for {name} (RMSE {100 * own.relative:.0f} %"
         " of the size of the labels): nothing was learnt of them that holds for these structures"
         for split, found in splits.items()
         for name, own in found.quantities.items()

@@ -139,10 +139,8 @@ def convert_with(
     """
     given = label_keys.present_keys(content.frames)
     content, left_out = nan_labels.without(content, config)
-    emptied = _without_emptied(config, given, label_keys.present_keys(content.frames))
-    if emptied.energy_key != config.energy_key:
-        check_no_isolated(content, config.energy_key or "", name)
-    config = emptied
+    if left_out:
+        config = _without_emptied(config, content, given, name)
     keys = label_keys.find_keys(content, config, name)
     scales = label_units.scales(content, config, keys, name)
     stated = label_units.stated(content, config, keys, name)
@@ -188,11 +186,14 @@ def convert_with(
 
 
 def _without_emptied(
-    config: data_config.DataConfig, before: Sequence[str], after: Sequence[str]
+    config: data_config.DataConfig, content: frame.FrameFile, before: Sequence[str], name: str
 ) -> data_config.DataConfig:
-    """Without keys of which this file has labels, but none without a NaN."""
+    """Without keys of which this file had labels, but none without a NaN."""
     options = ("energy_key", "forces_key", "stress_key")
-    emptied = [own for own in options if getattr(config, own) in {*before} - {*after}]
+    gone = {*before} - {*label_keys.present_keys(content.frames)}
+    emptied = [own for own in options if getattr(config, own) in gone]
+    if "energy_key" in emptied:
+        check_no_isolated(content, config.energy_key or "", name)
     return dataclasses.replace(config, **dict.fromkeys(emptied, data_config.IGNORED))
 
 

@@ -289,11 +289,11 @@ _MOVED = 1e-2  # eV: more than rounding on another machine
 
 def _has_moved(before: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
     """Whether an earlier version began a fine-tuning from other numbers than this one would."""
-    if not facts.get("init_from"):
+    if not facts.get("init_from") or "atomic_energies" not in before:
         return False
     if facts.get("new_elements") and "new_elements" not in before:  # they had another wall
         return True
-    old, new = (np.array(own.get("atomic_energies", []), np.float64) for own in (before, facts))
+    old, new = (np.array(own["atomic_energies"], np.float64) for own in (before, facts))
     return old.shape != new.shape or bool(np.abs(old - new).max(initial=0.0) > _MOVED)
 
 

@@ -274,3 +274,15 @@ def test_of_several_processes_the_first_makes_and_locks_the_folder(tmp_path):
             folder.occupied(place, settings, FACTS, Process(1, 2)),
         ):
             assert place.dataset.exists()
+
+
+def test_a_fine_tuning_that_an_earlier_version_began_from_other_numbers_is_known():
+    now = {"init_from": "a", "atomic_energies": [-1.0, -2.0], "new_elements": []}
+    assert not folder._has_moved(now, now)
+    assert not folder._has_moved({"atomic_energies": [-1.001, -2.0]}, now)  # of another machine
+    assert folder._has_moved({"atomic_energies": [-7.0, -2.0]}, now)
+    added = {**now, "new_elements": ["Cl"]}
+    assert folder._has_moved({"atomic_energies": [-1.0, -2.0]}, added)
+    assert not folder._has_moved(added, added)
+    assert not folder._has_moved({"atomic_energies": [3.0]}, {**now, "init_from": None})
+    assert not folder._has_moved({}, now)  # which did not say it

@@ -8,15 +8,7 @@ from typing import Any
 
 from equipot import errors
 from equipot.data import config as data_config
-from equipot.data import (
-    contents,
-    label_keys,
-    label_units,
-    nan_labels,
-    paths,
-    readers,
-    structure,
-)
+from equipot.data import contents, label_keys, label_units, paths, readers, structure
 from equipot.data.formats import ase_files, extxyz, frame, mace_h5, packed
 from equipot.data.stored import folder
 from equipot.quantities import every
@@ -149,7 +141,7 @@ def _restricted(
     config: data_config.DataConfig, block: frame.FrameFile, name: str
 ) -> data_config.DataConfig:
     """Without keys that no frame of this block has, but perhaps one of another."""
-    present = label_keys.present_keys(nan_labels.without(block, config)[0].frames)
+    present = label_keys.present_keys(block.frames)
     changes: dict[str, Any] = {}
     for option in ("energy_key", "forces_key", "stress_key"):
         key = getattr(config, option)
